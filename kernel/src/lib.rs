@@ -1,0 +1,11 @@
+//! The farm simulation itself: a pure function from (state, messages, commands) to the next state.
+//!
+//! This crate never reads a clock, opens a socket or a file, starts a thread, or allocates per row
+//! in a step. The same inputs give the same state and the same [`Partition::digest`] on every
+//! machine, for every cut of the farm into partitions and every instruction set.
+
+pub mod aggregate;
+pub mod command;
+pub mod config;
+pub mod event;
+pub mod plan;

@@ -1,0 +1,2 @@
+//! The `autofarm` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Frames and the two links that carry them.
+pub mod message;
