@@ -8,4 +8,7 @@ pub mod aggregate;
 pub mod command;
 pub mod config;
 pub mod event;
+pub mod layout;
 pub mod plan;
+pub mod route;
+pub mod view;
