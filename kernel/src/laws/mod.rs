@@ -1,0 +1,1 @@
+//! The laws a row follows, one a file. Each is one formula of a row, run over blocks of rows.
