@@ -154,7 +154,7 @@ pub fn ln(x: f32) -> f32 {
 }
 
 /// ln 2 cut to 9 bits, so that small integers times it are exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 /// What is missing in [`LN_2_HIGH`].
 const LN_2_LOW: f32 = -0.000_212_194_44;
 
