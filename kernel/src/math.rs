@@ -146,9 +146,11 @@ pub fn ln(x: f32) -> f32 {
     let exponent = (shifted >> 23) as f32;
     let mantissa = (shifted & 0x007f_ffff).wrapping_add(SQRT_HALF_BITS);
     let f = f32::from_bits(mantissa as u32) - 1.0;
-    let high = 0.142_144_96 + f * (-0.129_981_83 + f * (0.126_223_22 + f * -0.079_027_47));
-    let p = 0.333_333_3 + f * (-0.250_003_07 + f * (0.200_010_45 + f * (-0.166_412_82 + f * high)));
+    // In pairs, not by Horner's rule: the chain of dependent operations is a third as long.
     let square = f * f;
+    let low = (0.333_333_3 + f * -0.250_003_07) + square * (0.200_010_45 + f * -0.166_412_82);
+    let high = (0.142_144_96 + f * -0.129_981_83) + square * (0.126_223_22 + f * -0.079_027_47);
+    let p = low + square * square * high;
     let tail = square * f * p + exponent * LN_2_LOW;
     exponent * LN_2_HIGH + (f + (tail - 0.5 * square))
 }

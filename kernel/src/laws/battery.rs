@@ -146,11 +146,12 @@ impl BatteryLaw {
     #[inline(always)]
     #[must_use]
     pub fn ocv_v(&self, z: f32) -> f32 {
-        let mut v = self.ocv_at_0 + self.slope_at_0 * z;
-        for (bend, slope) in self.bends {
-            v += slope * max(z - bend, 0.0);
+        // Four sums in a fixed order: one would be a chain of 15 dependent additions.
+        let mut sums = [self.ocv_at_0 + self.slope_at_0 * z, 0.0, 0.0, 0.0];
+        for (k, (bend, slope)) in self.bends.into_iter().enumerate() {
+            sums[k % 4] += slope * max(z - bend, 0.0);
         }
-        v
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
 }
 
