@@ -1,2 +1,16 @@
 //! Frames and the two links that carry them.
+//!
+//! A [`frame::Frame`] is a 64-byte [`header::Header`] and a payload that is read in place: [`message`]
+//! says what the payloads hold. A link moves frames between processes: [`memory`] inside one,
+//! [`quic`] between machines, [`sim`] in virtual time with faults. All three speak in the
+//! [`link::LinkCommand`]s and [`link::LinkEvent`]s of one small interface.
+//!
+//! This crate never decides what a frame is for: no tick, placement or simulation logic lives here.
+
+pub mod frame;
+pub mod header;
+pub mod limits;
+pub mod link;
+pub mod memory;
 pub mod message;
+pub mod pool;

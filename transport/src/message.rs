@@ -217,3 +217,23 @@ pub struct Computed {
     /// 0, or one of [`unable`].
     pub unable: u32,
 }
+
+macro_rules! message_kinds {
+    ($($message:ident),*) => {
+        $(impl crate::frame::Message for $message {
+            const KIND: crate::header::Kind = crate::header::Kind::$message;
+        })*
+    };
+}
+
+message_kinds!(
+    Register,
+    Welcome,
+    Refused,
+    Heartbeat,
+    Open,
+    Dispatch,
+    Unable,
+    ComputeTick,
+    Computed
+);

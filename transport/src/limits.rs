@@ -1,0 +1,56 @@
+//! Every bound that outside input can meet, by name.
+
+use crate::header::Kind;
+
+/// Bytes of a frame's header.
+pub const HEADER_BYTES: usize = 64;
+/// Alignment of a payload in memory: a cache line, and more than any archive needs.
+pub const PAYLOAD_ALIGN: usize = 64;
+/// Longest name a peer may give itself.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest reason that is sent with a close; longer ones are cut.
+pub const MAX_REASON_BYTES: usize = 256;
+
+/// Most connections one endpoint holds.
+pub const MAX_PEERS: usize = 1_024;
+/// Commands that may wait for a link.
+pub const MAX_QUEUED_COMMANDS: usize = 8_192;
+/// Events that may wait for a role's loop. A link that finds this full stops reading its peers.
+pub const MAX_QUEUED_EVENTS: usize = 8_192;
+/// Frames that may wait to be sent to one peer; at the bound the peer is dropped.
+pub const MAX_QUEUED_FRAMES_PER_PEER: usize = 4_096;
+/// Payload bytes that may wait to be sent to one peer; at the bound the peer is dropped.
+pub const MAX_QUEUED_BYTES_PER_PEER: usize = 256 << 20;
+/// Streams open at once in one direction of a connection.
+pub const MAX_STREAMS_PER_PEER: u32 = 512;
+
+/// Largest buffer a pool keeps; a larger one is given back to the allocator.
+pub const MAX_POOLED_BUFFER_BYTES: usize = 32 << 20;
+/// Bytes of free buffers a pool keeps.
+pub const MAX_POOLED_BYTES: usize = 256 << 20;
+/// Free buffers of one size that a pool keeps.
+pub const MAX_POOLED_PER_SIZE: usize = 256;
+
+/// Largest payload of any kind.
+pub const MAX_PAYLOAD_BYTES: u32 = 32 << 20;
+
+const SMALL: u32 = 64 << 10;
+
+/// Largest payload of one kind of frame, checked before anything is allocated.
+#[must_use]
+pub const fn max_payload_bytes(kind: Kind) -> u32 {
+    match kind {
+        Kind::Register | Kind::Welcome | Kind::Refused | Kind::Heartbeat => 4 << 10,
+        Kind::Open | Kind::Close | Kind::Computed | Kind::Unable | Kind::Release => SMALL,
+        Kind::View => 2 << 20,
+        Kind::Dispatch | Kind::Result | Kind::Checkpoint | Kind::ComputeTick => MAX_PAYLOAD_BYTES,
+    }
+}
+
+const _: () = assert!(MAX_PAYLOAD_BYTES as usize <= MAX_POOLED_BUFFER_BYTES);
+const _: () = assert!(MAX_PAYLOAD_BYTES as usize <= MAX_QUEUED_BYTES_PER_PEER);
+const _: () = assert!(MAX_POOLED_BUFFER_BYTES <= MAX_POOLED_BYTES);
+const _: () = assert!(MAX_QUEUED_FRAMES_PER_PEER <= MAX_QUEUED_EVENTS);
+const _: () = assert!(PAYLOAD_ALIGN == HEADER_BYTES);
+// A view of the largest partition: a record a row, and at most one block a row of a small site.
+const _: () = assert!(kernel::config::MAX_PARTITION_ROWS as usize * (8 + 16) <= 2 << 20);
