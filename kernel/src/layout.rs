@@ -181,8 +181,7 @@ impl Layout {
     #[must_use]
     pub fn swath_ends(&self, field: u32, swath: u32) -> [Point; 2] {
         let corner = self.field_corner(field);
-        let x =
-            corner.x + YARD_WIDTH + self.swath_pitch * swath as i32 + self.swath_pitch / 2;
+        let x = corner.x + YARD_WIDTH + self.swath_pitch * swath as i32 + self.swath_pitch / 2;
         [
             Point {
                 x,

@@ -5,15 +5,29 @@
 //! machine, for every cut of the farm into partitions and every instruction set.
 
 pub mod aggregate;
+pub mod cells;
 pub mod command;
 pub mod config;
+mod decide;
+mod digest;
 pub mod event;
+pub mod farm;
 pub mod hilbert;
 pub mod isa;
 pub mod laws;
 pub mod layout;
+pub mod mail;
 pub mod math;
+pub mod message;
+mod partition;
 pub mod philox;
 pub mod plan;
 pub mod route;
+pub mod rows;
+pub mod site;
+mod step;
 pub mod view;
+
+pub use mail::MailError;
+pub use partition::{CheckpointError, Partition};
+pub use step::StepInputs;

@@ -1,6 +1,17 @@
 //! How a farm is cut into sites and partitions: a pure function of the configuration.
+//!
+//! Whole sites are packed into partitions in order. A site with more machines than a partition holds
+//! is cut along a Hilbert curve over its homes into parts of equal size.
 
-use crate::config::SimulationConfig;
+use std::sync::Arc;
+
+use crate::config::{ConfigError, SimulationConfig};
+use crate::farm::Farm;
+use crate::hilbert;
+use crate::layout::units;
+
+/// Side of the cells by which homes are ordered along the curve, in position units.
+const ORDER_CELL: i32 = units(2.0);
 
 /// One partition of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,14 +42,189 @@ pub struct CutPart {
 /// Sites and partitions of a simulation.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The farm that is cut.
+    pub farm: Arc<Farm>,
     /// The partitions, by index.
     pub partitions: Vec<PartitionPlan>,
+    /// First partition of each site.
+    first_partition: Vec<u32>,
+    /// Where sites are cut, which all are or none is: part of each machine, by its index in a site.
+    /// All but the last site have the same machines in the same homes, so they are cut alike.
+    part_of: Vec<u32>,
+    /// The same for the last site.
+    part_of_last: Vec<u32>,
 }
 
 impl Plan {
-    /// Cuts a valid configuration.
+    /// Cuts a farm.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where the configuration is not valid.
+    pub fn new(config: &SimulationConfig) -> Result<Plan, ConfigError> {
+        let farm = Farm::new(config)?;
+        let mut plan = Plan {
+            partitions: Vec::new(),
+            first_partition: Vec::with_capacity(farm.sites as usize),
+            part_of: Vec::new(),
+            part_of_last: Vec::new(),
+            farm: Arc::new(farm),
+        };
+        if plan.farm.machines_per_site > config.partition_rows {
+            plan.cut_sites();
+        } else {
+            plan.pack_sites();
+        }
+        Ok(plan)
+    }
+
+    /// Whether messages travel between partitions.
     #[must_use]
-    pub fn new(_config: &SimulationConfig) -> Plan {
-        Plan { partitions: Vec::new() }
+    pub fn has_cut_site(&self) -> bool {
+        !self.part_of.is_empty() || !self.part_of_last.is_empty()
+    }
+
+    /// The partition that holds a machine.
+    ///
+    /// # Panics
+    /// Panics where there is no such machine.
+    #[must_use]
+    pub fn partition_of(&self, entity: u32) -> u32 {
+        assert!((1..=self.farm.config.entities).contains(&entity));
+        let site = (entity - 1) / self.farm.machines_per_site;
+        let machine = (entity - 1) % self.farm.machines_per_site;
+        self.first_partition[site as usize] + self.part_of(site, machine)
+    }
+
+    /// The part of a cut site that holds a machine; 0 where the site is whole.
+    #[must_use]
+    pub fn part_of(&self, site: u32, machine: u32) -> u32 {
+        let parts = if site + 1 == self.farm.sites {
+            &self.part_of_last
+        } else {
+            &self.part_of
+        };
+        parts.get(machine as usize).copied().unwrap_or(0)
+    }
+
+    fn pack_sites(&mut self) {
+        let farm = self.farm.clone();
+        let mut site = 0;
+        while site < farm.sites {
+            let fits = (farm.config.partition_rows / farm.machines_per_site).min(farm.sites - site);
+            let index = self.partitions.len() as u32;
+            self.partitions.push(PartitionPlan {
+                index,
+                first_site: site,
+                sites: fits,
+                rows: (site..site + fits).map(|s| farm.machines_of(s)).sum(),
+                cut: None,
+            });
+            self.first_partition
+                .extend(std::iter::repeat_n(index, fits as usize));
+            site += fits;
+        }
+    }
+
+    fn cut_sites(&mut self) {
+        let farm = self.farm.clone();
+        if farm.sites > 1 {
+            self.part_of = cut(&farm, farm.machines_per_site);
+        }
+        self.part_of_last = cut(&farm, farm.machines_of(farm.sites - 1));
+        for site in 0..farm.sites {
+            let machines = farm.machines_of(site);
+            let parts = machines.div_ceil(farm.config.partition_rows);
+            let first_partition = self.partitions.len() as u32;
+            self.first_partition.push(first_partition);
+            for part in 0..parts {
+                let (start, end) = part_range(machines, parts, part);
+                self.partitions.push(PartitionPlan {
+                    index: first_partition + part,
+                    first_site: site,
+                    sites: 1,
+                    rows: end - start,
+                    cut: (parts > 1).then_some(CutPart {
+                        part,
+                        parts,
+                        first_partition,
+                    }),
+                });
+            }
+        }
+    }
+}
+
+/// The places along the curve that a part holds.
+fn part_range(machines: u32, parts: u32, part: u32) -> (u32, u32) {
+    let at = |p: u32| (u64::from(machines) * u64::from(p) / u64::from(parts)) as u32;
+    (at(part), at(part + 1))
+}
+
+/// The part of each of a site's machines.
+fn cut(farm: &Farm, machines: u32) -> Vec<u32> {
+    let parts = machines.div_ceil(farm.config.partition_rows);
+    let origin = farm.layout.origin();
+    let mut along: Vec<u64> = (0..machines)
+        .map(|machine| {
+            let home = farm.layout.home(machine);
+            let cell = (
+                ((home.x - origin.x) / ORDER_CELL) as u16,
+                ((home.y - origin.y) / ORDER_CELL) as u16,
+            );
+            u64::from(hilbert::index(cell.0, cell.1)) << 32 | u64::from(machine)
+        })
+        .collect();
+    along.sort_unstable();
+    let mut part_of = vec![0; machines as usize];
+    for part in 0..parts {
+        let (start, end) = part_range(machines, parts, part);
+        for &key in &along[start as usize..end as usize] {
+            part_of[(key & u64::from(u32::MAX)) as usize] = part;
+        }
+    }
+    part_of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Scenario;
+
+    fn plan(scenario: Scenario, entities: u32, partition_rows: u32) -> Plan {
+        Plan::new(&SimulationConfig {
+            scenario: scenario.code(),
+            entities,
+            tick_ms: 50,
+            seed: 1,
+            partition_rows,
+        })
+        .expect("the configuration is valid")
+    }
+
+    #[test]
+    fn every_machine_is_in_exactly_one_partition() {
+        for (scenario, entities, partition_rows) in [
+            (Scenario::Weeding, 1_000, 97),
+            (Scenario::Weeding, 30, 8),
+            (Scenario::Dense, 640, 16),
+            (Scenario::Dense, 640, 4096),
+        ] {
+            let plan = plan(scenario, entities, partition_rows);
+            let mut rows = vec![0; plan.partitions.len()];
+            for entity in 1..=entities {
+                rows[plan.partition_of(entity) as usize] += 1;
+            }
+            for partition in &plan.partitions {
+                assert_eq!(rows[partition.index as usize], partition.rows);
+                assert!(partition.rows <= partition_rows);
+            }
+        }
+    }
+
+    #[test]
+    fn a_site_is_cut_only_where_it_does_not_fit() {
+        assert!(plan(Scenario::Dense, 640, 16).has_cut_site());
+        assert!(!plan(Scenario::Dense, 640, 4096).has_cut_site());
+        assert!(!plan(Scenario::Weeding, 640, 16).has_cut_site());
     }
 }

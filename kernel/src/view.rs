@@ -6,6 +6,8 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::rows::{FULL_CHARGE, Rows};
+
 /// Most rows in a block.
 pub const BLOCK_ROWS: u32 = 256;
 /// Bytes of a record: x u16, y u16, heading u8, speed u8, charge u8, state u8, little-endian.
@@ -33,4 +35,94 @@ pub struct ViewBlock {
     pub x1: i32,
     /// North edge of the box, 2^-16 m.
     pub y1: i32,
+}
+
+/// Writes the records of consecutive rows of one site, and says what box they are relative to.
+pub(crate) fn write_block(
+    rows: &Rows,
+    site: u32,
+    of: std::ops::Range<usize>,
+    records: &mut [ViewRecord],
+) -> ViewBlock {
+    let (x, y) = (&rows.x[of.clone()], &rows.y[of.clone()]);
+    let (x0, x1) = bounds(x);
+    let (y0, y1) = bounds(y);
+    for (place, row) in bit_reversed(of.len()).enumerate() {
+        let i = of.start + row;
+        let [x_low, x_high] = quantise(rows.x[i], x0, x1).to_le_bytes();
+        let [y_low, y_high] = quantise(rows.y[i], y0, y1).to_le_bytes();
+        let speed = (rows.speed[i] / SPEED_STEP_M_PER_S) as u8;
+        let charge = (i64::from(rows.charge[i]) * 255 / i64::from(FULL_CHARGE)) as u8;
+        let heading = (rows.heading[i] >> 24) as u8;
+        records[place] = [
+            x_low,
+            x_high,
+            y_low,
+            y_high,
+            heading,
+            speed,
+            charge,
+            rows.state[i],
+        ];
+    }
+    ViewBlock {
+        site,
+        first_row: of.start as u32,
+        rows: of.len() as u32,
+        x0,
+        y0,
+        x1,
+        y1,
+    }
+}
+
+fn bounds(values: &[i32]) -> (i32, i32) {
+    (values.iter()).fold((i32::MAX, i32::MIN), |(low, high), &v| {
+        (low.min(v), high.max(v))
+    })
+}
+
+/// A position in 65,535ths of its box's side.
+fn quantise(value: i32, low: i32, high: i32) -> u16 {
+    let side = (i64::from(high) - i64::from(low)).max(1);
+    ((i64::from(value) - i64::from(low)) * i64::from(u16::MAX) / side) as u16
+}
+
+/// 0..n with the bits of each number reversed: any prefix is spread evenly.
+fn bit_reversed(n: usize) -> impl Iterator<Item = usize> {
+    let bits = n.next_power_of_two().trailing_zeros();
+    (0..n.next_power_of_two())
+        .map(move |i| {
+            if bits == 0 {
+                0
+            } else {
+                i.reverse_bits() >> (usize::BITS - bits)
+            }
+        })
+        .filter(move |i| *i < n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_a_block_is_shown_once_and_any_prefix_is_spread() {
+        for n in [1, 2, 3, 12, 255, 256] {
+            let mut order: Vec<_> = bit_reversed(n).collect();
+            if n == 256 {
+                assert_eq!(order[..4], [0, 128, 64, 192]);
+            }
+            order.sort_unstable();
+            assert_eq!(order, (0..n).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_position_is_shown_to_ten_centimetres() {
+        let (low, high) = (-(3_000 << 16), 3_000 << 16);
+        let shown = i64::from(quantise(1_234_567, low, high));
+        let back = i64::from(low) + shown * (i64::from(high) - i64::from(low)) / 65_535;
+        assert!((back - 1_234_567).abs() <= 6_554);
+    }
 }

@@ -98,7 +98,8 @@ pub struct BatteryParams {
 /// [`BatteryParams`] at a length of tick, with what depends on nothing else computed once.
 #[derive(Clone, Copy, Debug)]
 pub struct BatteryLaw {
-    ocv_at_0: f32,
+    /// Voltage at 0 less what the bends add there, `sum(slope * bend)`.
+    ocv_before_bends: f32,
     slope_at_0: f32,
     /// Charge where the slope changes, and by how much; unused ones lie beyond full.
     bends: [(f32, f32); MAX_POINTS - 2],
@@ -123,10 +124,11 @@ impl BatteryLaw {
         assert!(params.v_max > params.v_min && params.v_min > 0.0);
         let cells = params.cells_series as f32;
         let (ocv_at_0, slope_at_0, bends) = bends_of(params.ocv, cells);
+        let added_at_0: f32 = bends.iter().map(|(bend, slope)| bend * slope).sum();
         let dt_s = tick_ms as f32 / 1_000.0;
         let units_per_a = dt_s * FULL_CHARGE as f32 / (3_600.0 * params.capacity_ah);
         BatteryLaw {
-            ocv_at_0,
+            ocv_before_bends: ocv_at_0 - added_at_0,
             slope_at_0,
             bends,
             four_r_ohm: 4.0 * params.r_ohm,
@@ -147,9 +149,9 @@ impl BatteryLaw {
     #[must_use]
     pub fn ocv_v(&self, z: f32) -> f32 {
         // Four sums in a fixed order: one would be a chain of 15 dependent additions.
-        let mut sums = [self.ocv_at_0 + self.slope_at_0 * z, 0.0, 0.0, 0.0];
+        let mut sums = [self.ocv_before_bends + self.slope_at_0 * z, 0.0, 0.0, 0.0];
         for (k, (bend, slope)) in self.bends.into_iter().enumerate() {
-            sums[k % 4] += slope * max(z - bend, 0.0);
+            sums[k % 4] += slope * max(z, bend);
         }
         (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
@@ -219,18 +221,17 @@ fn battery_row(
     let most_in_a = min(law.charge_limit_a, by_voltage_a);
     let current = max(by_power_a, -most_in_a);
 
-    let units = if current < 0.0 {
-        law.charged_units_per_a
-    } else {
-        law.units_per_a
-    };
+    // The sum has one term that is not 0. A select of the two factors would be compiled as a gather.
+    let moved = max(current, 0.0) * law.units_per_a + min(current, 0.0) * law.charged_units_per_a;
     let full = FULL_CHARGE as f32;
-    let change = clamp(*charge_rem - current * units, -full, full);
+    let change = clamp(*charge_rem - moved, -full, full);
     let whole = round_wide_to_i32(change);
     let after = charge.wrapping_add(whole).clamp(0, FULL_CHARGE);
 
-    let is_full = slot_w > 0.0 && (by_voltage_a <= law.full_below_a || after == FULL_CHARGE);
-    let is_empty = after as f32 * PER_FULL <= law.empty_below || able_w <= 0.0;
+    // `&` and `|`: a short circuit is a branch.
+    let saturated = (by_voltage_a <= law.full_below_a) | (after == FULL_CHARGE);
+    let is_full = (slot_w > 0.0) & saturated;
+    let is_empty = (after as f32 * PER_FULL <= law.empty_below) | (able_w <= 0.0);
     *charge = after;
     *charge_rem = change - whole as f32;
     *current_a = current;

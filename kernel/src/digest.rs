@@ -1,0 +1,156 @@
+//! The digest: a wrapping sum of 64-bit hashes, one a row, site and message.
+//!
+//! A sum does not depend on order, so it is the same however rows are dealt out to partitions. What
+//! enters a hash is the canonical content only: ids, fixed-width integers and the bits of floats.
+
+use crate::message::{Bulletin, Grant, Request};
+use crate::rows::Rows;
+
+/// First value of the hash of each kind of thing, so that equal words of two kinds differ.
+mod salt {
+    pub(super) const ROW: u64 = 0x9e37_79b9_7f4a_7c15;
+    pub(super) const REQUEST: u64 = 0xd1b5_4a32_d192_ed03;
+    pub(super) const GRANT: u64 = 0xabc9_8388_fb8f_ac03;
+    pub(super) const BULLETIN: u64 = 0x8cb9_2ba7_2f3d_8dd7;
+    pub(super) const SITE: u64 = 0xbea2_25f9_eb34_556d;
+}
+
+/// An odd constant with well-spread bits.
+const MULTIPLIER: u64 = 0xff51_afd7_ed55_8ccd;
+
+/// A column's value as 64 bits.
+pub(crate) trait Word: Copy {
+    fn word(self) -> u64;
+}
+
+impl Word for u8 {
+    fn word(self) -> u64 {
+        u64::from(self)
+    }
+}
+
+impl Word for u32 {
+    fn word(self) -> u64 {
+        u64::from(self)
+    }
+}
+
+impl Word for i32 {
+    fn word(self) -> u64 {
+        u64::from(self.cast_unsigned())
+    }
+}
+
+impl Word for f32 {
+    fn word(self) -> u64 {
+        u64::from(self.to_bits())
+    }
+}
+
+fn fold(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_mul(MULTIPLIER);
+    mixed ^ mixed >> 32
+}
+
+/// Folds a column into the hashes of its rows.
+pub(crate) fn fold_column<T: Word>(column: &[T], hashes: &mut [u64]) {
+    for (hash, value) in hashes.iter_mut().zip(column) {
+        *hash = fold(*hash, value.word());
+    }
+}
+
+/// Sum of the hashes of all rows. `hashes` is scratch of any content, one a row.
+pub(crate) fn rows(rows: &Rows, hashes: &mut [u64]) -> u64 {
+    hashes.fill(salt::ROW);
+    rows.hash_into(hashes);
+    hashes.iter().fold(0, |sum, &hash| sum.wrapping_add(hash))
+}
+
+/// Hash of one site from its id and the words of its state.
+pub(crate) fn site(id: u32, words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(fold(salt::SITE, u64::from(id)), fold)
+}
+
+/// Sum of the hashes of requests that stand by (site, machine) and, for one machine, in the order of
+/// their emission.
+pub(crate) fn requests(requests: &[Request]) -> u64 {
+    let mut ordinal = Ordinal::default();
+    requests.iter().fold(0, |sum, r| {
+        let place = ordinal.next(r.site, r.machine);
+        let words = [r.site, r.machine, place, r.kind, r.ask, r.a, r.b, r.c];
+        sum.wrapping_add(fold_words(salt::REQUEST, &words))
+    })
+}
+
+/// Sum of the hashes of grants, ordered like requests.
+pub(crate) fn grants(grants: &[Grant]) -> u64 {
+    let mut ordinal = Ordinal::default();
+    grants.iter().fold(0, |sum, g| {
+        let place = ordinal.next(g.site, g.machine);
+        let words = [g.site, g.machine, place, g.kind, g.ask, g.a, g.b, g.c];
+        sum.wrapping_add(fold_words(salt::GRANT, &words))
+    })
+}
+
+/// Hash of a site's bulletin.
+pub(crate) fn bulletin(site: u32, bulletin: &Bulletin) -> u64 {
+    fold_words(
+        salt::BULLETIN,
+        &[site, bulletin.soil_bn.to_bits(), bulletin.free_slots],
+    )
+}
+
+fn fold_words(salt: u64, words: &[u32]) -> u64 {
+    words.iter().fold(salt, |hash, &w| fold(hash, u64::from(w)))
+}
+
+/// Counts the messages of one machine, which stand together.
+#[derive(Default)]
+struct Ordinal {
+    last: Option<(u32, u32)>,
+    count: u32,
+}
+
+impl Ordinal {
+    fn next(&mut self, site: u32, machine: u32) -> u32 {
+        if self.last == Some((site, machine)) {
+            self.count += 1;
+        } else {
+            self.last = Some((site, machine));
+            self.count = 0;
+        }
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_rows_does_not_matter_but_their_content_does() {
+        let mut a = Rows::new(2);
+        a.entity = vec![1, 2];
+        a.x = vec![10, 20];
+        let mut b = Rows::new(2);
+        b.entity = vec![2, 1];
+        b.x = vec![20, 10];
+        let mut scratch = [0; 2];
+        let of_a = rows(&a, &mut scratch);
+        assert_eq!(of_a, rows(&b, &mut scratch));
+        b.x = vec![10, 20];
+        assert_ne!(of_a, rows(&b, &mut scratch), "two machines changed places");
+    }
+
+    #[test]
+    fn two_requests_of_one_machine_may_not_change_places() {
+        let request = |kind| Request {
+            kind,
+            ..Request::default()
+        };
+        assert_ne!(
+            requests(&[request(1), request(2)]),
+            requests(&[request(2), request(1)])
+        );
+    }
+}

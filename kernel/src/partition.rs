@@ -1,0 +1,522 @@
+//! A partition: the rows and sites that are stepped together, and what is kept of them.
+
+use std::sync::Arc;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, CHARGE_BUCKETS, Counters};
+use crate::cells::CellGrid;
+use crate::config::SimulationConfig;
+use crate::decide::Decide;
+use crate::digest;
+use crate::event::Event;
+use crate::farm::Farm;
+use crate::isa::Isa;
+use crate::laws::battery::BatteryLaw;
+use crate::laws::power::GroundLaw;
+use crate::layout::NONE;
+use crate::mail::MailError;
+use crate::message::{Bulletin, Grant, Request};
+use crate::plan::{CutPart, PartitionPlan, Plan};
+use crate::rows::{FULL_CHARGE, Rows, mode, task};
+use crate::site::{Sites, check_request};
+use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
+
+/// Why a checkpoint cannot be restored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// It is no archive of this kernel's state.
+    #[error("checkpoint: not a valid archive: {0}")]
+    Archive(String),
+    /// It is of another partition or another configuration.
+    #[error("checkpoint: {what} does not fit partition {partition} of this simulation")]
+    Mismatch {
+        /// Which part of it.
+        what: &'static str,
+        /// The partition it was to become.
+        partition: u32,
+    },
+    /// A column holds a value that the kernel never writes.
+    #[error("checkpoint: row {row} has {what} {value} out of range")]
+    OutOfRange {
+        /// The column.
+        what: &'static str,
+        /// The row.
+        row: u32,
+        /// The value.
+        value: u32,
+    },
+    /// A message in flight names what the site does not have.
+    #[error("checkpoint: {0}")]
+    Message(MailError),
+}
+
+/// All that changes, exactly: what a checkpoint holds.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    /// Ticks stepped since creation.
+    pub(crate) tick: u32,
+    pub(crate) rows: Rows,
+    /// Sites held here; empty in all but the first part of a cut site.
+    pub(crate) sites: Sites,
+    /// Emitted in this tick by the rows, ordered by (site, machine).
+    pub(crate) requests: Vec<Request>,
+    /// Emitted in this tick by the sites, ordered by (site, machine).
+    pub(crate) grants: Vec<Grant>,
+    /// Emitted in this tick, one a site held here.
+    pub(crate) bulletins: Vec<Bulletin>,
+    pub(crate) counters: Counters,
+}
+
+/// What follows from the plan: where rows are, and which laws hold for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    /// Class of each row.
+    pub(crate) class_of: Vec<u32>,
+    /// Rows of each class: classes stand one after the other.
+    pub(crate) classes: Vec<ClassRows>,
+    /// Row of each machine of each site, or [`NONE`] where another part has it.
+    pub(crate) row_of: Vec<u32>,
+    /// Rows ordered by site; those of site s are `by_site[site_starts[s]..site_starts[s + 1]]`.
+    pub(crate) by_site: Vec<u32>,
+    pub(crate) site_starts: Vec<u32>,
+    /// Charger that a row plans its way to.
+    pub(crate) charger_x: Vec<i32>,
+    pub(crate) charger_y: Vec<i32>,
+    /// Set in a part of a cut site.
+    pub(crate) cut: Option<Cut>,
+}
+
+/// Rows of one class and the class's laws at this length of tick.
+#[derive(Clone, Debug)]
+pub(crate) struct ClassRows {
+    pub(crate) class: usize,
+    pub(crate) rows: std::ops::Range<usize>,
+    pub(crate) ground: GroundLaw,
+    pub(crate) battery: BatteryLaw,
+}
+
+/// A part's view of its cut site.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    pub(crate) part: CutPart,
+    pub(crate) grid: CellGrid,
+    /// Part of each of the site's machines.
+    pub(crate) part_of: Vec<u32>,
+}
+
+/// Letters emitted by a step, one to every other part of the site.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) words: Vec<u32>,
+    /// Partition and the end of its letter in `words`.
+    pub(crate) letters: Vec<(u32, usize)>,
+}
+
+/// Rows and sites that are stepped together.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    pub(crate) plan: PartitionPlan,
+    pub(crate) farm: Arc<Farm>,
+    pub(crate) isa: Isa,
+    pub(crate) index: Index,
+    pub(crate) state: State,
+    pub(crate) events: Vec<Event>,
+    pub(crate) outbox: Outbox,
+    /// Buffers of the last tick's messages, kept for their capacity.
+    pub(crate) spare: (Vec<Request>, Vec<Grant>, Vec<Bulletin>),
+}
+
+impl Partition {
+    /// Creates a partition at tick 0. Creation is a step like any other: machines ask for work, and
+    /// [`Partition::outbox`] holds letters.
+    ///
+    /// # Panics
+    /// Panics where the plan has no partition of that index.
+    #[must_use]
+    pub fn create(plan: &Plan, index: u32) -> Partition {
+        let mut partition = Partition::empty(plan, index);
+        let farm = partition.farm.clone();
+        let sites = if partition.holds_sites() {
+            partition.plan.sites
+        } else {
+            0
+        };
+        partition.state.sites = Sites::new(&farm, sites);
+        partition.state.rows = first_rows(&partition.plan, &farm, &partition.index);
+        let mut decide = Decide {
+            farm: &farm,
+            rows: &mut partition.state.rows,
+            tick: 0,
+            counters: &mut partition.state.counters,
+            events: &mut partition.events,
+            requests: &mut partition.state.requests,
+        };
+        for i in 0..decide.rows.len() {
+            decide.begin(i);
+        }
+        partition
+            .state
+            .requests
+            .sort_by_key(|r| (r.site, r.machine));
+        for local in 0..sites {
+            let bulletin = partition.state.sites.bulletin(&farm, local);
+            partition.state.bulletins.push(bulletin);
+        }
+        partition.emit_first_letters(plan);
+        partition
+    }
+
+    /// Makes a partition from a checkpoint of it.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] where the bytes are no checkpoint of this partition.
+    ///
+    /// # Panics
+    /// Panics where the plan has no partition of that index.
+    pub fn restore(plan: &Plan, index: u32, bytes: &[u8]) -> Result<Partition, CheckpointError> {
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
+        aligned.extend_from_slice(bytes);
+        let state = rkyv::from_bytes::<State, rkyv::rancor::Error>(&aligned)
+            .map_err(|e| CheckpointError::Archive(e.to_string()))?;
+        let mut partition = Partition::empty(plan, index);
+        partition.state = state;
+        partition.check()?;
+        Ok(partition)
+    }
+
+    /// Appends the exact state to `bytes`. What other parts emitted in this tick is not in it.
+    ///
+    /// # Panics
+    /// Panics where memory is exhausted.
+    pub fn checkpoint(&self, bytes: &mut Vec<u8>) {
+        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&self.state)
+            .expect("columns of plain numbers always have an archive");
+        bytes.extend_from_slice(&archive);
+    }
+
+    /// The configuration it belongs to.
+    #[must_use]
+    pub fn config(&self) -> &SimulationConfig {
+        &self.farm.config
+    }
+
+    /// Its place in the plan.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.plan.index
+    }
+
+    /// Ticks stepped since creation.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        u64::from(self.state.tick)
+    }
+
+    /// Rows held.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.plan.rows
+    }
+
+    /// Chooses the instruction set of the laws; results do not depend on it.
+    pub fn set_isa(&mut self, isa: Isa) {
+        self.isa = isa;
+    }
+
+    /// Its share of the digest of its tick; the simulation's is the wrapping sum over partitions.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hashes = vec![0; self.state.rows.len()];
+        let mut sum = digest::rows(&self.state.rows, &mut hashes)
+            .wrapping_add(digest::requests(&self.state.requests))
+            .wrapping_add(digest::grants(&self.state.grants));
+        for (local, bulletin) in (0..).zip(&self.state.bulletins) {
+            let id = self.plan.first_site + local;
+            sum = sum
+                .wrapping_add(self.state.sites.digest(&self.farm, local, id))
+                .wrapping_add(digest::bulletin(id, bulletin));
+        }
+        sum
+    }
+
+    /// Sums over its rows at its tick.
+    #[must_use]
+    pub fn aggregate(&self) -> Aggregate {
+        let rows = &self.state.rows;
+        let mut sums = Aggregate {
+            rows: rows.len() as u64,
+            counters: self.state.counters,
+            ..Aggregate::default()
+        };
+        for &state in &rows.state {
+            sums.by_state[usize::from(state)] += 1;
+        }
+        for &charge in &rows.charge {
+            let bucket = i64::from(charge) * CHARGE_BUCKETS as i64 / i64::from(FULL_CHARGE);
+            sums.by_charge[(bucket as usize).min(CHARGE_BUCKETS - 1)] += 1;
+            sums.charge_sum += i64::from(charge);
+        }
+        for &speed in &rows.speed {
+            sums.speed_sum_mm_per_s += (speed * 1000.0) as i64;
+        }
+        sums
+    }
+
+    /// Events of the last step, ordered by (site, entity, ordinal).
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Letters of the last step: partition and words.
+    pub fn outbox(&self) -> impl Iterator<Item = (u32, &[u32])> {
+        let mut start = 0;
+        self.outbox.letters.iter().map(move |&(to, end)| {
+            let words = &self.outbox.words[start..end];
+            start = end;
+            (to, words)
+        })
+    }
+
+    /// Blocks of its view; the same in every tick.
+    #[must_use]
+    pub fn view_blocks(&self) -> u32 {
+        self.blocks().count() as u32
+    }
+
+    /// Writes the view of its tick: a block's records stand where its rows do.
+    ///
+    /// # Panics
+    /// Panics unless there are [`Partition::view_blocks`] blocks and [`Partition::rows`] records.
+    pub fn write_view(&self, blocks: &mut [ViewBlock], records: &mut [ViewRecord]) {
+        assert_eq!(records.len(), self.state.rows.len());
+        let mut written = 0;
+        for (block, rows) in blocks.iter_mut().zip(self.blocks()) {
+            let site = self.state.rows.site[rows.start];
+            let records = &mut records[rows.clone()];
+            *block = crate::view::write_block(&self.state.rows, site, rows, records);
+            written += 1;
+        }
+        assert_eq!(written, blocks.len());
+    }
+
+    /// Rows of each block: consecutive, of one site, at most [`BLOCK_ROWS`].
+    fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let site = &self.state.rows.site;
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let of = *site.get(start)?;
+            let most = &site[start..site.len().min(start + BLOCK_ROWS as usize)];
+            let rows = most.iter().take_while(|s| **s == of).count();
+            start += rows;
+            Some(start - rows..start)
+        })
+    }
+
+    /// Whether the state of its sites is here and not in another part.
+    pub(crate) fn holds_sites(&self) -> bool {
+        self.plan.cut.is_none_or(|cut| cut.part == 0)
+    }
+
+    fn empty(plan: &Plan, index: u32) -> Partition {
+        let partition = plan.partitions[index as usize].clone();
+        Partition {
+            index: Index::new(plan, &partition),
+            farm: plan.farm.clone(),
+            plan: partition,
+            isa: Isa::detect(),
+            state: State::default(),
+            events: Vec::new(),
+            outbox: Outbox::default(),
+            spare: Default::default(),
+        }
+    }
+
+    /// Refuses a restored state that does not fit the plan or would index out of bounds.
+    fn check(&self) -> Result<(), CheckpointError> {
+        let (rows, farm) = (&self.state.rows, &self.farm);
+        let fits = |what, holds: bool| match holds {
+            true => Ok(()),
+            false => Err(CheckpointError::Mismatch {
+                what,
+                partition: self.plan.index,
+            }),
+        };
+        fits("rows", rows.has_len(self.plan.rows as usize))?;
+        let sites = if self.holds_sites() {
+            self.plan.sites
+        } else {
+            0
+        };
+        fits("sites", self.state.sites.fits(farm, sites))?;
+        fits("bulletins", self.state.bulletins.len() == sites as usize)?;
+        let (first, last) = (self.plan.first_site, self.plan.first_site + self.plan.sites);
+        for r in &self.state.requests {
+            check_request(farm, r).map_err(CheckpointError::Message)?;
+            fits("requests", (first..last).contains(&r.site))?;
+        }
+        for g in &self.state.grants {
+            crate::step::check_grant(farm, g).map_err(CheckpointError::Message)?;
+            fits("grants", (first..last).contains(&g.site))?;
+        }
+        let expected = first_rows(&self.plan, farm, &self.index);
+        fits(
+            "entities",
+            rows.entity == expected.entity && rows.site == expected.site,
+        )?;
+        self.check_columns()
+    }
+
+    fn check_columns(&self) -> Result<(), CheckpointError> {
+        let (rows, layout) = (&self.state.rows, &self.farm.layout);
+        let below = |what, column: &mut dyn Iterator<Item = u32>, limit: u32| match column
+            .enumerate()
+            .find(|(_, v)| *v >= limit && *v != NONE)
+        {
+            None => Ok(()),
+            Some((row, value)) => Err(CheckpointError::OutOfRange {
+                what,
+                row: row as u32,
+                value,
+            }),
+        };
+        let states = crate::aggregate::STATES as u32;
+        below(
+            "state",
+            &mut rows.state.iter().map(|s| u32::from(*s)),
+            states,
+        )?;
+        below(
+            "resume",
+            &mut rows.resume.iter().map(|s| u32::from(*s)),
+            states,
+        )?;
+        below(
+            "task",
+            &mut rows.task.iter().map(|t| u32::from(*t)),
+            u32::from(task::COUNT),
+        )?;
+        below("mode", &mut rows.mode.iter().copied(), mode::COUNT)?;
+        below("land", &mut rows.land.iter().copied(), layout.lands())?;
+        below(
+            "swath",
+            &mut rows.swath.iter().copied(),
+            layout.swaths_per_field,
+        )?;
+        below("slot", &mut rows.slot.iter().copied(), layout.slots())?;
+        below(
+            "segment",
+            &mut rows.segment.iter().copied(),
+            layout.segments(),
+        )?;
+        let charge = rows.charge.iter().map(|c| c.cast_unsigned());
+        below(
+            "charge",
+            &mut charge.into_iter(),
+            FULL_CHARGE.cast_unsigned() + 1,
+        )
+    }
+}
+
+impl Index {
+    fn new(plan: &Plan, partition: &PartitionPlan) -> Index {
+        let farm = &plan.farm;
+        let machines = machines(plan, partition);
+        let mut classes = Vec::new();
+        for (class, parameters) in farm.classes.iter().enumerate() {
+            let first = machines.partition_point(|m| (m.class as usize) < class);
+            let end = machines.partition_point(|m| m.class as usize <= class);
+            if first < end {
+                classes.push(ClassRows {
+                    class,
+                    rows: first..end,
+                    ground: GroundLaw::new(&parameters.ground),
+                    battery: BatteryLaw::new(&parameters.battery, farm.config.tick_ms),
+                });
+            }
+        }
+        let mut row_of = vec![NONE; (partition.sites * farm.machines_per_site) as usize];
+        let (mut charger_x, mut charger_y) = (Vec::new(), Vec::new());
+        for (row, m) in machines.iter().enumerate() {
+            row_of[(m.local * farm.machines_per_site + m.machine) as usize] = row as u32;
+            let station = farm
+                .layout
+                .station_of_field(farm.layout.home_field(m.machine));
+            let charger = farm.layout.slot(station * farm.layout.slots_per_station);
+            charger_x.push(charger.x);
+            charger_y.push(charger.y);
+        }
+        let mut by_site: Vec<u32> = (0..machines.len() as u32).collect();
+        by_site.sort_by_key(|&row| machines[row as usize].local);
+        let site_starts = (0..=partition.sites)
+            .map(|s| by_site.partition_point(|&row| machines[row as usize].local < s) as u32)
+            .collect();
+        let cut = partition.cut.map(|part| Cut {
+            part,
+            grid: CellGrid::new(&farm.layout),
+            part_of: (0..farm.machines_of(partition.first_site))
+                .map(|machine| plan.part_of(partition.first_site, machine))
+                .collect(),
+        });
+        Index {
+            class_of: machines.iter().map(|m| m.class).collect(),
+            classes,
+            row_of,
+            by_site,
+            site_starts,
+            charger_x,
+            charger_y,
+            cut,
+        }
+    }
+}
+
+/// A machine of a partition.
+struct Machine {
+    class: u32,
+    /// Site, counted from the partition's first.
+    local: u32,
+    /// Index in the site.
+    machine: u32,
+}
+
+/// The machines of a partition in the order of their rows.
+fn machines(plan: &Plan, partition: &PartitionPlan) -> Vec<Machine> {
+    let farm = &plan.farm;
+    let mut machines = Vec::with_capacity(partition.rows as usize);
+    for local in 0..partition.sites {
+        let site = partition.first_site + local;
+        let part = partition.cut.map_or(0, |cut| cut.part);
+        machines.extend(
+            (0..farm.machines_of(site))
+                .filter(|&m| plan.part_of(site, m) == part)
+                .map(|machine| Machine {
+                    class: farm.class_of(machine),
+                    local,
+                    machine,
+                }),
+        );
+    }
+    machines.sort_by_key(|m| m.class);
+    machines
+}
+
+/// Rows at home, before their first words.
+fn first_rows(partition: &PartitionPlan, farm: &Farm, index: &Index) -> Rows {
+    let mut rows = Rows::new(partition.rows as usize);
+    for (place, &row) in index.row_of.iter().enumerate() {
+        if row == NONE {
+            continue;
+        }
+        let i = row as usize;
+        let local = place as u32 / farm.machines_per_site;
+        let machine = place as u32 % farm.machines_per_site;
+        let home = farm.layout.home(machine);
+        rows.site[i] = partition.first_site + local;
+        rows.entity[i] = farm.first_entity(rows.site[i]) + machine;
+        rows.x[i] = home.x;
+        rows.y[i] = home.y;
+    }
+    rows
+}
