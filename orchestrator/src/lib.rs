@@ -1,1 +1,61 @@
-//! orchestrator
+//! The orchestrator: lifecycle, tick clock, placement, routing and aggregation.
+//!
+//! [`core::Orchestrator`] is a state machine without I/O; [`drive::start`] runs it on a link. It is
+//! the only one that knows where a partition is; it never looks into a partition's state or mail.
+
+// What is asked and what is said.
+pub mod control;
+pub mod event;
+
+// The core and its runs.
+pub mod core;
+
+mod context;
+
+mod simulation;
+
+pub mod schedule;
+
+// Who steps what, on the way out and on the way in.
+pub mod registry;
+
+pub mod placement;
+
+mod dispatch;
+
+mod window;
+
+mod collect;
+
+mod suspicion;
+
+pub mod aggregate;
+
+pub mod routing;
+
+mod wire;
+
+// What brings a lost partition back, and what finds a wrong one.
+pub mod history;
+
+pub mod verify;
+
+pub mod arbitrate;
+
+// What is measured.
+pub mod latency;
+pub mod snapshot;
+
+pub mod metrics;
+
+mod log;
+
+// The loop.
+pub mod clock;
+pub mod drive;
+
+pub mod config;
+pub mod limits;
+
+pub use crate::config::Config;
+pub use crate::core::Orchestrator;

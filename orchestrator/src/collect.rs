@@ -1,0 +1,366 @@
+//! Taking results in: what is stale is dropped and counted, what is wrong is the worker's end, and
+//! a window is complete with its last report.
+
+use std::time::Duration;
+
+use kernel::event::Event as FarmEvent;
+use transport::frame::{Frame, FrameError};
+
+use crate::aggregate::{self, PartitionReport};
+use crate::context::Context;
+use crate::control::{Cause, Status, WorkerId};
+use crate::event::{Event, TickPublished};
+use crate::latency::Stage;
+use crate::limits::MAX_ATTEMPTS;
+use crate::routing::MailFault;
+use crate::simulation::{PartitionState, Simulation};
+use crate::window::Window;
+use crate::wire::{self, ResultFrame};
+
+/// Weight of one new measurement in a moving average of cost or pace.
+const MEASURE_WEIGHT: f64 = 0.1;
+
+/// Why a result cannot be what a correct worker sends.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResultFault {
+    /// The frame cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The simulation has no such partition.
+    #[error("partition {partition} of {partitions}")]
+    Partition {
+        /// What was named.
+        partition: u32,
+        /// How many there are.
+        partitions: usize,
+    },
+    /// It stepped another number of ticks than asked.
+    #[error("stepped {stepped} ticks where {asked} were asked for")]
+    Stepped {
+        /// What was done.
+        stepped: u64,
+        /// What was asked.
+        asked: u64,
+    },
+    /// Its digests are not those that were due.
+    #[error("digests are not those of the ticks asked for")]
+    Digests,
+    /// An event is of another tick, or they are out of order.
+    #[error("events are not in order or not of the window's ticks")]
+    Events,
+    /// Its mail is wrong.
+    #[error(transparent)]
+    Mail(#[from] MailFault),
+}
+
+impl Simulation {
+    /// Whether a frame is of the present placement of its partition; if not it is counted.
+    fn is_current(&mut self, worker: WorkerId, header: &wire::From) -> Result<bool, ResultFault> {
+        let partitions = self.partitions.len();
+        let state = usize::try_from(header.partition)
+            .ok()
+            .and_then(|p| self.partitions.get(p));
+        let Some(state) = state else {
+            let partition = header.partition;
+            return Err(ResultFault::Partition {
+                partition,
+                partitions,
+            });
+        };
+        let current = state.owner == Some(worker) && state.epoch == header.placement_epoch;
+        if !current {
+            self.totals.stale_results += 1;
+        }
+        Ok(current)
+    }
+
+    /// Takes a result in.
+    ///
+    /// # Errors
+    /// [`ResultFault`] where it cannot come from a correct worker.
+    pub(crate) fn handle_result(
+        &mut self,
+        ctx: &mut Context<'_>,
+        worker: WorkerId,
+        frame: &Frame,
+    ) -> Result<(), ResultFault> {
+        let from = wire::from(frame);
+        if !self.is_current(worker, &from)? {
+            return Ok(());
+        }
+        let p = from.partition as usize;
+        let awaited = self
+            .window
+            .as_ref()
+            .is_some_and(|w| w.last == from.tick && w.slots[p].report.is_none());
+        if !awaited {
+            self.totals.duplicate_results += 1;
+            return Ok(());
+        }
+        let result = wire::result(frame)?;
+        let asked = self.window.as_ref().map_or(0, |w| w.slots[p].steps);
+        if result.stepped != asked {
+            let stepped = result.stepped;
+            return Err(ResultFault::Stepped { stepped, asked });
+        }
+        let timing = (result.queue, result.compute);
+        let (report, sample) = self.check(from.partition, result)?;
+        if let Some(digest) = sample {
+            let key = (self.spec.id, from.partition, from.tick);
+            ctx.verifier.owner_digest(key, from.placement_epoch, digest);
+        }
+        self.measure(ctx, worker, p, asked, timing.1);
+        let window = self.window.as_mut().expect("awaited");
+        window.fill(from.partition, report);
+        if window.missing == 0 {
+            self.record_stages(ctx.now, p, timing);
+            self.complete(ctx);
+        }
+        Ok(())
+    }
+
+    /// Checks a result against what was asked, and splits off the digest of a sample.
+    fn check(
+        &self,
+        partition: u32,
+        result: ResultFrame,
+    ) -> Result<(PartitionReport, Option<u64>), ResultFault> {
+        let window = self.window.as_ref().expect("awaited");
+        let mut report = result.report;
+        let sample = window
+            .split_sample(partition, &mut report.digests)
+            .ok_or(ResultFault::Digests)?;
+        if !in_order(&report.events, window) {
+            return Err(ResultFault::Events);
+        }
+        if window.emits_mail() {
+            self.routing
+                .check(partition, window.last + 1, &report.mail)?;
+        } else {
+            // A question about the present: its mail is known already.
+            report.mail.clear();
+        }
+        Ok((report, sample))
+    }
+
+    /// Takes a checkpoint in.
+    ///
+    /// # Errors
+    /// [`ResultFault`] where it cannot come from a correct worker.
+    pub(crate) fn handle_checkpoint(
+        &mut self,
+        ctx: &mut Context<'_>,
+        worker: WorkerId,
+        frame: Frame,
+    ) -> Result<(), ResultFault> {
+        let from = wire::from(&frame);
+        if !self.is_current(worker, &from)? {
+            return Ok(());
+        }
+        let key = (self.spec.id, from.partition, from.tick + 1);
+        ctx.verifier.prior(key, from.placement_epoch, &frame);
+        // One of a tick that was never sent out is nothing to build on.
+        if from.tick > self.last_dispatched() {
+            return Ok(());
+        }
+        let completed = self.completed.unwrap_or(0);
+        let state = &mut self.partitions[from.partition as usize];
+        state.history.offer(from.tick, frame, completed);
+        state.asked.take_if(|(tick, _)| *tick <= from.tick);
+        Ok(())
+    }
+
+    /// A worker cannot do what was asked: the partition is placed anew.
+    ///
+    /// # Errors
+    /// [`ResultFault`] where it cannot come from a correct worker.
+    pub(crate) fn handle_unable(
+        &mut self,
+        ctx: &mut Context<'_>,
+        worker: WorkerId,
+        frame: &Frame,
+    ) -> Result<(), ResultFault> {
+        let from = wire::from(frame);
+        let unable = wire::unable(frame)?;
+        if !self.is_current(worker, &from)? {
+            return Ok(());
+        }
+        let p = from.partition as usize;
+        let slot = self.window.as_ref().map(|w| (w.last, &w.slots[p]));
+        let Some(attempts) = slot
+            .filter(|(last, slot)| *last == from.tick && slot.report.is_none())
+            .map(|(_, slot)| slot.attempts)
+        else {
+            // It is about something sent twice; the first of it was done.
+            self.totals.duplicate_results += 1;
+            return Ok(());
+        };
+        tracing::warn!(
+            simulation = %self.spec.id, partition = from.partition, tick = from.tick, %worker,
+            reason = unable.reason, detail = unable.detail, "a worker cannot step a partition"
+        );
+        self.totals.unable += 1;
+        if unable.reason == transport::message::unable::NOT_OPEN {
+            self.opened.remove(&worker);
+        }
+        if attempts >= MAX_ATTEMPTS {
+            self.fail(ctx, Cause::Unable);
+        } else {
+            self.release(ctx, p);
+        }
+        Ok(())
+    }
+
+    /// A worker is gone, or not to be relied on: what it has is placed anew.
+    pub(crate) fn handle_worker_gone(&mut self, ctx: &mut Context<'_>, worker: WorkerId) {
+        for p in 0..self.partitions.len() {
+            if self.partitions[p].owner == Some(worker) {
+                self.release(ctx, p);
+            }
+            self.partitions[p].moving.take_if(|(to, _)| *to == worker);
+        }
+        if ctx.registry.get(worker).is_none() {
+            self.opened.remove(&worker);
+        }
+    }
+
+    /// The window's last report is in.
+    fn complete(&mut self, ctx: &mut Context<'_>) {
+        let window = self.window.take().expect("in flight");
+        let late = self.count_late(ctx, &window);
+        self.note_stall(ctx.now, &window);
+        let reports = window
+            .slots
+            .iter()
+            .map(|slot| slot.report.clone().expect("complete"));
+        let merged = aggregate::merge(reports.collect());
+        self.aggregate = merged.aggregate;
+        if let Some(newest) = merged.digests.last().filter(|d| d.tick == window.last) {
+            self.digest = Some((newest.tick, newest.digest));
+        }
+        self.routing.post(merged.mail);
+        self.completed = Some(window.last);
+        self.completed_at = ctx.now;
+        self.totals.ticks += u64::from(window.ticks);
+        self.totals.entity_steps += u64::from(window.ticks) * u64::from(self.spec.config.entities);
+        for state in &mut self.partitions {
+            state.history.settle(window.last);
+        }
+        if window.creation {
+            self.schedule.restart(ctx.now, 0);
+        }
+        self.measure_pace(ctx.now, &window);
+        self.choose_checkpoint_ticks(ctx);
+        ctx.outbox.event(Event::Tick(Box::new(TickPublished {
+            simulation: self.spec.id,
+            tick: window.last,
+            ticks: window.ticks,
+            aggregate: merged.aggregate,
+            digests: merged.digests,
+            events: merged.events,
+        })));
+        if let Some(event) = late {
+            ctx.outbox.event(event);
+        }
+        if window.last >= self.last_tick() && !self.status.is_final() {
+            self.change(ctx, Status::Completed, Cause::LastTick);
+        }
+    }
+
+    /// Counts ticks that were late, and says so.
+    fn count_late(&mut self, ctx: &Context<'_>, window: &Window) -> Option<Event> {
+        let due = window.deadline?;
+        let ticks = self.schedule.late_ticks(window.first, window.last, ctx.now);
+        self.totals.late_ticks += ticks;
+        (ticks > 0).then(|| Event::Late {
+            simulation: self.spec.id,
+            tick: window.last,
+            ticks,
+            latency: ctx.now.saturating_sub(due),
+        })
+    }
+
+    /// The gap that a hand-over left between two completions, beyond what lies there anyway.
+    fn note_stall(&mut self, now: Duration, window: &Window) {
+        if !window.handed_over || self.completed.is_none() {
+            return;
+        }
+        let usual = match self.schedule.period() {
+            Some(period) => period * window.ticks,
+            None => {
+                Duration::from_nanos((self.pace_ns.unwrap_or(0.0) * f64::from(window.ticks)) as u64)
+            }
+        };
+        // Time in which nothing was due, a pause say, is no stall.
+        let idle_until = window.deadline.unwrap_or(window.dispatched_at);
+        let begin = self.completed_at.max(idle_until.saturating_sub(usual));
+        let gap = now.saturating_sub(begin).saturating_sub(usual);
+        self.stalls.note(window.last, gap);
+    }
+
+    /// Records where the window's time went, as the report that came last tells it.
+    fn record_stages(&mut self, now: Duration, p: usize, timing: (Duration, Duration)) {
+        let window = self.window.as_ref().expect("in flight");
+        let sent_at = window.slots[p].sent_at.unwrap_or(window.dispatched_at);
+        let (queue, compute) = timing;
+        let away = now.saturating_sub(sent_at);
+        self.latencies.record(Stage::WorkerQueue, queue);
+        self.latencies.record(Stage::Compute, compute);
+        let network = away.saturating_sub(queue + compute);
+        self.latencies.record(Stage::Network, network);
+        if window.ticks == 0 {
+            return;
+        }
+        let dispatched_at = window.dispatched_at;
+        if let Some(due) = window.deadline {
+            let lateness = dispatched_at.saturating_sub(due);
+            self.latencies.record(Stage::DeadlineLateness, lateness);
+        }
+        let begin = window.deadline.unwrap_or(dispatched_at);
+        let latency = now.saturating_sub(begin);
+        self.latencies.record(Stage::TickLatency, latency);
+        if !window.handed_over {
+            self.round_trips.record(now.saturating_sub(dispatched_at));
+        }
+    }
+
+    /// Takes a result's timings into what is known of the partition's and the worker's speed.
+    fn measure(
+        &mut self,
+        ctx: &mut Context<'_>,
+        worker: WorkerId,
+        p: usize,
+        steps: u64,
+        compute: Duration,
+    ) {
+        let state: &mut PartitionState = &mut self.partitions[p];
+        if steps == 0 || state.rows == 0 {
+            return;
+        }
+        // A clock of 1 us reads 0 for a short step; half of it is the better guess.
+        let ns = compute.as_nanos().max(500) as f64 / steps as f64;
+        let old = state.step_ns.unwrap_or(ns);
+        state.step_ns = Some(old + MEASURE_WEIGHT * (ns - old));
+        ctx.registry.measure(worker, ns / state.rows as f64);
+    }
+
+    /// Takes the window into the pace by which the next one's length is chosen.
+    fn measure_pace(&mut self, now: Duration, window: &Window) {
+        if window.ticks == 0 || window.handed_over {
+            return;
+        }
+        self.last_ticks = window.ticks;
+        let wall = now.saturating_sub(window.dispatched_at).as_nanos().max(1) as f64;
+        let pace = wall / f64::from(window.ticks);
+        let old = self.pace_ns.unwrap_or(pace);
+        // A longer window tells more of a tick's own cost and less of the way out and back.
+        let weight = if pace < old { 0.5 } else { MEASURE_WEIGHT };
+        self.pace_ns = Some(old + weight * (pace - old));
+    }
+}
+
+/// Whether events are in their order and of the window's ticks.
+fn in_order(events: &[FarmEvent], window: &Window) -> bool {
+    let ticks = window.first..=window.last;
+    events.iter().all(|e| ticks.contains(&e.tick)) && events.is_sorted()
+}

@@ -1,0 +1,70 @@
+//! What every part of the core works with while an input is handled.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use transport::frame::Frame;
+use transport::link::{Class, LinkCommand, PeerId, Transmit};
+use transport::pool::FramePool;
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::registry::Registry;
+use crate::verify::{Arbitration, Verifier};
+
+/// The parts of the core that a simulation shares with the others, for one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Duration,
+    pub(crate) config: &'a Config,
+    pub(crate) registry: &'a mut Registry,
+    pub(crate) verifier: &'a mut Verifier,
+    pub(crate) outbox: &'a mut Outbox,
+}
+
+/// What waits to be polled. It holds what one input gave rise to, for it is drained after each.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) transmits: VecDeque<LinkCommand>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) arbitrations: VecDeque<Arbitration>,
+    /// Buffers of the frames made here.
+    pub(crate) pool: FramePool,
+    last_group: u64,
+}
+
+impl Outbox {
+    /// A group that no stream had before.
+    pub(crate) fn new_group(&mut self) -> u64 {
+        self.last_group += 1;
+        self.last_group
+    }
+
+    /// Queues a frame.
+    pub(crate) fn send(
+        &mut self,
+        peer: PeerId,
+        class: Class,
+        group: u64,
+        frame: Frame,
+        last: bool,
+    ) {
+        self.transmits.push_back(LinkCommand::Transmit(Transmit {
+            peer,
+            class,
+            group,
+            frame,
+            last,
+        }));
+    }
+
+    /// Queues the end of a connection.
+    pub(crate) fn disconnect(&mut self, peer: PeerId, reason: String) {
+        self.transmits
+            .push_back(LinkCommand::Disconnect { peer, reason });
+    }
+
+    /// Queues an event.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+}

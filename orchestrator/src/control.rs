@@ -1,0 +1,298 @@
+//! What an operator can ask for, and what is answered.
+
+use kernel::command::Action;
+use kernel::config::{ConfigError, SimulationConfig};
+pub use transport::header::SimulationId;
+
+/// Names a worker in logs and metrics, as its `Welcome` told it. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u32);
+
+impl std::fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How fast simulated time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// Thousandths of real time, [`MIN_SPEED_MILLI`]..=[`MAX_SPEED_MILLI`].
+    Milli(u32),
+    /// As fast as the workers go.
+    Max,
+}
+
+/// Slowest factor, 0.1.
+pub const MIN_SPEED_MILLI: u32 = 100;
+/// Fastest factor, 1,000.
+pub const MAX_SPEED_MILLI: u32 = 1_000_000;
+
+impl Speed {
+    /// Real time.
+    pub const REAL: Speed = Speed::Milli(1_000);
+
+    /// Checks the factor's range.
+    ///
+    /// # Errors
+    /// [`ControlError::SpeedOutOfRange`].
+    pub fn validate(self) -> Result<Speed, ControlError> {
+        match self {
+            Speed::Milli(milli) if !(MIN_SPEED_MILLI..=MAX_SPEED_MILLI).contains(&milli) => {
+                Err(ControlError::SpeedOutOfRange { milli })
+            }
+            speed => Ok(speed),
+        }
+    }
+}
+
+/// What happens once a run is further behind than [`crate::limits::MAX_BEHIND`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LatePolicy {
+    /// Deadlines are shifted, and by how much is counted.
+    #[default]
+    Dilate,
+    /// The run ends as failed.
+    Fail,
+}
+
+/// A simulation to be created.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Its id, chosen by the caller so that the core draws no random number.
+    pub id: SimulationId,
+    /// Its name, for people.
+    pub name: String,
+    /// What is simulated.
+    pub config: SimulationConfig,
+    /// How fast.
+    pub speed: Speed,
+    /// Last tick, after which the run is completed; `None` to run until stopped.
+    pub max_ticks: Option<u64>,
+    /// Ticks between digests; at least 1.
+    pub digest_every: u32,
+    /// What to do when late beyond catching up.
+    pub late: LatePolicy,
+}
+
+/// Where a simulation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not started.
+    Created,
+    /// Ticking.
+    Running,
+    /// Standing until resumed or stepped.
+    Paused,
+    /// Ended by request.
+    Stopped,
+    /// Ended at its last tick.
+    Completed,
+    /// Ended by an error.
+    Failed,
+}
+
+impl Status {
+    /// As the API spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing can follow.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Status::Stopped | Status::Completed | Status::Failed)
+    }
+}
+
+/// Why a simulation changed its status without being asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Asked for.
+    Requested,
+    /// Its last tick was reached.
+    LastTick,
+    /// Two workers computed different digests.
+    DigestMismatch,
+    /// Late beyond catching up, under [`LatePolicy::Fail`].
+    Late,
+    /// A partition could not be stepped anywhere.
+    Unable,
+}
+
+impl Cause {
+    /// As logs spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Requested => "requested",
+            Cause::LastTick => "last_tick",
+            Cause::DigestMismatch => "digest_mismatch",
+            Cause::Late => "late",
+            Cause::Unable => "unable",
+        }
+    }
+}
+
+/// Which machines a command is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One.
+    Entity(u32),
+    /// Some, each at most once.
+    Entities(Vec<u32>),
+    /// All of the simulation.
+    All,
+}
+
+/// A command to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandRequest {
+    /// For whom.
+    pub target: Target,
+    /// What to do.
+    pub action: Action,
+    /// At which tick; `None` for as soon as possible.
+    pub tick: Option<u64>,
+}
+
+/// The place a command was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandStamp {
+    /// Position in the command log; commands of one tick apply in this order.
+    pub seq: u64,
+    /// Tick it applies in.
+    pub tick: u64,
+}
+
+/// What can be read of a simulation at any time.
+#[derive(Clone, Debug)]
+pub struct SimulationInfo {
+    /// Its id.
+    pub id: SimulationId,
+    /// Its name.
+    pub name: String,
+    /// What is simulated.
+    pub config: SimulationConfig,
+    /// Status.
+    pub status: Status,
+    /// Why it has this status.
+    pub cause: Cause,
+    /// How fast it is asked to go.
+    pub speed: Speed,
+    /// Last tick that is complete.
+    pub tick: u64,
+    /// Newest digest, with its tick.
+    pub digest: Option<(u64, u64)>,
+    /// Sums at the last complete tick.
+    pub aggregate: kernel::aggregate::Aggregate,
+    /// Whether a final status has been followed by its last digest: nothing more will be published.
+    pub settled: bool,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No simulation has that id.
+    #[error("simulation {id} does not exist")]
+    UnknownSimulation {
+        /// What was asked for.
+        id: SimulationId,
+    },
+    /// A simulation of that id exists.
+    #[error("simulation {id} exists already")]
+    Exists {
+        /// The id.
+        id: SimulationId,
+    },
+    /// No worker has that id.
+    #[error("worker {worker} is not registered")]
+    UnknownWorker {
+        /// What was asked for.
+        worker: WorkerId,
+    },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The speed is out of range.
+    #[error("speed: {}.{:03} is not in 0.1..=1000, nor `max`", milli / 1_000, milli % 1_000)]
+    SpeedOutOfRange {
+        /// What was asked for.
+        milli: u32,
+    },
+    /// `digest_every` of zero.
+    #[error("digest_every: must be at least 1")]
+    DigestEveryZero,
+    /// `max_ticks` out of range.
+    #[error("max_ticks: {max_ticks} is not in 1..={max}")]
+    MaxTicksOutOfRange {
+        /// What was asked for.
+        max_ticks: u64,
+        /// Most that is allowed.
+        max: u64,
+    },
+    /// The transition does not exist.
+    #[error("cannot {request} a simulation that is {}", status.name())]
+    InvalidTransition {
+        /// What was asked.
+        request: &'static str,
+        /// Where the simulation stands.
+        status: Status,
+    },
+    /// `step` of zero ticks.
+    #[error("ticks: must be at least 1")]
+    StepZero,
+    /// The command names a machine that is not there.
+    #[error("entity: {entity} is not in 1..={entities}")]
+    UnknownEntity {
+        /// What was named.
+        entity: u32,
+        /// How many there are.
+        entities: u32,
+    },
+    /// The command names a tick that was dispatched already.
+    #[error("tick: {tick} has been dispatched; the next free one is {next}")]
+    TickPassed {
+        /// What was asked for.
+        tick: u64,
+        /// First tick that would do.
+        next: u64,
+    },
+    /// The command names a tick that the simulation never reaches.
+    #[error("tick: {tick} lies beyond the last tick, {last}")]
+    TickBeyondEnd {
+        /// What was asked for.
+        tick: u64,
+        /// The run's last tick.
+        last: u64,
+    },
+    /// Too many simulations.
+    #[error("{limit} simulations exist; delete one first")]
+    TooManySimulations {
+        /// [`crate::limits::MAX_SIMULATIONS`].
+        limit: usize,
+    },
+    /// Too many commands wait.
+    #[error("more than {limit} commands would wait for their tick; try again later")]
+    TooManyCommands {
+        /// [`crate::limits::MAX_PENDING_COMMANDS`].
+        limit: usize,
+    },
+    /// Too many ids in one command.
+    #[error("entities: more than {limit} ids; use `all`, or several commands")]
+    TooManyEntities {
+        /// [`crate::limits::MAX_COMMAND_ENTITIES`].
+        limit: usize,
+    },
+    /// The orchestrator has ended.
+    #[error("the orchestrator has ended")]
+    Ended,
+}

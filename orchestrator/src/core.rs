@@ -1,0 +1,793 @@
+//! The state machine: what comes in is handed to the part it is for. It never does I/O, never waits
+//! and never reads a clock.
+//!
+//! # Call order
+//!
+//! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`],
+//!    [`Orchestrator::handle_arbitrated`] or a control call such as [`Orchestrator::start`].
+//! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_event`], then
+//!    [`Orchestrator::poll_arbitration`], each until `None`.
+//! 3. Say how long that took: [`Orchestrator::handle_drained`]. A test in virtual time may leave it out.
+//! 4. Call [`Orchestrator::handle_timeout`] at [`Orchestrator::poll_timeout`] or soon after.
+//!
+//! `now` is the time since an origin of the caller's choice and never goes back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use transport::frame::Frame;
+use transport::header::Kind;
+use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
+use transport::message::Heartbeat;
+
+use crate::arbitrate::Arbitrated;
+use crate::collect::ResultFault;
+use crate::config::Config;
+use crate::context::{Context, Outbox};
+use crate::control::{
+    Cause, CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed,
+    Status, WorkerId,
+};
+use crate::event::Event;
+use crate::latency::{Latencies, Stage};
+use crate::limits::{MAX_MOVES, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
+use crate::placement::{self, Load};
+use crate::registry::{Registry, WorkerState};
+use crate::simulation::{Next, Simulation};
+use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Totals, WorkerSnapshot};
+use crate::verify::{Arbitration, Verdict, Verifier};
+use crate::wire;
+
+/// How much busier than the average the busiest worker may be before partitions move.
+const IMBALANCE: f64 = 0.25;
+/// The same when a worker has just joined.
+const JOIN_IMBALANCE: f64 = 0.02;
+/// Least share by which a move makes the busiest worker less busy.
+const MOVE_GAIN: f64 = 0.01;
+
+/// The context of one input, borrowing every part of the core but the simulations.
+macro_rules! context {
+    ($core:ident, $now:expr) => {
+        Context {
+            now: $now,
+            config: &$core.config,
+            registry: &mut $core.registry,
+            verifier: &mut $core.verifier,
+            outbox: &mut $core.outbox,
+        }
+    };
+}
+
+/// The orchestrator without its I/O.
+#[derive(Debug)]
+pub struct Orchestrator {
+    config: Config,
+    /// When the last input came.
+    now: Duration,
+    registry: Registry,
+    /// Connections that have not registered, and since when.
+    strangers: BTreeMap<u64, Duration>,
+    simulations: BTreeMap<SimulationId, Simulation>,
+    verifier: Verifier,
+    outbox: Outbox,
+    rebalance_at: Option<Duration>,
+    /// What deleted runs left.
+    retired: (Totals, Latencies, Stalls),
+    refused: u64,
+    lost_workers: u64,
+    unexpected_frames: u64,
+    /// Runs that completed, and runs that dispatched, a window in this input.
+    touched: Touched,
+}
+
+#[derive(Debug, Default)]
+struct Touched {
+    completed: Vec<SimulationId>,
+    dispatched: Vec<SimulationId>,
+}
+
+/// How far the drive loop had come, when.
+#[derive(Clone, Copy, Debug)]
+pub struct Drained {
+    /// The input was handled.
+    pub handled: Duration,
+    /// The last frame was given to the link.
+    pub transmitted: Duration,
+    /// The last event was given to the subscribers.
+    pub published: Duration,
+}
+
+impl Orchestrator {
+    /// An orchestrator without workers and simulations.
+    #[must_use]
+    pub fn new(config: Config) -> Orchestrator {
+        Orchestrator {
+            config,
+            now: Duration::ZERO,
+            registry: Registry::default(),
+            strangers: BTreeMap::new(),
+            simulations: BTreeMap::new(),
+            verifier: Verifier::default(),
+            outbox: Outbox::default(),
+            rebalance_at: None,
+            retired: Default::default(),
+            refused: 0,
+            lost_workers: 0,
+            unexpected_frames: 0,
+            touched: Touched::default(),
+        }
+    }
+
+    /// Something came from the link.
+    pub fn handle_link(&mut self, now: Duration, event: LinkEvent) {
+        self.begin(now);
+        match event {
+            LinkEvent::Connected { peer, role, .. } => self.handle_connected(now, peer, role),
+            LinkEvent::Frame { peer, frame } => self.handle_frame(now, peer, frame),
+            LinkEvent::Disconnected { peer, reason } => {
+                self.strangers.remove(&peer.0);
+                if let Some(worker) = self.registry.by_peer(peer) {
+                    self.lose(now, worker, &reason.to_string());
+                }
+            }
+        }
+    }
+
+    /// Time has come to [`Orchestrator::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.begin(now);
+        let timeout = self.config.heartbeat_timeout;
+        for worker in self.registry.silent(now, timeout) {
+            self.expel(now, worker, "nothing was heard of it");
+        }
+        let overdue = self
+            .strangers
+            .iter()
+            .filter(|(_, since)| **since + timeout <= now);
+        for peer in overdue.map(|(peer, _)| PeerId(*peer)).collect::<Vec<_>>() {
+            self.strangers.remove(&peer.0);
+            let reason = "it did not register in time".to_owned();
+            self.outbox.disconnect(peer, reason);
+        }
+        self.verifier.handle_timeout(now);
+        self.find_suspects(now);
+        let forgiven = self.registry.forgive(now);
+        if forgiven || self.rebalance_at.is_some_and(|at| at <= now) {
+            let tolerated = if forgiven { JOIN_IMBALANCE } else { IMBALANCE };
+            self.rebalance(now, tolerated);
+        }
+        self.advance_all(now);
+    }
+
+    /// An [`Arbitration`] has its answer.
+    pub fn handle_arbitrated(&mut self, now: Duration, arbitrated: &Arbitrated) {
+        self.begin(now);
+        let Some(verdict) = self.verifier.arbitrated(arbitrated.request) else {
+            return;
+        };
+        self.judge(now, &verdict, arbitrated.digest.as_ref().ok().copied());
+        self.advance_all(now);
+    }
+
+    /// All polls were drained after the last input: takes in how long that took.
+    pub fn handle_drained(&mut self, drained: Drained) {
+        let now = self.now;
+        let Touched {
+            completed,
+            dispatched,
+        } = std::mem::take(&mut self.touched);
+        let handling = drained.handled.saturating_sub(now);
+        for id in &completed {
+            if let Some(simulation) = self.simulations.get_mut(id) {
+                let latencies = &mut simulation.latencies;
+                latencies.record(Stage::Aggregate, handling);
+                let publish = drained.published.saturating_sub(drained.transmitted);
+                latencies.record(Stage::Publish, publish);
+            }
+        }
+        for id in &dispatched {
+            // What was handled for a completion is aggregation, not dispatch.
+            let begin = match completed.contains(id) {
+                true => drained.handled,
+                false => now,
+            };
+            if let Some(simulation) = self.simulations.get_mut(id) {
+                let dispatch = drained.transmitted.saturating_sub(begin);
+                simulation.latencies.record(Stage::Dispatch, dispatch);
+            }
+        }
+    }
+
+    /// Adds a simulation; it begins with [`Orchestrator::start`].
+    ///
+    /// # Errors
+    /// [`ControlError`] names what is wrong with the specification.
+    pub fn create(&mut self, now: Duration, spec: Spec) -> Result<SimulationId, ControlError> {
+        self.begin(now);
+        spec.speed.validate()?;
+        let max = kernel::config::MAX_TICK;
+        if let Some(max_ticks) = spec.max_ticks.filter(|t| !(1..=max).contains(t)) {
+            return Err(ControlError::MaxTicksOutOfRange { max_ticks, max });
+        }
+        if spec.digest_every == 0 {
+            return Err(ControlError::DigestEveryZero);
+        }
+        let id = spec.id;
+        if self.simulations.contains_key(&id) {
+            return Err(ControlError::Exists { id });
+        }
+        if self.simulations.len() >= MAX_SIMULATIONS {
+            let limit = MAX_SIMULATIONS;
+            return Err(ControlError::TooManySimulations { limit });
+        }
+        let simulation = Simulation::new(spec)?;
+        self.outbox.event(Event::Lifecycle {
+            simulation: id,
+            status: Status::Created,
+            cause: Cause::Requested,
+            tick: 0,
+        });
+        self.simulations.insert(id, simulation);
+        Ok(id)
+    }
+
+    /// Starts a created simulation.
+    ///
+    /// # Errors
+    /// [`ControlError`] if it does not exist or is not in that state.
+    pub fn start(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, Simulation::start)
+    }
+
+    /// Pauses a running simulation after the window in flight.
+    ///
+    /// # Errors
+    /// [`ControlError`] if it does not exist or is not in that state.
+    pub fn pause(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, Simulation::pause)
+    }
+
+    /// Resumes a paused simulation.
+    ///
+    /// # Errors
+    /// [`ControlError`] if it does not exist or is not in that state.
+    pub fn resume(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, Simulation::resume)
+    }
+
+    /// Advances a paused simulation by `ticks`.
+    ///
+    /// # Errors
+    /// [`ControlError`] if it does not exist, is not paused, or `ticks` is 0.
+    pub fn step(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        ticks: u64,
+    ) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| simulation.step(ticks))
+    }
+
+    /// Stops a simulation; [`Event::Settled`] follows once its last digest is known.
+    ///
+    /// # Errors
+    /// [`ControlError`] if it does not exist or is not in that state.
+    pub fn stop(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, Simulation::stop)
+    }
+
+    /// Changes the speed of a simulation.
+    ///
+    /// # Errors
+    /// [`ControlError`] if it does not exist, has ended, or the speed is out of range.
+    pub fn set_speed(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        speed: Speed,
+    ) -> Result<(), ControlError> {
+        speed.validate()?;
+        self.control(now, id, |simulation, ctx| {
+            simulation.set_speed(ctx.now, speed)
+        })
+    }
+
+    /// Gives a command its place in the simulation's log.
+    ///
+    /// # Errors
+    /// [`ControlError`] names what is wrong with it.
+    pub fn command(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        request: &CommandRequest,
+    ) -> Result<CommandStamp, ControlError> {
+        self.control(now, id, |simulation, ctx| simulation.command(ctx, request))
+    }
+
+    /// Removes a simulation in any state.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn delete(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, ctx| {
+            simulation.close(ctx);
+            Ok(())
+        })?;
+        if let Some(simulation) = self.simulations.remove(&id) {
+            self.verifier.simulation_gone(id);
+            self.retired.0.merge(&totals(&simulation));
+            self.retired.1.merge(&simulation.latencies);
+            self.retired.2.merge(&simulation.stalls);
+        }
+        Ok(())
+    }
+
+    /// Gives a worker nothing more and moves what it has.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownWorker`].
+    pub fn drain(&mut self, now: Duration, worker: WorkerId) -> Result<(), ControlError> {
+        self.begin(now);
+        if self.registry.get(worker).is_none() {
+            return Err(ControlError::UnknownWorker { worker });
+        }
+        self.begin_drain(now, worker);
+        self.advance_all(now);
+        Ok(())
+    }
+
+    /// What can be read of a simulation.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn simulation(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
+        let simulation = self.simulations.get(&id);
+        simulation
+            .map(Simulation::info)
+            .ok_or(ControlError::UnknownSimulation { id })
+    }
+
+    /// What the link shall do next.
+    pub fn poll_transmit(&mut self) -> Option<LinkCommand> {
+        self.outbox.transmits.pop_front()
+    }
+
+    /// What subscribers and the log shall hear next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.outbox.events.pop_front()
+    }
+
+    /// A step the orchestrator must compute itself, see [`crate::arbitrate::arbitrate`].
+    pub fn poll_arbitration(&mut self) -> Option<Arbitration> {
+        self.outbox.arbitrations.pop_front()
+    }
+
+    /// When [`Orchestrator::handle_timeout`] has something to do; never if `None`.
+    pub fn poll_timeout(&mut self) -> Option<Duration> {
+        let now = self.now;
+        let timeout = self.config.heartbeat_timeout;
+        let strangers = self.strangers.values().min().map(|since| *since + timeout);
+        let mut next = [
+            self.registry.next_timeout(now, timeout),
+            strangers,
+            self.verifier.next_timeout(),
+            self.rebalance_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        for simulation in self.simulations.values() {
+            let wake = match simulation.window {
+                Some(_) => simulation.next_suspicion(),
+                None => match simulation.next(&context!(self, now)) {
+                    Next::WaitUntil(at) => Some(at),
+                    _ => None,
+                },
+            };
+            next = [next, wake].into_iter().flatten().min();
+        }
+        next
+    }
+
+    /// Everything measured up to `now`.
+    #[must_use]
+    pub fn snapshot(&self, now: Duration) -> Snapshot {
+        let (mut totals_sum, mut latencies, mut stalls) = self.retired.clone();
+        for simulation in self.simulations.values() {
+            totals_sum.merge(&totals(simulation));
+            latencies.merge(&simulation.latencies);
+            stalls.merge(&simulation.stalls);
+        }
+        Snapshot {
+            now,
+            simulations: self.simulations.values().map(simulation_snapshot).collect(),
+            workers: self
+                .registry
+                .iter()
+                .map(|w| self.worker_snapshot(w.id))
+                .collect(),
+            totals: totals_sum,
+            verified: self.verifier.found,
+            latencies,
+            stalls,
+            refused: self.refused,
+            lost_workers: self.lost_workers,
+            unexpected_frames: self.unexpected_frames,
+        }
+    }
+
+    /// An input begins.
+    fn begin(&mut self, now: Duration) {
+        debug_assert!(now >= self.now, "time never goes back");
+        self.now = now;
+        self.touched = Touched::default();
+    }
+
+    /// A control call to one simulation.
+    fn control<T>(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        call: impl FnOnce(&mut Simulation, &mut Context<'_>) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        self.begin(now);
+        let simulation = self
+            .simulations
+            .get_mut(&id)
+            .ok_or(ControlError::UnknownSimulation { id })?;
+        let answer = call(simulation, &mut context!(self, now))?;
+        self.advance(now, id);
+        Ok(answer)
+    }
+
+    fn handle_connected(&mut self, now: Duration, peer: PeerId, role: Role) {
+        let known = self.strangers.len() < MAX_UNREGISTERED;
+        if role == Role::Worker && known {
+            self.strangers.insert(peer.0, now);
+        } else {
+            let reason = "no place for another connection of this role".to_owned();
+            self.outbox.disconnect(peer, reason);
+        }
+    }
+
+    fn handle_frame(&mut self, now: Duration, peer: PeerId, frame: Frame) {
+        let Some(worker) = self.registry.by_peer(peer) else {
+            match wire::kind(&frame) {
+                Kind::Register if self.strangers.contains_key(&peer.0) => {
+                    self.register(now, peer, &frame);
+                }
+                _ => self.unexpected_frames += 1,
+            }
+            return;
+        };
+        self.registry.heard(worker, now);
+        let from = wire::from(&frame);
+        if from.lease_epoch != self.config.lease_epoch && wire::kind(&frame) != Kind::Heartbeat {
+            self.unexpected_frames += 1;
+            return;
+        }
+        let id = from.simulation;
+        let fault = match wire::kind(&frame) {
+            Kind::Heartbeat => wire::heartbeat(&frame)
+                .map(|heartbeat| self.handle_heartbeat(now, worker, heartbeat))
+                .map_err(ResultFault::from),
+            Kind::Result => {
+                self.with_simulation(now, id, |s, ctx| s.handle_result(ctx, worker, &frame))
+            }
+            Kind::Checkpoint => {
+                self.with_simulation(now, id, |s, ctx| s.handle_checkpoint(ctx, worker, frame))
+            }
+            Kind::Unable => {
+                self.with_simulation(now, id, |s, ctx| s.handle_unable(ctx, worker, &frame))
+            }
+            Kind::Computed => wire::computed(&frame)
+                .map(|computed| self.verifier.computed(worker, &computed, &mut self.outbox))
+                .map_err(ResultFault::from),
+            _ => {
+                self.unexpected_frames += 1;
+                Ok(())
+            }
+        };
+        if let Err(fault) = fault {
+            tracing::error!(%worker, simulation = %id, partition = from.partition,
+                tick = from.tick, %fault, "a worker sent what a correct one does not");
+            self.expel(now, worker, &fault.to_string());
+            self.advance_all(now);
+        }
+    }
+
+    /// Hands a frame to the simulation it is of, and lets that go on.
+    fn with_simulation(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        handle: impl FnOnce(&mut Simulation, &mut Context<'_>) -> Result<(), ResultFault>,
+    ) -> Result<(), ResultFault> {
+        let Some(simulation) = self.simulations.get_mut(&id) else {
+            self.unexpected_frames += 1;
+            return Ok(());
+        };
+        let before = simulation.completed;
+        handle(simulation, &mut context!(self, now))?;
+        if simulation.completed != before {
+            self.touched.completed.push(id);
+        }
+        let lease_epoch = self.config.lease_epoch;
+        self.verifier
+            .advance(lease_epoch, &self.registry, &mut self.outbox);
+        self.advance(now, id);
+        Ok(())
+    }
+
+    fn register(&mut self, now: Duration, peer: PeerId, frame: &Frame) {
+        let register = match wire::register(frame) {
+            Ok(register) => register,
+            Err(fault) => return self.refuse(peer, String::new(), fault.to_string()),
+        };
+        let refusal = wire::registration_fault(&register).or_else(|| {
+            let full = self.registry.len() >= MAX_WORKERS;
+            full.then(|| format!("{MAX_WORKERS} workers are registered; stop one first"))
+        });
+        if let Some(reason) = refusal {
+            return self.refuse(peer, register.name, reason);
+        }
+        self.strangers.remove(&peer.0);
+        let (name, threads) = (register.name, register.threads);
+        let worker = self.registry.add(now, peer, name.clone(), threads);
+        let welcome = wire::welcome(
+            &self.outbox.pool,
+            self.config.lease_epoch,
+            worker,
+            self.config.heartbeat,
+        );
+        self.outbox.send(peer, Class::Control, 0, welcome, false);
+        self.outbox.event(Event::WorkerJoined {
+            worker,
+            name,
+            threads,
+        });
+        self.rebalance(now, JOIN_IMBALANCE);
+        // One that was late alone may have another to hand over to now.
+        self.find_suspects(now);
+        self.advance_all(now);
+    }
+
+    fn refuse(&mut self, peer: PeerId, name: String, reason: String) {
+        self.refused += 1;
+        self.strangers.remove(&peer.0);
+        let frame = wire::refused(&self.outbox.pool, self.config.lease_epoch, &reason);
+        self.outbox.send(peer, Class::Control, 0, frame, true);
+        self.outbox.disconnect(peer, reason.clone());
+        self.outbox.event(Event::WorkerRefused { name, reason });
+    }
+
+    fn handle_heartbeat(&mut self, now: Duration, worker: WorkerId, heartbeat: Heartbeat) {
+        if self.registry.heartbeat(worker, heartbeat) {
+            self.begin_drain(now, worker);
+            self.advance_all(now);
+        }
+        self.say_drained();
+    }
+
+    /// A worker gets nothing more; what it has is moved, at once where nothing goes on.
+    fn begin_drain(&mut self, now: Duration, worker: WorkerId) {
+        if !self.registry.drain(worker) {
+            return;
+        }
+        self.outbox.event(Event::WorkerDraining { worker });
+        for simulation in self.simulations.values_mut() {
+            let goes = simulation.status == Status::Running || simulation.window.is_some();
+            if !goes {
+                simulation.handle_worker_gone(&mut context!(self, now), worker);
+            }
+        }
+        self.rebalance(now, 0.0);
+    }
+
+    /// A worker cannot be relied on: it is sent away.
+    fn expel(&mut self, now: Duration, worker: WorkerId, reason: &str) {
+        if let Some(peer) = self.registry.get(worker).map(|w| w.peer) {
+            self.outbox.disconnect(peer, reason.to_owned());
+        }
+        self.lose(now, worker, reason);
+    }
+
+    /// A worker is gone: what it had is placed anew.
+    fn lose(&mut self, now: Duration, worker: WorkerId, reason: &str) {
+        if self.registry.remove(worker).is_none() {
+            return;
+        }
+        self.lost_workers += 1;
+        self.outbox.event(Event::WorkerLost {
+            worker,
+            reason: reason.to_owned(),
+        });
+        self.take_all_from(now, worker);
+        self.advance_all(now);
+    }
+
+    /// Takes every partition from a worker without asking it for anything.
+    fn take_all_from(&mut self, now: Duration, worker: WorkerId) {
+        self.verifier.worker_gone(worker);
+        for simulation in self.simulations.values_mut() {
+            simulation.handle_worker_gone(&mut context!(self, now), worker);
+        }
+    }
+
+    /// Takes what late workers have from them.
+    fn find_suspects(&mut self, now: Duration) {
+        let mut suspects = Vec::new();
+        for simulation in self.simulations.values_mut() {
+            suspects.extend(simulation.find_suspects(&mut context!(self, now)));
+        }
+        for worker in suspects {
+            self.take_all_from(now, worker);
+        }
+    }
+
+    /// Two workers differ: the one that is wrong is trusted with nothing more, the run stands.
+    fn judge(&mut self, now: Duration, verdict: &Verdict, arbitrated: Option<u64>) {
+        let sample = &verdict.sample;
+        let owner = (sample.owner, verdict.owner_digest);
+        self.outbox.event(Event::DigestMismatch {
+            simulation: sample.simulation,
+            partition: sample.partition,
+            tick: sample.tick,
+            owner,
+            verifier: verdict.verifier,
+            arbitrated,
+        });
+        if let Some(simulation) = self.simulations.get_mut(&sample.simulation) {
+            simulation.pause_because(&mut context!(self, now), Cause::DigestMismatch);
+        }
+        for (worker, digest) in [owner, verdict.verifier] {
+            // Where the orchestrator could not compute it either, nobody is known to be wrong.
+            if arbitrated.is_some_and(|right| right != digest) && self.registry.drain(worker) {
+                self.outbox.event(Event::WorkerDraining { worker });
+                self.take_all_from(now, worker);
+            }
+        }
+    }
+
+    /// Plans moves if the busiest worker is busier than the average by more than `tolerated`.
+    fn rebalance(&mut self, now: Duration, tolerated: f64) {
+        let many = self.registry.ready().nth(1).is_some();
+        self.rebalance_at = (self.config.rebalance && many).then(|| now + REBALANCE_EVERY);
+        let mut capacities = self
+            .registry
+            .capacities(|worker| self.rows_after_moves(worker));
+        self.leave_draining(&capacities);
+        if !self.config.rebalance || !placement::is_uneven(&capacities, tolerated) {
+            return;
+        }
+        capacities = self
+            .registry
+            .capacities(|worker| self.rows_after_moves(worker));
+        let mut loads = Vec::new();
+        for (id, simulation) in &self.simulations {
+            for (p, state) in simulation.partitions.iter().enumerate() {
+                if let (Some(owner), None) = (state.owner, state.moving) {
+                    let (key, rows) = ((*id, p), state.rows);
+                    loads.push(Load { key, rows, owner });
+                }
+            }
+        }
+        for ((id, p), to) in placement::rebalance(&loads, &capacities, MOVE_GAIN, MAX_MOVES) {
+            let simulation = self.simulations.get_mut(&id).expect("listed above");
+            simulation.partitions[p].moving = Some((to, None));
+        }
+    }
+
+    /// Plans to move everything that draining workers have, if there is anyone to take it.
+    fn leave_draining(&mut self, capacities: &[placement::Capacity]) {
+        let mut leaving = Vec::new();
+        for (id, simulation) in &self.simulations {
+            for (p, state) in simulation.partitions.iter().enumerate() {
+                let draining =
+                    |w| self.registry.get(w).map(|w| w.state) == Some(WorkerState::Draining);
+                if state.moving.is_none() && state.owner.is_some_and(draining) {
+                    leaving.push((*id, p, state.rows));
+                }
+            }
+        }
+        let rows: Vec<u64> = leaving.iter().map(|(_, _, rows)| *rows).collect();
+        let Some(owners) = placement::assign(&rows, capacities) else {
+            return;
+        };
+        for ((id, p, _), to) in leaving.into_iter().zip(owners) {
+            let simulation = self.simulations.get_mut(&id).expect("listed above");
+            simulation.partitions[p].moving = Some((to, None));
+        }
+    }
+
+    /// Says once of each draining worker that it holds nothing any more.
+    fn say_drained(&mut self) {
+        let empty: Vec<WorkerId> = self
+            .registry
+            .iter()
+            .filter(|w| w.state == WorkerState::Draining && self.rows(w.id) == 0)
+            .map(|w| w.id)
+            .collect();
+        for worker in empty {
+            if self.registry.mark_drained(worker) {
+                self.outbox.event(Event::WorkerDrained { worker });
+            }
+        }
+    }
+
+    fn rows(&self, worker: WorkerId) -> u64 {
+        self.simulations.values().map(|s| s.rows_of(worker)).sum()
+    }
+
+    /// Rows a worker has once the moves under way are done.
+    fn rows_after_moves(&self, worker: WorkerId) -> u64 {
+        self.simulations
+            .values()
+            .flat_map(|s| &s.partitions)
+            .filter(|p| p.moving.map(|(to, _)| to).or(p.owner) == Some(worker))
+            .map(|p| p.rows)
+            .sum()
+    }
+
+    fn advance_all(&mut self, now: Duration) {
+        let ids: Vec<SimulationId> = self.simulations.keys().copied().collect();
+        for id in ids {
+            self.advance(now, id);
+        }
+        self.say_drained();
+    }
+
+    /// Lets a simulation dispatch what is due.
+    fn advance(&mut self, now: Duration, id: SimulationId) {
+        let Some(simulation) = self.simulations.get_mut(&id) else {
+            return;
+        };
+        let idle = simulation.window.is_none();
+        simulation.advance(&mut context!(self, now));
+        if idle && simulation.window.as_ref().is_some_and(|w| w.ticks > 0) {
+            self.touched.dispatched.push(id);
+        }
+    }
+
+    fn worker_snapshot(&self, id: WorkerId) -> WorkerSnapshot {
+        let worker = self.registry.get(id).expect("it is registered");
+        let partitions = self.simulations.values().flat_map(|s| &s.partitions);
+        WorkerSnapshot {
+            id,
+            name: worker.name.clone(),
+            threads: worker.threads,
+            state: worker.state,
+            partitions: partitions.filter(|p| p.owner == Some(id)).count() as u64,
+            rows: self.rows(id),
+            row_steps: worker.heartbeat.row_steps,
+            busy: Duration::from_micros(worker.heartbeat.busy_us),
+            ns_per_row: worker.ns_per_row,
+        }
+    }
+}
+
+/// A run's totals, with those that its parts count for themselves.
+fn totals(simulation: &Simulation) -> Totals {
+    let (mails, mail_bytes) = simulation.routing.totals();
+    Totals {
+        mails,
+        mail_bytes,
+        ..simulation.totals
+    }
+}
+
+fn simulation_snapshot(simulation: &Simulation) -> SimulationSnapshot {
+    let histories = || simulation.partitions.iter().map(|p| &p.history);
+    SimulationSnapshot {
+        info: simulation.info(),
+        totals: totals(simulation),
+        latencies: simulation.latencies.clone(),
+        stalls: simulation.stalls.clone(),
+        checkpoint_bytes: histories().map(|h| h.checkpoint_bytes() as u64).sum(),
+        replay_bytes: histories().map(|h| h.input_bytes() as u64).sum(),
+        checkpoint_ticks: simulation.checkpoint_ticks,
+        partitions: u32::try_from(simulation.partitions.len()).unwrap_or(u32::MAX),
+        window_ticks: simulation.window.as_ref().map_or(0, |w| w.ticks),
+    }
+}

@@ -1,0 +1,320 @@
+//! The one async loop of the role: link, clock and control requests into the core, and out of it
+//! what it wants done. `Instant::now` is read here and in `clock` only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+use transport::link::{Endpoint, LinkCommand};
+
+use crate::arbitrate::{Arbitrated, arbitrate};
+use crate::clock::{Clock, Origin};
+use crate::config::Config;
+use crate::control::{
+    CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed, WorkerId,
+};
+use crate::core::{Drained, Orchestrator};
+use crate::event::Event;
+use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS};
+use crate::log;
+use crate::snapshot::Snapshot;
+
+/// A request to the core, with the way its answer goes.
+type Request = Box<dyn FnOnce(&mut Driver, Duration) + Send>;
+
+/// Speaks to a running orchestrator; cheap to clone. The loop ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    events: broadcast::WeakSender<Arc<Event>>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+/// The core and everything that is asked of it, as the loop owns them.
+struct Driver {
+    core: Orchestrator,
+    link: Endpoint,
+    clock: Clock,
+    origin: Origin,
+    requests: mpsc::Receiver<Request>,
+    events: broadcast::Sender<Arc<Event>>,
+    settled: BTreeMap<SimulationId, Vec<oneshot::Sender<SimulationInfo>>>,
+    arbitrated: mpsc::Receiver<Arbitrated>,
+    arbitrations: mpsc::Sender<Arbitrated>,
+}
+
+/// Starts an orchestrator on a link. The answer is a handle and the future that drives it, which
+/// ends when the link has or the last handle is dropped.
+///
+/// # Errors
+/// If the system gives no thread for the clock.
+pub fn start(
+    config: Config,
+    link: Endpoint,
+    origin: Origin,
+) -> std::io::Result<(Handle, impl Future<Output = ()> + Send)> {
+    let (request_sender, requests) = mpsc::channel(CONTROL_QUEUE);
+    let (events, _) = broadcast::channel(EVENT_QUEUE);
+    let (arbitrations, arbitrated) = mpsc::channel(MAX_ARBITRATIONS);
+    let handle = Handle {
+        requests: request_sender,
+        events: events.downgrade(),
+    };
+    let driver = Driver {
+        core: Orchestrator::new(config),
+        link,
+        clock: Clock::start(origin)?,
+        origin,
+        requests,
+        events,
+        settled: BTreeMap::new(),
+        arbitrated,
+        arbitrations,
+    };
+    Ok((handle, driver.run()))
+}
+
+impl Driver {
+    async fn run(mut self) {
+        loop {
+            // The clock first: a deadline is the one thing that must not wait for the rest.
+            tokio::select! {
+                biased;
+                () = self.clock.wake() => self.core.handle_timeout(self.origin.elapsed()),
+                event = self.link.events.recv() => {
+                    let Some(event) = event else { return };
+                    self.core.handle_link(self.origin.elapsed(), event);
+                }
+                Some(arbitrated) = self.arbitrated.recv() => {
+                    self.core.handle_arbitrated(self.origin.elapsed(), &arbitrated);
+                }
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return };
+                    let now = self.origin.elapsed();
+                    request(&mut self, now);
+                }
+            }
+            if !self.drain() {
+                return;
+            }
+        }
+    }
+
+    /// Drains the polls; `false` if the link has ended.
+    fn drain(&mut self) -> bool {
+        let handled = self.origin.elapsed();
+        while let Some(command) = self.core.poll_transmit() {
+            if !self.transmit(command) {
+                return false;
+            }
+        }
+        let transmitted = self.origin.elapsed();
+        while let Some(event) = self.core.poll_event() {
+            self.publish(event);
+        }
+        while let Some(arbitration) = self.core.poll_arbitration() {
+            let answers = self.arbitrations.clone();
+            tokio::task::spawn_blocking(move || {
+                // The loop has ended if nobody hears it.
+                let _ = answers.blocking_send(arbitrate(&arbitration));
+            });
+        }
+        let published = self.origin.elapsed();
+        self.core.handle_drained(Drained {
+            handled,
+            transmitted,
+            published,
+        });
+        self.clock.arm(self.core.poll_timeout());
+        true
+    }
+}
+
+impl Driver {
+    /// Gives a command to the link; `false` if the link has ended. It never waits: a link whose
+    /// queue is full is stuck, and the peer is as good as gone.
+    fn transmit(&mut self, command: LinkCommand) -> bool {
+        match self.link.commands.try_send(command) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(command)) => {
+                let peer = match command {
+                    LinkCommand::Transmit(transmit) => transmit.peer,
+                    LinkCommand::Disconnect { peer, .. } => peer,
+                };
+                tracing::error!(%peer, "the link takes nothing more; what it was given is lost");
+                true
+            }
+        }
+    }
+
+    /// Gives an event to the log and to whoever listens.
+    fn publish(&mut self, event: Event) {
+        log::write(&event);
+        if let Event::Settled { simulation, .. } = &event
+            && let Ok(info) = self.core.simulation(*simulation)
+        {
+            for waiter in self.settled.remove(simulation).unwrap_or_default() {
+                // Whoever asked may have stopped waiting.
+                let _ = waiter.send(info.clone());
+            }
+        }
+        // Nobody need be listening.
+        let _ = self.events.send(Arc::new(event));
+    }
+}
+
+impl Handle {
+    /// Adds a simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::create`], or [`ControlError::Ended`].
+    pub async fn create(&self, spec: Spec) -> Result<SimulationId, ControlError> {
+        self.call(|d, now| d.core.create(now, spec)).await?
+    }
+
+    /// Starts a created simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::start`], or [`ControlError::Ended`].
+    pub async fn start(&self, id: SimulationId) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.start(now, id)).await?
+    }
+
+    /// Pauses a running simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::pause`], or [`ControlError::Ended`].
+    pub async fn pause(&self, id: SimulationId) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.pause(now, id)).await?
+    }
+
+    /// Resumes a paused simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::resume`], or [`ControlError::Ended`].
+    pub async fn resume(&self, id: SimulationId) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.resume(now, id)).await?
+    }
+
+    /// Advances a paused simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::step`], or [`ControlError::Ended`].
+    pub async fn step(&self, id: SimulationId, ticks: u64) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.step(now, id, ticks)).await?
+    }
+
+    /// Stops a simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::stop`], or [`ControlError::Ended`].
+    pub async fn stop(&self, id: SimulationId) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.stop(now, id)).await?
+    }
+
+    /// Changes the speed of a simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::set_speed`], or [`ControlError::Ended`].
+    pub async fn set_speed(&self, id: SimulationId, speed: Speed) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.set_speed(now, id, speed))
+            .await?
+    }
+
+    /// Gives a command its place in the log.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::command`], or [`ControlError::Ended`].
+    pub async fn command(
+        &self,
+        id: SimulationId,
+        request: CommandRequest,
+    ) -> Result<CommandStamp, ControlError> {
+        self.call(move |d, now| d.core.command(now, id, &request))
+            .await?
+    }
+
+    /// Removes a simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::delete`], or [`ControlError::Ended`].
+    pub async fn delete(&self, id: SimulationId) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.delete(now, id)).await?
+    }
+
+    /// Gives a worker nothing more and moves what it has.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::drain`], or [`ControlError::Ended`].
+    pub async fn drain(&self, worker: WorkerId) -> Result<(), ControlError> {
+        self.call(move |d, now| d.core.drain(now, worker)).await?
+    }
+
+    /// What can be read of a simulation.
+    ///
+    /// # Errors
+    /// As [`Orchestrator::simulation`], or [`ControlError::Ended`].
+    pub async fn simulation(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
+        self.call(move |d, _| d.core.simulation(id)).await?
+    }
+
+    /// Everything measured.
+    ///
+    /// # Errors
+    /// [`ControlError::Ended`].
+    pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
+        self.call(|d, now| d.core.snapshot(now)).await
+    }
+
+    /// Waits until a simulation has ended and its last digest is known.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`], or [`ControlError::Ended`], also if it is deleted.
+    pub async fn settled(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
+        let (sender, receiver) = oneshot::channel();
+        self.call(move |d, _| {
+            let info = d.core.simulation(id)?;
+            if info.settled {
+                // The one that asks holds the receiver.
+                let _ = sender.send(info);
+            } else {
+                d.settled.entry(id).or_default().push(sender);
+            }
+            Ok::<(), ControlError>(())
+        })
+        .await??;
+        receiver.await.map_err(|_| ControlError::Ended)
+    }
+
+    /// Events from now on. One that is too slow loses the oldest and is told how many.
+    ///
+    /// # Errors
+    /// [`ControlError::Ended`].
+    pub fn subscribe(&self) -> Result<broadcast::Receiver<Arc<Event>>, ControlError> {
+        let events = self.events.upgrade().ok_or(ControlError::Ended)?;
+        Ok(events.subscribe())
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&mut Driver, Duration) -> T + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let (sender, receiver) = oneshot::channel();
+        let boxed: Request = Box::new(move |driver, now| {
+            // Whoever asked may have stopped waiting.
+            let _ = sender.send(request(driver, now));
+        });
+        self.requests
+            .send(boxed)
+            .await
+            .map_err(|_| ControlError::Ended)?;
+        receiver.await.map_err(|_| ControlError::Ended)
+    }
+}

@@ -1,0 +1,160 @@
+//! What the orchestrator says of itself: published ticks, and the log of the system.
+
+use std::time::Duration;
+
+use kernel::aggregate::Aggregate;
+use transport::message::TickDigest;
+
+use crate::control::{Cause, CommandStamp, SimulationId, Status, WorkerId};
+
+/// One thing that happened, in the order it happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A window is complete.
+    Tick(Box<TickPublished>),
+    /// A simulation changed its status.
+    Lifecycle {
+        /// Which.
+        simulation: SimulationId,
+        /// What it is now.
+        status: Status,
+        /// Why.
+        cause: Cause,
+        /// Last complete tick.
+        tick: u64,
+    },
+    /// A simulation in a final status has published its last tick and digest.
+    Settled {
+        /// Which.
+        simulation: SimulationId,
+        /// What it ended as.
+        status: Status,
+        /// Its last tick.
+        tick: u64,
+        /// Digest of that tick, unless no worker was left to compute it.
+        digest: Option<u64>,
+    },
+    /// A command has its place in the log.
+    CommandStamped {
+        /// For which simulation.
+        simulation: SimulationId,
+        /// Its place.
+        stamp: CommandStamp,
+    },
+    /// A worker registered.
+    WorkerJoined {
+        /// Which.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Threads it steps on.
+        threads: u32,
+    },
+    /// A registration was refused.
+    WorkerRefused {
+        /// Name it gave.
+        name: String,
+        /// As the worker was told.
+        reason: String,
+    },
+    /// A worker is gone.
+    WorkerLost {
+        /// Which.
+        worker: WorkerId,
+        /// Why.
+        reason: String,
+    },
+    /// A worker's result is missing.
+    WorkerSuspect {
+        /// Which.
+        worker: WorkerId,
+        /// Simulation it is missing for.
+        simulation: SimulationId,
+        /// Tick it is missing for.
+        tick: u64,
+        /// Whether another worker takes its partitions; if not, there is none.
+        handed_over: bool,
+    },
+    /// A worker gets nothing new, and what it has is moved.
+    WorkerDraining {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A draining worker holds nothing any more and may go.
+    WorkerDrained {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A partition has a new place.
+    Moved {
+        /// Of which simulation.
+        simulation: SimulationId,
+        /// Which.
+        partition: u32,
+        /// New owner.
+        to: WorkerId,
+        /// New placement epoch.
+        epoch: u32,
+        /// Ticks replayed to bring it to the present.
+        replayed: u64,
+    },
+    /// A run waits because no worker is there.
+    NoWorker {
+        /// Which run.
+        simulation: SimulationId,
+        /// Last complete tick.
+        tick: u64,
+    },
+    /// A window was complete only after its time.
+    Late {
+        /// Of which simulation.
+        simulation: SimulationId,
+        /// Its last tick.
+        tick: u64,
+        /// Ticks of it that were late.
+        ticks: u64,
+        /// Latency of its last tick.
+        latency: Duration,
+    },
+    /// A run's deadlines were shifted.
+    Dilated {
+        /// Of which simulation.
+        simulation: SimulationId,
+        /// Next tick.
+        tick: u64,
+        /// By how much.
+        by: Duration,
+    },
+    /// Two workers, and the orchestrator itself, do not agree on a step.
+    DigestMismatch {
+        /// Of which simulation.
+        simulation: SimulationId,
+        /// Which partition.
+        partition: u32,
+        /// Which tick.
+        tick: u64,
+        /// Worker that owns the partition, and its digest.
+        owner: (WorkerId, u64),
+        /// Worker that computed it again, and its digest.
+        verifier: (WorkerId, u64),
+        /// Digest the orchestrator computed, unless it could not.
+        arbitrated: Option<u64>,
+    },
+}
+
+/// A complete window: its last tick, and what fell due in it.
+#[derive(Clone, Debug)]
+pub struct TickPublished {
+    /// Of which simulation.
+    pub simulation: SimulationId,
+    /// Last tick of the window.
+    pub tick: u64,
+    /// Ticks in the window; 0 where the present tick was asked about again.
+    pub ticks: u32,
+    /// Sums over all partitions at `tick`.
+    pub aggregate: Aggregate,
+    /// Digests of the window's ticks that were due or wanted, in order.
+    pub digests: Vec<TickDigest>,
+    /// Events of the window, by (tick, site, entity, ordinal).
+    pub events: Vec<kernel::event::Event>,
+}

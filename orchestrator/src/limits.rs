@@ -1,0 +1,109 @@
+//! The named maxima of the orchestrator, and how they must relate.
+
+use std::time::Duration;
+
+/// Most simulations that exist at once, finished ones included.
+pub const MAX_SIMULATIONS: usize = 1_024;
+/// Most workers registered at once.
+pub const MAX_WORKERS: usize = 256;
+/// Most connections that have not registered yet.
+pub const MAX_UNREGISTERED: usize = 256;
+
+/// Most ticks in one window.
+pub const MAX_WINDOW_TICKS: u32 = 8_192;
+/// Work an unhurried window aims at: long enough that a frame costs nothing beside it, short enough
+/// that a pause or a command is felt at once.
+pub const WINDOW_TARGET: Duration = Duration::from_millis(20);
+/// Periods below this are dispatched as windows of about this length.
+pub const MIN_DISPATCH_PERIOD: Duration = Duration::from_millis(5);
+/// Most digests a window may report, so that a result has a bounded length.
+pub const MAX_DIGESTS_PER_WINDOW: u32 = 1_024;
+
+/// How far behind its deadlines a run may be before they are shifted.
+pub const MAX_BEHIND: Duration = Duration::from_secs(1);
+
+/// A replay after a loss should take no longer than this.
+pub const REPLAY_BUDGET: Duration = Duration::from_millis(100);
+/// Fewest ticks between two checkpoints of a partition.
+pub const MIN_CHECKPOINT_TICKS: u64 = 16;
+/// Most ticks between two checkpoints of a partition.
+pub const MAX_CHECKPOINT_TICKS: u64 = 65_536;
+/// Ticks between checkpoints while nothing has been measured.
+pub const FIRST_CHECKPOINT_TICKS: u64 = 64;
+/// A checkpoint that was asked for and has not come after this is asked for again.
+pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
+/// Inputs of a partition above which a checkpoint is asked for, whatever its interval.
+pub const SOFT_HISTORY_BYTES: usize = 4 << 20;
+/// Inputs of a partition at which the run waits for a checkpoint rather than keep more.
+pub const MAX_HISTORY_BYTES: usize = 16 << 20;
+/// Input bytes in one dispatch frame; more work goes into a further frame.
+pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
+
+/// Commands of one simulation, expanded to machines, that wait for their tick.
+pub const MAX_PENDING_COMMANDS: usize = 1 << 20;
+/// Commands of one tick for the machines of one partition: they travel in one frame.
+pub const MAX_PARTITION_COMMANDS: usize = 1 << 17;
+/// Entities that one command may list by id.
+pub const MAX_COMMAND_ENTITIES: usize = 100_000;
+
+/// Least patience with a worker whose result is missing.
+pub const MIN_PATIENCE: Duration = Duration::from_millis(100);
+/// Least patience while too few results were measured to know a p99.
+pub const UNMEASURED_PATIENCE: Duration = Duration::from_secs(1);
+/// Results that make a p99 worth believing.
+pub const MEASURED_RESULTS: u64 = 100;
+/// How much longer than expected a window or replay may take.
+pub const PATIENCE_FACTOR: u32 = 3;
+/// Patience with the only worker there is, in multiples of the ordinary one.
+pub const SOLE_WORKER_FACTOR: u32 = 8;
+/// Longest patience of all.
+pub const MAX_PATIENCE: Duration = Duration::from_secs(60);
+/// Time a row needs to be created or restored, on the slow side, until measured.
+pub const CREATE_NS_PER_ROW: u64 = 20_000;
+/// Time a row-step takes, on the slow side, until measured.
+pub const UNMEASURED_NS_PER_ROW: f64 = 1_000.0;
+/// Hand-overs of one partition within one window before the run is failed.
+pub const MAX_ATTEMPTS: u32 = 8;
+/// A suspect worker gets nothing new for this long, doubled each time.
+pub const FIRST_PENANCE: Duration = Duration::from_secs(1);
+/// Longest a suspect worker that still answers is left without work.
+pub const MAX_PENANCE: Duration = Duration::from_secs(64);
+
+/// How often loads are compared for rebalancing.
+pub const REBALANCE_EVERY: Duration = Duration::from_secs(5);
+/// Moves planned at once.
+pub const MAX_MOVES: usize = 64;
+
+/// Verifications under way at once; further samples are passed over and counted.
+pub const MAX_VERIFICATIONS: usize = 16;
+/// A verification that has not come to an end after this is given up and counted.
+pub const VERIFICATION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Stalls kept one by one for a summary; their histogram keeps all.
+pub const MAX_STALLS_KEPT: usize = 4_096;
+/// Steps the orchestrator computes itself at once.
+pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
+/// Control requests that wait for the drive loop.
+pub const CONTROL_QUEUE: usize = 256;
+/// Events that wait for a subscriber before it loses the oldest.
+pub const EVENT_QUEUE: usize = 4_096;
+/// Requests taken from one source before the polls are drained.
+pub const MAX_BATCH: usize = 64;
+
+const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);
+const _: () = assert!(MAX_COMMAND_ENTITIES <= MAX_PENDING_COMMANDS);
+const _: () = assert!(MAX_PARTITION_COMMANDS >= kernel::config::MAX_PARTITION_ROWS as usize);
+// What a full history and one more tick hold goes into one frame.
+const _: () = assert!(
+    MAX_HISTORY_BYTES + MAX_PARTITION_COMMANDS * size_of::<transport::message::StampedCommand>()
+        < transport::limits::MAX_PAYLOAD_BYTES as usize
+);
+const _: () = assert!(SOFT_HISTORY_BYTES < MAX_HISTORY_BYTES);
+const _: () = assert!(MAX_CHECKPOINT_TICKS >= MAX_WINDOW_TICKS as u64);
+const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);
+const _: () = assert!(FIRST_CHECKPOINT_TICKS <= MAX_CHECKPOINT_TICKS);
+const _: () = assert!(MAX_DIGESTS_PER_WINDOW <= MAX_WINDOW_TICKS);
+const _: () = assert!(MIN_PATIENCE.as_nanos() <= UNMEASURED_PATIENCE.as_nanos());
+const _: () = assert!(UNMEASURED_PATIENCE.as_nanos() <= MAX_PATIENCE.as_nanos());
+const _: () = assert!(FIRST_PENANCE.as_nanos() <= MAX_PENANCE.as_nanos());
+const _: () = assert!(MIN_DISPATCH_PERIOD.as_nanos() < MAX_BEHIND.as_nanos());

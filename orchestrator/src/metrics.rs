@@ -1,0 +1,315 @@
+//! The orchestrator's metrics as Prometheus reads them, made from a [`Snapshot`].
+//!
+//! Nothing here is touched while a tick goes on: a scrape asks the drive loop for a copy.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::latency::Stage;
+use crate::registry::WorkerState;
+use crate::snapshot::{Snapshot, WorkerSnapshot};
+
+/// Upper bounds of the buckets, in us: 1, 2 and 5 in each decade, then everything.
+const BUCKETS_US: [u64; 20] = [
+    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
+    500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 60_000_000,
+];
+
+/// A figure of its own: name, help, value.
+type Figure = (&'static str, &'static str, u64);
+/// A figure a worker.
+type WorkerFigure = (&'static str, &'static str, fn(&WorkerSnapshot) -> u64);
+
+/// The metrics page, in the OpenMetrics text format.
+///
+/// # Panics
+/// Never: writing to a string does not fail.
+#[must_use]
+pub fn text(snapshot: Snapshot) -> String {
+    let mut registry = Registry::with_prefix("autofarm_orchestrator");
+    registry.register_collector(Box::new(Page(snapshot)));
+    let mut page = String::new();
+    encode(&mut page, &registry).expect("writing to a string does not fail");
+    page
+}
+
+#[derive(Debug)]
+struct Page(Snapshot);
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let snapshot = &self.0;
+        for (name, help, value) in gauges(snapshot) {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        for (name, help, value) in counters(snapshot) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        let dilated = ConstCounter::new(snapshot.totals.dilated.as_secs_f64());
+        let help = "By how much deadlines were shifted";
+        let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
+        dilated.encode(encoder.encode_descriptor("dilated", help, unit, kind)?)?;
+        encode_workers(&mut encoder, &snapshot.workers)?;
+        encode_simulations(&mut encoder, snapshot)?;
+        encode_stages(&mut encoder, snapshot)?;
+        let help = "Gaps between completions that hand-overs left, beyond the period";
+        let family = encoder.encode_descriptor(
+            "stall",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        encode_histogram(family, snapshot.stalls.histogram())
+    }
+}
+
+fn gauges(snapshot: &Snapshot) -> [Figure; 4] {
+    [
+        (
+            "workers",
+            "Workers registered",
+            snapshot.workers.len() as u64,
+        ),
+        (
+            "simulations",
+            "Simulations, ended ones included",
+            snapshot.simulations.len() as u64,
+        ),
+        (
+            "checkpoint_bytes",
+            "Checkpoints kept for replays",
+            snapshot.checkpoint_bytes(),
+        ),
+        (
+            "replay_bytes",
+            "Inputs kept for replays",
+            snapshot.replay_bytes(),
+        ),
+    ]
+}
+
+fn counters(snapshot: &Snapshot) -> [Figure; 18] {
+    let totals = &snapshot.totals;
+    let verified = &snapshot.verified;
+    [
+        ("ticks", "Ticks completed", totals.ticks),
+        (
+            "entity_steps",
+            "Machines times ticks completed",
+            totals.entity_steps,
+        ),
+        ("late_ticks", "Ticks that completed late", totals.late_ticks),
+        (
+            "replays",
+            "Partitions brought back by a replay",
+            totals.replays,
+        ),
+        (
+            "replayed_ticks",
+            "Ticks stepped a second time in replays",
+            totals.replayed_ticks,
+        ),
+        (
+            "moves",
+            "Partitions that changed their worker",
+            totals.moves,
+        ),
+        (
+            "stale_results",
+            "Frames of an older placement, dropped",
+            totals.stale_results,
+        ),
+        (
+            "duplicate_results",
+            "Frames about what was known, dropped",
+            totals.duplicate_results,
+        ),
+        (
+            "unable",
+            "Times a worker could not do what was asked",
+            totals.unable,
+        ),
+        ("commands", "Commands sent out, by machine", totals.commands),
+        ("mails", "Mails between parts of cut sites", totals.mails),
+        (
+            "mail_bytes",
+            "Bytes of mails between parts of cut sites",
+            totals.mail_bytes,
+        ),
+        (
+            "verified",
+            "Partition-ticks that two workers computed alike",
+            verified.agreed,
+        ),
+        (
+            "digest_mismatches",
+            "Partition-ticks they did not",
+            verified.mismatches,
+        ),
+        (
+            "unverified",
+            "Samples passed over or given up",
+            verified.skipped,
+        ),
+        (
+            "refused_registrations",
+            "Registrations refused",
+            snapshot.refused,
+        ),
+        (
+            "lost_workers",
+            "Workers that were lost",
+            snapshot.lost_workers,
+        ),
+        (
+            "unexpected_frames",
+            "Frames that nobody waits for",
+            snapshot.unexpected_frames,
+        ),
+    ]
+}
+
+fn encode_workers(
+    encoder: &mut DescriptorEncoder<'_>,
+    workers: &[WorkerSnapshot],
+) -> Result<(), fmt::Error> {
+    let gauges: [WorkerFigure; 4] = [
+        ("worker_threads", "Threads a worker steps on", |w| {
+            u64::from(w.threads)
+        }),
+        ("worker_partitions", "Partitions a worker has", |w| {
+            w.partitions
+        }),
+        ("worker_rows", "Machines a worker has", |w| w.rows),
+        (
+            "worker_ready",
+            "1 while a worker may be given partitions",
+            |w| u64::from(w.state == WorkerState::Ready),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for worker in workers {
+            let labels = [
+                ("worker", worker.id.to_string()),
+                ("name", worker.name.clone()),
+            ];
+            let gauge = ConstGauge::new(i64::try_from(value(worker)).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let help = "Machines times ticks stepped by a worker, as it says";
+    let mut family =
+        encoder.encode_descriptor("worker_entity_steps", help, None, MetricType::Counter)?;
+    for worker in workers {
+        let labels = [
+            ("worker", worker.id.to_string()),
+            ("name", worker.name.clone()),
+        ];
+        ConstCounter::new(worker.row_steps).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Simulations by status: one of them each would be labels without an end.
+fn encode_simulations(
+    encoder: &mut DescriptorEncoder<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), fmt::Error> {
+    let help = "Simulations by status";
+    let mut family =
+        encoder.encode_descriptor("simulations_by_status", help, None, MetricType::Gauge)?;
+    for status in [
+        "created",
+        "running",
+        "paused",
+        "stopped",
+        "completed",
+        "failed",
+    ] {
+        let simulations = snapshot.simulations.iter();
+        let n = simulations
+            .filter(|s| s.info.status.name() == status)
+            .count();
+        let gauge = ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
+        gauge.encode(family.encode_family(&[("status", status)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_stages(
+    encoder: &mut DescriptorEncoder<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), fmt::Error> {
+    let help = "Where a tick's time goes";
+    let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
+    let mut family = encoder.encode_descriptor("stage", help, unit, kind)?;
+    for stage in Stage::ALL {
+        let labels = [("stage", stage.name())];
+        encode_histogram(
+            family.encode_family(&labels)?,
+            snapshot.latencies.stage(stage),
+        )?;
+    }
+    Ok(())
+}
+
+fn encode_histogram(
+    mut encoder: prometheus_client::encoding::MetricEncoder<'_>,
+    histogram: &Histogram<u64>,
+) -> Result<(), fmt::Error> {
+    let mut below = 0;
+    let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
+    for us in BUCKETS_US {
+        let upto = histogram.count_between(0, us);
+        buckets.push((us as f64 * 1e-6, upto.saturating_sub(below)));
+        below = upto.max(below);
+    }
+    buckets.push((f64::MAX, histogram.len().saturating_sub(below)));
+    let sum_s = histogram.mean() * histogram.len() as f64 * 1e-6;
+    encoder.encode_histogram::<NoLabelSet>(sum_s, histogram.len(), &buckets, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::core::Orchestrator;
+
+    #[test]
+    fn the_page_holds_every_figure_under_its_name() {
+        let mut snapshot = Orchestrator::new(crate::Config::default()).snapshot(Duration::ZERO);
+        snapshot.totals.late_ticks = 3;
+        snapshot.totals.dilated = Duration::from_millis(1_500);
+        let latency = Duration::from_micros(15);
+        snapshot.latencies.record(Stage::Compute, latency);
+        let page = text(snapshot);
+        for line in [
+            "autofarm_orchestrator_workers 0",
+            "autofarm_orchestrator_late_ticks_total 3",
+            "autofarm_orchestrator_dilated_seconds_total 1.5",
+            "autofarm_orchestrator_simulations_by_status{status=\"running\"} 0",
+            "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00001\",stage=\"compute\"} 0",
+            "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00002\",stage=\"compute\"} 1",
+            "autofarm_orchestrator_stage_seconds_count{stage=\"publish\"} 0",
+            "autofarm_orchestrator_stall_seconds_count 0",
+            "# EOF",
+        ] {
+            assert!(
+                page.lines().any(|l| l == line),
+                "`{line}` is not in\n{page}"
+            );
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Which workers there are, whether they live, and how fast they were measured to be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use transport::link::PeerId;
+use transport::message::Heartbeat;
+
+use crate::control::WorkerId;
+use crate::limits::{FIRST_PENANCE, MAX_PENANCE, UNMEASURED_NS_PER_ROW};
+use crate::placement::Capacity;
+
+/// Weight of one new measurement in a moving average of throughput.
+const MEASURE_WEIGHT: f64 = 0.05;
+
+/// Whether a worker may be given partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// It may.
+    Ready,
+    /// A result of it was missing: not before `until`, and only if it was heard since.
+    Suspect {
+        /// When it was found out.
+        since: Duration,
+        /// End of its penance.
+        until: Duration,
+    },
+    /// Never again: it was asked to stop, or it computed something wrong.
+    Draining,
+}
+
+/// A registered worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its connection.
+    pub peer: PeerId,
+    /// Name it gave.
+    pub name: String,
+    /// Threads it steps on.
+    pub threads: u32,
+    /// Whether it may be given partitions.
+    pub state: WorkerState,
+    /// When it was last heard.
+    pub last_heard: Duration,
+    /// What it last said of itself.
+    pub heartbeat: Heartbeat,
+    /// Time one of its threads takes for a row-step, a moving average; `None` until measured.
+    pub ns_per_row: Option<f64>,
+    /// Length of its next penance.
+    penance: Duration,
+    /// Whether the log has said that it holds nothing any more.
+    drained: bool,
+}
+
+/// The workers, by id and by connection.
+#[derive(Debug, Default)]
+pub struct Registry {
+    workers: BTreeMap<WorkerId, Worker>,
+    by_peer: BTreeMap<u64, WorkerId>,
+    last_id: u32,
+}
+
+impl Registry {
+    /// Adds a worker that was let in.
+    pub fn add(&mut self, now: Duration, peer: PeerId, name: String, threads: u32) -> WorkerId {
+        self.last_id += 1;
+        let id = WorkerId(self.last_id);
+        self.by_peer.insert(peer.0, id);
+        let worker = Worker {
+            id,
+            peer,
+            name,
+            threads: threads.max(1),
+            state: WorkerState::Ready,
+            last_heard: now,
+            heartbeat: Heartbeat {
+                rows: 0,
+                row_steps: 0,
+                busy_us: 0,
+                draining: 0,
+            },
+            ns_per_row: None,
+            penance: FIRST_PENANCE,
+            drained: false,
+        };
+        self.workers.insert(id, worker);
+        id
+    }
+
+    /// Forgets a worker.
+    pub fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+        let worker = self.workers.remove(&id)?;
+        self.by_peer.remove(&worker.peer.0);
+        Some(worker)
+    }
+
+    /// The worker of a connection.
+    #[must_use]
+    pub fn by_peer(&self, peer: PeerId) -> Option<WorkerId> {
+        self.by_peer.get(&peer.0).copied()
+    }
+
+    /// A worker.
+    #[must_use]
+    pub fn get(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    /// All workers, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    /// Whether a worker may be given partitions.
+    #[must_use]
+    pub fn is_ready(&self, id: WorkerId) -> bool {
+        self.get(id).is_some_and(|w| w.state == WorkerState::Ready)
+    }
+
+    /// Workers that may be given partitions.
+    pub fn ready(&self) -> impl Iterator<Item = &Worker> {
+        self.iter().filter(|w| w.state == WorkerState::Ready)
+    }
+
+    /// A worker was heard.
+    pub fn heard(&mut self, id: WorkerId, now: Duration) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.last_heard = now;
+        }
+    }
+
+    /// A worker said that it lives. Answers whether it asks, for the first time, to be drained.
+    pub fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return false;
+        };
+        worker.heartbeat = heartbeat;
+        heartbeat.draining != 0 && worker.state != WorkerState::Draining
+    }
+
+    /// Takes a result's timings into the worker's measured throughput.
+    pub fn measure(&mut self, id: WorkerId, ns_per_row: f64) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            let old = worker.ns_per_row.unwrap_or(ns_per_row);
+            worker.ns_per_row = Some(old + MEASURE_WEIGHT * (ns_per_row - old));
+        }
+    }
+
+    /// A result is missing: the worker gets nothing new for a while, longer each time.
+    pub fn suspect(&mut self, id: WorkerId, now: Duration) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.state == WorkerState::Ready
+        {
+            worker.state = WorkerState::Suspect {
+                since: now,
+                until: now + worker.penance,
+            };
+            worker.penance = (worker.penance * 2).min(MAX_PENANCE);
+        }
+    }
+
+    /// The worker gets nothing new ever again. Answers whether that is news.
+    pub fn drain(&mut self, id: WorkerId) -> bool {
+        match self.workers.get_mut(&id) {
+            Some(worker) if worker.state != WorkerState::Draining => {
+                worker.state = WorkerState::Draining;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that a draining worker holds nothing. Answers whether that is news.
+    pub fn mark_drained(&mut self, id: WorkerId) -> bool {
+        self.workers
+            .get_mut(&id)
+            .is_some_and(|w| !std::mem::replace(&mut w.drained, true))
+    }
+
+    /// Ends the penance of suspects that were heard since; answers whether there was one.
+    pub fn forgive(&mut self, now: Duration) -> bool {
+        let mut any = false;
+        for worker in self.workers.values_mut() {
+            if let WorkerState::Suspect { since, until } = worker.state
+                && until <= now
+                && worker.last_heard > since
+            {
+                worker.state = WorkerState::Ready;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Workers that were not heard for `timeout`.
+    #[must_use]
+    pub fn silent(&self, now: Duration, timeout: Duration) -> Vec<WorkerId> {
+        self.iter()
+            .filter(|w| w.last_heard + timeout <= now)
+            .map(|w| w.id)
+            .collect()
+    }
+
+    /// When [`Registry::silent`] or [`Registry::forgive`] may answer something new.
+    #[must_use]
+    pub fn next_timeout(&self, now: Duration, timeout: Duration) -> Option<Duration> {
+        self.iter()
+            .flat_map(|w| {
+                let penance = match w.state {
+                    // One that is over waits for the worker to be heard, not for a time.
+                    WorkerState::Suspect { until, .. } if until > now => Some(until),
+                    _ => None,
+                };
+                [Some(w.last_heard + timeout), penance]
+            })
+            .flatten()
+            .min()
+    }
+
+    /// Row-steps a second of the workers that may be given partitions, with the rows they have.
+    /// One that was not measured is taken to be as fast a thread as the others are on average.
+    #[must_use]
+    pub fn capacities(&self, rows: impl Fn(WorkerId) -> u64) -> Vec<Capacity> {
+        let measured: Vec<f64> = self.ready().filter_map(|w| w.ns_per_row).collect();
+        let typical = if measured.is_empty() {
+            UNMEASURED_NS_PER_ROW
+        } else {
+            measured.iter().sum::<f64>() / measured.len() as f64
+        };
+        self.ready()
+            .map(|w| Capacity {
+                worker: w.id,
+                weight: f64::from(w.threads) * 1e9 / w.ns_per_row.unwrap_or(typical).max(0.001),
+                rows: rows(w.id),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn two() -> (Registry, WorkerId, WorkerId) {
+        let mut registry = Registry::default();
+        let a = registry.add(Duration::ZERO, PeerId(7), "a".into(), 2);
+        let b = registry.add(Duration::ZERO, PeerId(8), "b".into(), 4);
+        (registry, a, b)
+    }
+
+    #[test]
+    fn ids_are_never_reused() {
+        let (mut registry, a, b) = two();
+        registry.remove(b);
+        let c = registry.add(S, PeerId(9), "b".into(), 4);
+        assert!(a < b && b < c);
+        assert_eq!(registry.by_peer(PeerId(8)), None);
+    }
+
+    #[test]
+    fn penance_ends_only_for_one_that_was_heard_and_doubles() {
+        let (mut registry, a, _) = two();
+        registry.suspect(a, S);
+        assert!(!registry.is_ready(a));
+        assert!(!registry.forgive(3 * S), "it was not heard");
+        registry.heard(a, 2 * S);
+        assert!(registry.forgive(3 * S));
+        registry.suspect(a, 4 * S);
+        registry.heard(a, 5 * S);
+        assert!(!registry.forgive(5 * S), "the second penance is longer");
+        assert!(registry.forgive(6 * S));
+    }
+
+    #[test]
+    fn silence_is_found_out() {
+        let (mut registry, a, b) = two();
+        registry.heard(b, 4 * S);
+        assert_eq!(registry.next_timeout(S, 5 * S), Some(5 * S));
+        assert_eq!(registry.silent(5 * S, 5 * S), vec![a]);
+    }
+
+    #[test]
+    fn weights_follow_threads_until_measured() {
+        let (mut registry, a, b) = two();
+        let weights =
+            |r: &Registry| -> Vec<f64> { r.capacities(|_| 0).iter().map(|c| c.weight).collect() };
+        assert_eq!(weights(&registry), vec![2e6, 4e6]);
+        registry.measure(a, 100.0);
+        assert_eq!(weights(&registry), vec![2e7, 4e7]);
+        registry.measure(b, 400.0);
+        assert_eq!(weights(&registry), vec![2e7, 1e7]);
+    }
+
+    #[test]
+    fn draining_is_for_good() {
+        let (mut registry, a, _) = two();
+        assert!(registry.drain(a));
+        assert!(!registry.drain(a));
+        registry.suspect(a, S);
+        registry.heard(a, 9 * S);
+        assert!(!registry.forgive(10 * S));
+        assert!(!registry.is_ready(a));
+    }
+}

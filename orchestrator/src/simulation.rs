@@ -1,0 +1,630 @@
+//! One run: its lifecycle, its partitions, and the choice of its next window. How a window is sent
+//! is in `dispatch`, how its results come in is in `collect`, who is suspect is in `suspicion`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kernel::aggregate::Aggregate;
+use kernel::command::{Action, Command};
+use kernel::config::ConfigError;
+use kernel::plan::Plan;
+use transport::link::Class;
+
+use crate::context::Context;
+use crate::control::{
+    Cause, CommandRequest, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed,
+    Status, Target, WorkerId,
+};
+use crate::event::Event;
+use crate::history::History;
+use crate::latency::Latencies;
+use crate::limits::{
+    CHECKPOINT_PATIENCE, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS, MAX_COMMAND_ENTITIES,
+    MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS, MAX_WINDOW_TICKS,
+    MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+};
+use crate::routing::Routing;
+use crate::schedule::Schedule;
+use crate::snapshot::{Stalls, Totals};
+use crate::verify;
+use crate::window::Window;
+use crate::wire;
+
+/// A partition, as the orchestrator knows it.
+#[derive(Debug)]
+pub(crate) struct PartitionState {
+    /// Its rows.
+    pub(crate) rows: u64,
+    /// Who has it; `None` while nobody does.
+    pub(crate) owner: Option<WorkerId>,
+    /// Placement epoch: grows with every hand-over.
+    pub(crate) epoch: u32,
+    /// Whether the owner was told to bring it to the present.
+    pub(crate) held: bool,
+    /// What brings it back.
+    pub(crate) history: History,
+    /// A checkpoint is wanted of the window that reaches this tick.
+    pub(crate) checkpoint_at: u64,
+    /// The checkpoint that was asked for: its tick, and when it is asked for again.
+    pub(crate) asked: Option<(u64, Duration)>,
+    /// Who takes it once a checkpoint of this tick or a later one is there.
+    pub(crate) moving: Option<(WorkerId, Option<u64>)>,
+    /// Time one of its steps takes on one thread, a moving average; `None` until measured.
+    pub(crate) step_ns: Option<f64>,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Simulation {
+    pub(crate) spec: Spec,
+    pub(crate) plan: Plan,
+    pub(crate) cut: bool,
+    pub(crate) status: Status,
+    pub(crate) cause: Cause,
+    pub(crate) settled: bool,
+    pub(crate) partitions: Vec<PartitionState>,
+    /// Last tick that every partition has completed; `None` before creation.
+    pub(crate) completed: Option<u64>,
+    pub(crate) completed_at: Duration,
+    pub(crate) window: Option<Window>,
+    pub(crate) schedule: Schedule,
+    pub(crate) routing: Routing,
+    /// Commands that wait, by their tick and by the partition that carries them out.
+    pub(crate) pending: BTreeMap<u64, BTreeMap<u32, Vec<Command>>>,
+    pub(crate) pending_count: usize,
+    pub(crate) last_seq: u64,
+    /// Last tick of the steps asked for while paused.
+    pub(crate) step_until: Option<u64>,
+    /// Workers that were told of this simulation.
+    pub(crate) opened: BTreeSet<WorkerId>,
+    /// Whether the log has said that no worker is there.
+    pub(crate) said_no_worker: bool,
+    /// Whether a partition's inputs did not fit a frame.
+    pub(crate) unsendable: bool,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) digest: Option<(u64, u64)>,
+    /// Wall time of a tick in recent windows, ns.
+    pub(crate) pace_ns: Option<f64>,
+    pub(crate) last_ticks: u32,
+    pub(crate) checkpoint_ticks: u64,
+    pub(crate) latencies: Latencies,
+    pub(crate) round_trips: crate::suspicion::RoundTrips,
+    pub(crate) totals: Totals,
+    pub(crate) stalls: Stalls,
+}
+
+/// What a run does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing before an input comes.
+    Wait,
+    /// Nothing before this time.
+    WaitUntil(Duration),
+    /// A window of so many ticks, perhaps with the digest of its last.
+    Window {
+        /// Steps.
+        ticks: u32,
+        /// Whether the digest of the last tick is wanted.
+        wants_digest: bool,
+        /// Deadline it stands for.
+        deadline: Option<Duration>,
+    },
+    /// It has ended and nothing is left to be asked.
+    Settle,
+}
+
+impl Simulation {
+    /// A simulation that has not started.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where the configuration is not valid.
+    pub(crate) fn new(spec: Spec) -> Result<Simulation, ConfigError> {
+        let plan = Plan::new(&spec.config)?;
+        let count = plan.partitions.len() as u64;
+        let partitions = plan
+            .partitions
+            .iter()
+            .map(|p| PartitionState {
+                rows: u64::from(p.rows),
+                owner: None,
+                epoch: 0,
+                held: false,
+                history: History::default(),
+                // Staggered, so that they never all come at once.
+                checkpoint_at: FIRST_CHECKPOINT_TICKS * (u64::from(p.index) + 1) / count.max(1) + 1,
+                asked: None,
+                moving: None,
+                step_ns: None,
+            })
+            .collect();
+        Ok(Simulation {
+            cut: plan.has_cut_site(),
+            routing: Routing::new(&plan),
+            schedule: Schedule::new(spec.config.tick_ms, spec.speed, Duration::ZERO, 0),
+            plan,
+            status: Status::Created,
+            cause: Cause::Requested,
+            settled: false,
+            partitions,
+            completed: None,
+            completed_at: Duration::ZERO,
+            window: None,
+            pending: BTreeMap::new(),
+            pending_count: 0,
+            last_seq: 0,
+            step_until: None,
+            opened: BTreeSet::new(),
+            said_no_worker: false,
+            unsendable: false,
+            aggregate: Aggregate::default(),
+            digest: None,
+            pace_ns: None,
+            last_ticks: 1,
+            checkpoint_ticks: FIRST_CHECKPOINT_TICKS,
+            latencies: Latencies::default(),
+            round_trips: crate::suspicion::RoundTrips::default(),
+            totals: Totals::default(),
+            stalls: Stalls::default(),
+            spec,
+        })
+    }
+
+    /// `start`: a created run begins.
+    pub(crate) fn start(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
+        self.transition(ctx, "start", &[Status::Created], Status::Running)
+    }
+
+    /// `pause`: no further window is dispatched.
+    pub(crate) fn pause(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
+        self.transition(ctx, "pause", &[Status::Running], Status::Paused)
+    }
+
+    /// `resume`: the next tick is due one period from now.
+    pub(crate) fn resume(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
+        self.transition(ctx, "resume", &[Status::Paused], Status::Running)?;
+        self.step_until = None;
+        self.schedule.restart(ctx.now, self.last_dispatched());
+        Ok(())
+    }
+
+    /// `step`: a paused run advances by `ticks`, back to back.
+    pub(crate) fn step(&mut self, ticks: u64) -> Result<(), ControlError> {
+        if self.status != Status::Paused {
+            return Err(self.invalid("step"));
+        }
+        if ticks == 0 {
+            return Err(ControlError::StepZero);
+        }
+        let from = self.step_until.unwrap_or(self.last_dispatched());
+        self.step_until = Some(from.saturating_add(ticks).min(self.last_tick()));
+        Ok(())
+    }
+
+    /// `stop`: the run ends after the window in flight.
+    pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
+        let from = [Status::Running, Status::Paused];
+        self.transition(ctx, "stop", &from, Status::Stopped)
+    }
+
+    /// Changes the speed of a run that has not ended.
+    pub(crate) fn set_speed(&mut self, now: Duration, speed: Speed) -> Result<(), ControlError> {
+        if self.status.is_final() {
+            return Err(self.invalid("change the speed of"));
+        }
+        self.spec.speed = speed;
+        self.schedule.set_speed(now, self.last_dispatched(), speed);
+        Ok(())
+    }
+
+    /// Pauses a run that goes, for a reason of the orchestrator's own.
+    pub(crate) fn pause_because(&mut self, ctx: &mut Context<'_>, cause: Cause) {
+        if self.status == Status::Running {
+            self.change(ctx, Status::Paused, cause);
+        }
+        self.step_until = None;
+    }
+
+    /// Ends the run at once, without a last digest.
+    pub(crate) fn fail(&mut self, ctx: &mut Context<'_>, cause: Cause) {
+        if !self.status.is_final() {
+            self.change(ctx, Status::Failed, cause);
+        }
+        self.window = None;
+        self.settle(ctx);
+    }
+
+    /// Gives a command its place.
+    pub(crate) fn command(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &CommandRequest,
+    ) -> Result<CommandStamp, ControlError> {
+        if self.status.is_final() {
+            return Err(self.invalid("command"));
+        }
+        let next = self.completed.map_or(1, |_| self.last_dispatched() + 1);
+        let tick = request.tick.unwrap_or(next + ctx.config.command_lead_ticks);
+        if tick < next {
+            return Err(ControlError::TickPassed { tick, next });
+        }
+        if tick > self.last_tick() {
+            let last = self.last_tick();
+            return Err(ControlError::TickBeyondEnd { tick, last });
+        }
+        let entities = self.expand(&request.target)?;
+        if self.pending_count + entities.len() > MAX_PENDING_COMMANDS {
+            let limit = MAX_PENDING_COMMANDS;
+            return Err(ControlError::TooManyCommands { limit });
+        }
+        let stamp = CommandStamp {
+            seq: self.last_seq + 1,
+            tick,
+        };
+        self.enqueue(stamp, &entities, request.action)?;
+        ctx.outbox.event(Event::CommandStamped {
+            simulation: self.spec.id,
+            stamp,
+        });
+        Ok(stamp)
+    }
+
+    /// What can be read of it.
+    pub(crate) fn info(&self) -> SimulationInfo {
+        SimulationInfo {
+            id: self.spec.id,
+            name: self.spec.name.clone(),
+            config: self.spec.config.clone(),
+            status: self.status,
+            cause: self.cause,
+            speed: self.spec.speed,
+            tick: self.completed.unwrap_or(0),
+            digest: self.digest,
+            aggregate: self.aggregate,
+            settled: self.settled,
+        }
+    }
+
+    /// Last tick that was sent out, complete or not.
+    pub(crate) fn last_dispatched(&self) -> u64 {
+        let completed = self.completed.unwrap_or(0);
+        self.window
+            .as_ref()
+            .map_or(completed, |w| w.last.max(completed))
+    }
+
+    /// Rows that a worker has of this run.
+    pub(crate) fn rows_of(&self, worker: WorkerId) -> u64 {
+        self.partitions
+            .iter()
+            .filter(|p| p.owner == Some(worker))
+            .map(|p| p.rows)
+            .sum()
+    }
+
+    /// What to do now, given that no window is in flight.
+    pub(crate) fn next(&self, ctx: &Context<'_>) -> Next {
+        debug_assert!(self.window.is_none());
+        if self.settled || self.status == Status::Created {
+            return Next::Wait;
+        }
+        let Some(completed) = self.completed else {
+            return self.next_before_creation();
+        };
+        let unknown = self.digest.is_none_or(|(tick, _)| tick != completed);
+        let ask = Next::Window {
+            ticks: 0,
+            wants_digest: true,
+            deadline: None,
+        };
+        match self.status {
+            status if status.is_final() => {
+                let reachable = !ctx.registry.is_empty();
+                if unknown && reachable {
+                    ask
+                } else {
+                    Next::Settle
+                }
+            }
+            Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
+                if unknown {
+                    ask
+                } else {
+                    Next::Wait
+                }
+            }
+            _ => self.next_ticks(ctx, completed + 1),
+        }
+    }
+
+    /// Creation comes first; a run that ended before has nothing to settle.
+    fn next_before_creation(&self) -> Next {
+        if self.status.is_final() {
+            return Next::Settle;
+        }
+        Next::Window {
+            ticks: 0,
+            wants_digest: true,
+            deadline: None,
+        }
+    }
+
+    /// The window that begins with tick `first`, if it is due.
+    fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
+        match self.full_until() {
+            Some(until) if until > ctx.now => return Next::WaitUntil(until),
+            Some(_) => {
+                return Next::Window {
+                    ticks: 0,
+                    wants_digest: false,
+                    deadline: None,
+                };
+            }
+            None => {}
+        }
+        let end = self.step_until.unwrap_or(u64::MAX).min(self.last_tick());
+        let left = u32::try_from((end + 1).saturating_sub(first)).unwrap_or(u32::MAX);
+        let most = self.most_ticks(ctx, first).min(left);
+        let stepping = self.status == Status::Paused;
+        let nominal = self.schedule.nominal_ticks().min(most).max(1);
+        let last_nominal = first + u64::from(nominal) - 1;
+        let deadline = self.schedule.deadline(last_nominal).filter(|_| !stepping);
+        if let Some(deadline) = deadline.filter(|d| *d > ctx.now) {
+            return Next::WaitUntil(deadline);
+        }
+        let ticks = match deadline {
+            None => most,
+            Some(_) => self.schedule.due_ticks(first, ctx.now, most).max(nominal),
+        };
+        Next::Window {
+            ticks,
+            wants_digest: first + u64::from(ticks) - 1 == end,
+            deadline,
+        }
+    }
+
+    /// Most ticks that a window from `first` on may have, at least 1.
+    fn most_ticks(&self, ctx: &Context<'_>, first: u64) -> u32 {
+        if self.cut {
+            return 1;
+        }
+        let target_ns = WINDOW_TARGET.as_nanos() as f64;
+        let aimed = self.pace_ns.map_or(1.0, |pace| target_ns / pace.max(1.0));
+        // No more than twice the last one, so that one lucky measurement does no harm.
+        let aimed = (aimed as u32).min(self.last_ticks.saturating_mul(2));
+        let digests = self
+            .spec
+            .digest_every
+            .saturating_mul(MAX_DIGESTS_PER_WINDOW);
+        let most = aimed
+            .max(self.schedule.nominal_ticks())
+            .min(digests)
+            .min(u32::try_from(self.checkpoint_ticks).unwrap_or(u32::MAX))
+            .clamp(1, MAX_WINDOW_TICKS);
+        // It ends where a command is due, so that what came of it is soon known.
+        let most = match self.pending.range(first..).next() {
+            Some((tick, _)) => (tick - first + 1).min(u64::from(most)) as u32,
+            None => most,
+        };
+        self.ticks_to_sample(ctx, first, most)
+    }
+
+    /// A sampled tick is a window of its own: its prior state is a state between windows.
+    fn ticks_to_sample(&self, ctx: &Context<'_>, first: u64, most: u32) -> u32 {
+        if !verify::is_possible(ctx) {
+            return most;
+        }
+        let partitions = self.partitions.len() as u32;
+        for ticks in 0..most {
+            let tick = first + u64::from(ticks);
+            let one_in = ctx.config.verify_one_in;
+            if verify::any_sampled(self.spec.config.seed, partitions, tick, one_in) {
+                return ticks.max(1);
+            }
+        }
+        most
+    }
+
+    /// Set while a partition's inputs are at their bound: the run stands, and this is when the
+    /// checkpoint that frees it is asked for again, by a window of no ticks.
+    fn full_until(&self) -> Option<Duration> {
+        self.partitions
+            .iter()
+            .filter(|p| p.history.is_full())
+            .map(|p| p.asked.map_or(Duration::ZERO, |(_, until)| until))
+            .max()
+    }
+
+    /// Chooses how far apart checkpoints are: so near that what the worker with the most to do would
+    /// lose is replayed by the others within the budget.
+    pub(crate) fn choose_checkpoint_ticks(&mut self, ctx: &Context<'_>) {
+        let mut load_ns: BTreeMap<WorkerId, f64> = BTreeMap::new();
+        for p in &self.partitions {
+            let (Some(owner), Some(step_ns)) = (p.owner, p.step_ns) else {
+                return;
+            };
+            *load_ns.entry(owner).or_default() += step_ns;
+        }
+        let threads: u32 = ctx.registry.ready().map(|w| w.threads).sum();
+        let slowest = load_ns
+            .iter()
+            .map(|(worker, ns)| {
+                let own = ctx.registry.get(*worker).map_or(0, |w| w.threads);
+                let others = threads.saturating_sub(own).max(1);
+                ns / f64::from(others)
+            })
+            .fold(1.0, f64::max);
+        let ticks = (REPLAY_BUDGET.as_nanos() as f64 / slowest) as u64;
+        self.checkpoint_ticks = ticks.clamp(MIN_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS);
+    }
+
+    /// Whether a checkpoint of partition `p` shall be asked for in a window that ends with `last`;
+    /// notes that it was.
+    pub(crate) fn ask_checkpoint(&mut self, p: usize, last: u64, now: Duration) -> bool {
+        let interval = self.checkpoint_ticks;
+        let state = &mut self.partitions[p];
+        let awaited = state.asked.is_some_and(|(_, until)| until > now);
+        let lost = state.asked.is_some() && !awaited;
+        let moves = matches!(state.moving, Some((_, None)));
+        let due = state.checkpoint_at <= last || state.history.is_heavy();
+        if last == 0 || !(moves || lost || (due && !awaited)) {
+            return false;
+        }
+        if let Some((_, since)) = &mut state.moving {
+            *since = Some(last);
+        }
+        state.asked = Some((last, now + CHECKPOINT_PATIENCE));
+        state.checkpoint_at = last + interval;
+        true
+    }
+
+    /// Says the last word and frees the workers.
+    pub(crate) fn settle(&mut self, ctx: &mut Context<'_>) {
+        if self.settled {
+            return;
+        }
+        self.settled = true;
+        let tick = self.completed.unwrap_or(0);
+        ctx.outbox.event(Event::Settled {
+            simulation: self.spec.id,
+            status: self.status,
+            tick,
+            digest: self.digest.filter(|(t, _)| *t == tick).map(|(_, d)| d),
+        });
+        self.close(ctx);
+    }
+
+    /// Tells every worker to drop it.
+    pub(crate) fn close(&mut self, ctx: &mut Context<'_>) {
+        for worker in std::mem::take(&mut self.opened) {
+            if let Some(peer) = ctx.registry.get(worker).map(|w| w.peer) {
+                let frame = wire::close(ctx.config.lease_epoch, self.spec.id);
+                ctx.outbox.send(peer, Class::Control, 0, frame, false);
+            }
+        }
+        for p in &mut self.partitions {
+            p.owner = None;
+            p.held = false;
+            p.moving = None;
+            p.history = History::default();
+        }
+        self.pending.clear();
+        self.pending_count = 0;
+    }
+
+    /// Last tick the run can reach.
+    pub(crate) fn last_tick(&self) -> u64 {
+        self.spec.max_ticks.unwrap_or(kernel::config::MAX_TICK)
+    }
+
+    /// Changes the status and says so.
+    pub(crate) fn change(&mut self, ctx: &mut Context<'_>, status: Status, cause: Cause) {
+        self.status = status;
+        self.cause = cause;
+        ctx.outbox.event(Event::Lifecycle {
+            simulation: self.spec.id,
+            status,
+            cause,
+            tick: self.completed.unwrap_or(0),
+        });
+    }
+
+    /// Shifts the deadlines of a run that is too far behind; `false` if that ends it.
+    pub(crate) fn catch_up(&mut self, ctx: &mut Context<'_>) -> bool {
+        let Some(next) = self.completed.map(|t| t + 1) else {
+            return true;
+        };
+        if self.status != Status::Running {
+            return true;
+        }
+        let Some(by) = self.schedule.dilate(next, ctx.now) else {
+            return true;
+        };
+        if self.spec.late == LatePolicy::Fail {
+            self.fail(ctx, Cause::Late);
+            return false;
+        }
+        self.totals.dilated += by;
+        ctx.outbox.event(Event::Dilated {
+            simulation: self.spec.id,
+            tick: next,
+            by,
+        });
+        true
+    }
+
+    fn transition(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &'static str,
+        from: &[Status],
+        to: Status,
+    ) -> Result<(), ControlError> {
+        if !from.contains(&self.status) {
+            return Err(self.invalid(request));
+        }
+        self.change(ctx, to, Cause::Requested);
+        Ok(())
+    }
+
+    fn invalid(&self, request: &'static str) -> ControlError {
+        ControlError::InvalidTransition {
+            request,
+            status: self.status,
+        }
+    }
+
+    /// Queues a command for each of these machines.
+    fn enqueue(
+        &mut self,
+        stamp: CommandStamp,
+        entities: &[u32],
+        action: Action,
+    ) -> Result<(), ControlError> {
+        let mut added: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
+        for &entity in entities {
+            let partition = self.plan.partition_of(entity);
+            let command = Command::new(stamp.seq, entity, action);
+            added.entry(partition).or_default().push(command);
+        }
+        let queued = self.pending.entry(stamp.tick).or_default();
+        for (partition, commands) in &added {
+            let before = queued.get(partition).map_or(0, Vec::len);
+            if before + commands.len() > MAX_PARTITION_COMMANDS {
+                let limit = MAX_PARTITION_COMMANDS;
+                return Err(ControlError::TooManyCommands { limit });
+            }
+        }
+        for (partition, commands) in added {
+            queued.entry(partition).or_default().extend(commands);
+        }
+        self.last_seq = stamp.seq;
+        self.pending_count += entities.len();
+        Ok(())
+    }
+
+    /// The machines a target names.
+    fn expand(&self, target: &Target) -> Result<Vec<u32>, ControlError> {
+        let entities = self.spec.config.entities;
+        let known = |entity: u32| match (1..=entities).contains(&entity) {
+            true => Ok(entity),
+            false => Err(ControlError::UnknownEntity { entity, entities }),
+        };
+        match target {
+            Target::Entity(entity) => Ok(vec![known(*entity)?]),
+            Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
+                let limit = MAX_COMMAND_ENTITIES;
+                Err(ControlError::TooManyEntities { limit })
+            }
+            Target::Entities(ids) => {
+                let mut ids = ids
+                    .iter()
+                    .map(|id| known(*id))
+                    .collect::<Result<Vec<_>, _>>()?;
+                ids.sort_unstable();
+                ids.dedup();
+                Ok(ids)
+            }
+            Target::All => Ok((1..=entities).collect()),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Everything measured, at one moment: for `/metrics` and for a run's summary.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::control::{SimulationId, SimulationInfo, WorkerId};
+use crate::latency::{self, Latencies};
+use crate::limits::MAX_STALLS_KEPT;
+use crate::registry::WorkerState;
+
+/// What happened since the start, of one run or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Ticks completed.
+    pub ticks: u64,
+    /// Machines times ticks.
+    pub entity_steps: u64,
+    /// Ticks that completed late.
+    pub late_ticks: u64,
+    /// By how much deadlines were shifted.
+    pub dilated: Duration,
+    /// Partitions brought back by a replay, of no ticks too.
+    pub replays: u64,
+    /// Ticks stepped a second time in them.
+    pub replayed_ticks: u64,
+    /// Partitions that changed their worker.
+    pub moves: u64,
+    /// Frames of an older placement, dropped.
+    pub stale_results: u64,
+    /// Frames about what was reported already, dropped.
+    pub duplicate_results: u64,
+    /// Times a worker could not do what was asked.
+    pub unable: u64,
+    /// Commands sent out, by machine.
+    pub commands: u64,
+    /// Mails between parts of cut sites.
+    pub mails: u64,
+    /// Bytes of them.
+    pub mail_bytes: u64,
+}
+
+impl Totals {
+    /// Adds another run's.
+    pub fn merge(&mut self, other: &Totals) {
+        self.ticks += other.ticks;
+        self.entity_steps += other.entity_steps;
+        self.late_ticks += other.late_ticks;
+        self.dilated += other.dilated;
+        self.replays += other.replays;
+        self.replayed_ticks += other.replayed_ticks;
+        self.moves += other.moves;
+        self.stale_results += other.stale_results;
+        self.duplicate_results += other.duplicate_results;
+        self.unable += other.unable;
+        self.commands += other.commands;
+        self.mails += other.mails;
+        self.mail_bytes += other.mail_bytes;
+    }
+}
+
+/// What verification found since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Partition-ticks that two workers computed alike.
+    pub agreed: u64,
+    /// Partition-ticks they did not.
+    pub mismatches: u64,
+    /// Samples passed over or given up: too many at once, or a worker left.
+    pub skipped: u64,
+}
+
+/// Gaps between completions that hand-overs left, beyond the period.
+#[derive(Clone, Debug)]
+pub struct Stalls {
+    histogram: Histogram<u64>,
+    first: Vec<(u64, Duration)>,
+}
+
+impl Default for Stalls {
+    fn default() -> Self {
+        Stalls {
+            histogram: latency::new_histogram(),
+            first: Vec::new(),
+        }
+    }
+}
+
+impl Stalls {
+    /// Notes one that ended with `tick`.
+    pub fn note(&mut self, tick: u64, stall: Duration) {
+        latency::record(&mut self.histogram, stall);
+        if self.first.len() < MAX_STALLS_KEPT {
+            self.first.push((tick, stall));
+        }
+    }
+
+    /// All of them, in us.
+    #[must_use]
+    pub fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
+    /// The first [`MAX_STALLS_KEPT`], each with the tick it ended with.
+    #[must_use]
+    pub fn first(&self) -> &[(u64, Duration)] {
+        &self.first
+    }
+
+    /// Adds another run's.
+    pub fn merge(&mut self, other: &Stalls) {
+        self.histogram
+            .add(&other.histogram)
+            .expect("histograms of the same bounds");
+    }
+}
+
+/// One run at this moment.
+#[derive(Clone, Debug)]
+pub struct SimulationSnapshot {
+    /// Its state.
+    pub info: SimulationInfo,
+    /// What happened to it.
+    pub totals: Totals,
+    /// Where its ticks' time went.
+    pub latencies: Latencies,
+    /// Its stalls.
+    pub stalls: Stalls,
+    /// Bytes of checkpoints kept for it.
+    pub checkpoint_bytes: u64,
+    /// Bytes of inputs kept for it.
+    pub replay_bytes: u64,
+    /// Ticks between checkpoints of a partition.
+    pub checkpoint_ticks: u64,
+    /// Partitions.
+    pub partitions: u32,
+    /// Ticks of the window in flight; 0 if there is none.
+    pub window_ticks: u32,
+}
+
+/// One worker at this moment.
+#[derive(Clone, Debug)]
+pub struct WorkerSnapshot {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// Threads it steps on.
+    pub threads: u32,
+    /// Whether it may be given partitions.
+    pub state: WorkerState,
+    /// Partitions it has.
+    pub partitions: u64,
+    /// Rows it has.
+    pub rows: u64,
+    /// Row-steps since it started, as it says.
+    pub row_steps: u64,
+    /// Time spent on them, over its threads.
+    pub busy: Duration,
+    /// Time one of its threads takes for a row-step, ns; `None` until measured.
+    pub ns_per_row: Option<f64>,
+}
+
+/// Everything measured, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When.
+    pub now: Duration,
+    /// All runs there are.
+    pub simulations: Vec<SimulationSnapshot>,
+    /// All workers there are.
+    pub workers: Vec<WorkerSnapshot>,
+    /// Sums over all runs, deleted ones included.
+    pub totals: Totals,
+    /// What verification found.
+    pub verified: Verified,
+    /// Stages over all runs, deleted ones included.
+    pub latencies: Latencies,
+    /// Stalls over all runs, deleted ones included.
+    pub stalls: Stalls,
+    /// Registrations refused.
+    pub refused: u64,
+    /// Workers that were lost.
+    pub lost_workers: u64,
+    /// Frames that nobody waits for, or that came from a stranger.
+    pub unexpected_frames: u64,
+}
+
+impl Snapshot {
+    /// One of the runs.
+    #[must_use]
+    pub fn simulation(&self, id: SimulationId) -> Option<&SimulationSnapshot> {
+        self.simulations.iter().find(|s| s.info.id == id)
+    }
+
+    /// Bytes of checkpoints kept.
+    #[must_use]
+    pub fn checkpoint_bytes(&self) -> u64 {
+        self.simulations.iter().map(|s| s.checkpoint_bytes).sum()
+    }
+
+    /// Bytes of inputs kept for replays.
+    #[must_use]
+    pub fn replay_bytes(&self) -> u64 {
+        self.simulations.iter().map(|s| s.replay_bytes).sum()
+    }
+}

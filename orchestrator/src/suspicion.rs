@@ -1,0 +1,174 @@
+//! Who keeps a run waiting for longer than can be expected.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::context::Context;
+use crate::control::WorkerId;
+use crate::event::Event;
+use crate::latency;
+use crate::limits::{
+    CREATE_NS_PER_ROW, MAX_PATIENCE, MEASURED_RESULTS, MIN_PATIENCE, PATIENCE_FACTOR,
+    SOLE_WORKER_FACTOR, UNMEASURED_NS_PER_ROW, UNMEASURED_PATIENCE,
+};
+use crate::simulation::Simulation;
+
+/// How often the p99 is looked up again: that walks the whole histogram.
+const LOOK_UP_EVERY: u64 = 64;
+
+/// Times from a window's dispatch to its last result, where nothing was replayed.
+#[derive(Debug)]
+pub(crate) struct RoundTrips {
+    histogram: Histogram<u64>,
+    p99: Duration,
+}
+
+impl Default for RoundTrips {
+    fn default() -> Self {
+        RoundTrips {
+            histogram: latency::new_histogram(),
+            p99: Duration::ZERO,
+        }
+    }
+}
+
+impl RoundTrips {
+    /// Takes one in.
+    pub(crate) fn record(&mut self, round_trip: Duration) {
+        latency::record(&mut self.histogram, round_trip);
+        if self.histogram.len().is_multiple_of(LOOK_UP_EVERY)
+            || self.histogram.len() == MEASURED_RESULTS
+        {
+            self.p99 = Duration::from_micros(self.histogram.value_at_quantile(0.99));
+        }
+    }
+
+    /// Least patience that what was measured allows.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.histogram.len() < MEASURED_RESULTS {
+            return UNMEASURED_PATIENCE;
+        }
+        (self.p99 * PATIENCE_FACTOR).max(MIN_PATIENCE)
+    }
+}
+
+impl Simulation {
+    /// How long a worker may take for these partitions of the window in flight.
+    pub(crate) fn expected(
+        &self,
+        ctx: &Context<'_>,
+        owner: WorkerId,
+        partitions: &[usize],
+    ) -> Duration {
+        let window = self.window.as_ref().expect("in flight");
+        let (mut step_ns, mut create_rows, mut attempts) = (0.0, 0, 0);
+        for &p in partitions {
+            let state = &self.partitions[p];
+            let base = match state.held {
+                true => window.first.saturating_sub(1),
+                false => state.history.base_tick(),
+            };
+            create_rows += if state.held { 0 } else { state.rows };
+            let guess = UNMEASURED_NS_PER_ROW * state.rows as f64;
+            step_ns += state.step_ns.unwrap_or(guess) * window.last.saturating_sub(base) as f64;
+            attempts = attempts.max(window.slots[p].attempts);
+        }
+        let threads = ctx.registry.get(owner).map_or(1, |w| w.threads);
+        // No more threads can be at work than there are partitions.
+        let threads = f64::from(threads.min(u32::try_from(partitions.len()).unwrap_or(u32::MAX)));
+        let work_ns = (step_ns + (create_rows * CREATE_NS_PER_ROW) as f64) / threads.max(1.0);
+        let work = Duration::from_nanos(work_ns as u64) * PATIENCE_FACTOR;
+        // What failed before may be slower than all that is known of it.
+        let factor = 1 << attempts.min(6);
+        (self.round_trips.patience().max(work) * factor).min(MAX_PATIENCE)
+    }
+
+    /// When [`Simulation::find_suspects`] may answer something.
+    pub(crate) fn next_suspicion(&self) -> Option<Duration> {
+        let window = self.window.as_ref()?;
+        window
+            .missing_slots()
+            .filter(|(p, _)| self.partitions[*p as usize].owner.is_some())
+            .map(|(_, slot)| slot.due_by)
+            .min()
+    }
+
+    /// The workers whose results are missing for too long and whose partitions another can take.
+    /// Where there is no other, the same one is given more time, and once that is over too, the
+    /// same work again: what was sent may have been lost.
+    pub(crate) fn find_suspects(&mut self, ctx: &mut Context<'_>) -> Vec<WorkerId> {
+        let Some(window) = self.window.as_ref() else {
+            return Vec::new();
+        };
+        let late: BTreeSet<(WorkerId, u32)> = window
+            .missing_slots()
+            .filter(|(_, slot)| slot.due_by <= ctx.now)
+            .filter_map(|(p, _)| Some((self.partitions[p as usize].owner?, p)))
+            .collect();
+        let workers: BTreeSet<WorkerId> = late.iter().map(|(worker, _)| *worker).collect();
+        let mut suspects = Vec::new();
+        for worker in workers {
+            let handed_over = ctx.registry.ready().any(|w| w.id != worker);
+            if handed_over {
+                // At once, so that the last of several that are late is not suspected too.
+                ctx.registry.suspect(worker, ctx.now);
+                suspects.push(worker);
+            }
+            let own = late
+                .iter()
+                .filter(|(w, _)| *w == worker)
+                .map(|(_, p)| *p as usize);
+            let news = handed_over || self.be_patient(ctx, own.collect());
+            if news {
+                ctx.outbox.event(Event::WorkerSuspect {
+                    worker,
+                    simulation: self.spec.id,
+                    tick: self.window.as_ref().map_or(0, |w| w.last),
+                    handed_over,
+                });
+            }
+        }
+        suspects
+    }
+
+    /// Waits on for the only worker there is; answers whether that is news.
+    fn be_patient(&mut self, ctx: &mut Context<'_>, partitions: Vec<usize>) -> bool {
+        let window = self.window.as_mut().expect("in flight");
+        let mut news = false;
+        for p in partitions {
+            let slot = &mut window.slots[p];
+            let waited = slot.due_by.saturating_sub(slot.sent_at.unwrap_or(ctx.now));
+            if std::mem::replace(&mut slot.extended, true) {
+                slot.extended = false;
+                self.partitions[p].owner = None;
+                self.partitions[p].held = false;
+            } else {
+                slot.due_by = ctx.now + (waited * SOLE_WORKER_FACTOR).min(MAX_PATIENCE);
+                news = true;
+            }
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_follows_the_p99_and_never_falls_below_its_floor() {
+        let mut trips = RoundTrips::default();
+        assert_eq!(trips.patience(), UNMEASURED_PATIENCE);
+        for _ in 0..MEASURED_RESULTS {
+            trips.record(Duration::from_millis(2));
+        }
+        assert_eq!(trips.patience(), MIN_PATIENCE);
+        for _ in 0..1_000 {
+            trips.record(Duration::from_millis(80));
+        }
+        let patience = trips.patience().as_millis();
+        assert!((238..=242).contains(&patience), "{patience}");
+    }
+}
