@@ -1,0 +1,220 @@
+//! The same farm gives the same digest in every tick, however it is cut and whatever it runs on.
+
+use bumpalo::Bump;
+use kernel::aggregate::Aggregate;
+use kernel::command::{Action, Command, Component};
+use kernel::config::{Scenario, SimulationConfig};
+use kernel::isa::Isa;
+use kernel::plan::Plan;
+use kernel::{Partition, StepInputs};
+
+/// All partitions of a farm, stepped one after the other.
+struct Whole {
+    plan: Plan,
+    partitions: Vec<Partition>,
+    /// Letters of the last tick: from, to, words.
+    mail: Vec<(u32, u32, Vec<u32>)>,
+    bump: Bump,
+}
+
+impl Whole {
+    fn new(config: &SimulationConfig) -> Whole {
+        let plan = Plan::new(config).expect("valid");
+        let partitions: Vec<_> = (0..plan.partitions.len() as u32)
+            .map(|index| Partition::create(&plan, index))
+            .collect();
+        let mut whole = Whole {
+            plan,
+            partitions,
+            mail: Vec::new(),
+            bump: Bump::new(),
+        };
+        whole.collect_mail();
+        whole
+    }
+
+    fn step(&mut self, commands: &[Command]) {
+        for partition in &mut self.partitions {
+            let index = partition.index();
+            let mail: Vec<&[u32]> = (self.mail.iter())
+                .filter(|(_, to, _)| *to == index)
+                .map(|(_, _, words)| &words[..])
+                .collect();
+            let commands: Vec<_> = (commands.iter().copied())
+                .filter(|c| self.plan.partition_of(c.entity) == index)
+                .collect();
+            let inputs = StepInputs {
+                commands: &commands,
+                mail: &mail,
+            };
+            self.bump.reset();
+            partition.step(&inputs, &self.bump).expect("readable mail");
+        }
+        self.collect_mail();
+    }
+
+    fn collect_mail(&mut self) {
+        self.mail.clear();
+        for partition in &self.partitions {
+            for (to, words) in partition.outbox() {
+                self.mail.push((partition.index(), to, words.to_vec()));
+            }
+        }
+        // Arrival in another order than emission.
+        self.mail.reverse();
+    }
+
+    fn digest(&self) -> u64 {
+        (self.partitions.iter()).fold(0, |sum, p| sum.wrapping_add(p.digest()))
+    }
+
+    fn aggregate(&self) -> Aggregate {
+        let mut sum = Aggregate::default();
+        for partition in &self.partitions {
+            sum.merge(&partition.aggregate());
+        }
+        sum
+    }
+}
+
+fn dense(entities: u32, partition_rows: u32) -> SimulationConfig {
+    SimulationConfig {
+        scenario: Scenario::Dense.code(),
+        entities,
+        tick_ms: 50,
+        seed: 7,
+        partition_rows,
+    }
+}
+
+/// A command or two every few ticks, of every kind.
+fn script(tick: u32, entities: u32) -> Vec<Command> {
+    if !tick.is_multiple_of(5) {
+        return Vec::new();
+    }
+    let entity = 1 + tick * 37 % entities;
+    let action = match tick / 5 % 7 {
+        0 => Action::Hold,
+        1 => Action::ReturnToCharger,
+        2 => Action::Goto {
+            x_mm: (tick as i32 % 50) * 1000,
+            y_mm: 0,
+        },
+        3 => Action::SetSpeedLimit { mm_per_s: 700 },
+        4 => Action::InjectFault {
+            component: Component::Battery,
+            for_ms: 3000,
+        },
+        5 => Action::Goto {
+            x_mm: i32::MAX,
+            y_mm: 0,
+        },
+        _ => Action::Release,
+    };
+    // A hold of five ticks before is released, so that nobody stands for good.
+    let earlier = 1 + tick.saturating_sub(25) * 37 % entities;
+    vec![
+        Command::new(u64::from(tick), entity, action),
+        Command::new(u64::from(tick) + 1, earlier, Action::Release),
+    ]
+}
+
+#[test]
+fn no_cut_shows() {
+    let ticks = 1_500;
+    let mut whole = Whole::new(&dense(640, 4096));
+    let mut cuts = [Whole::new(&dense(640, 16)), Whole::new(&dense(640, 97))];
+    for tick in 1..=ticks {
+        let commands = script(tick, 640);
+        whole.step(&commands);
+        for cut in &mut cuts {
+            cut.step(&commands);
+            assert_eq!(cut.digest(), whole.digest(), "tick {tick}");
+        }
+    }
+    let sum = whole.aggregate();
+    println!("{sum:?}");
+    for cut in &cuts {
+        let mut of_cut = cut.aggregate();
+        assert!(of_cut.counters.ghosts > 0);
+        of_cut.counters.ghosts = 0;
+        of_cut.counters.ghost_bytes = 0;
+        assert_eq!(of_cut, sum);
+    }
+    let c = sum.counters;
+    for (what, count) in [
+        ("turns", c.turns),
+        ("charger_waits", c.charger_waits),
+        ("charges", c.charges),
+        ("denied_grants", c.denied_grants),
+        ("faults", c.faults),
+        ("repairs", c.repairs),
+        ("commands", c.commands),
+        ("rejected_commands", c.rejected_commands),
+        ("stand_offs", c.stand_offs),
+    ] {
+        assert!(count > 0, "{what} did not happen in {c:?}");
+    }
+}
+
+#[test]
+fn no_instruction_set_shows() {
+    let mut wholes: Vec<Whole> = Isa::available()
+        .map(|isa| {
+            let mut whole = Whole::new(&dense(160, 4096));
+            whole.partitions.iter_mut().for_each(|p| p.set_isa(isa));
+            whole
+        })
+        .collect();
+    for tick in 1..=800 {
+        let commands = script(tick, 160);
+        wholes.iter_mut().for_each(|w| w.step(&commands));
+        for whole in &wholes {
+            assert_eq!(whole.digest(), wholes[0].digest(), "tick {tick}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_partition_goes_on_as_if_nothing_had_been() {
+    for partition_rows in [64, 4096] {
+        let mut whole = Whole::new(&dense(160, partition_rows));
+        let mut restored = Whole::new(&dense(160, partition_rows));
+        for tick in 1..=600 {
+            let commands = script(tick, 160);
+            whole.step(&commands);
+            restored.step(&commands);
+            if tick % 50 == 0 {
+                for partition in &mut restored.partitions {
+                    let mut bytes = Vec::new();
+                    partition.checkpoint(&mut bytes);
+                    let plan = &restored.plan;
+                    *partition = Partition::restore(plan, partition.index(), &bytes)
+                        .expect("just written");
+                }
+            }
+            assert_eq!(whole.digest(), restored.digest(), "tick {tick}");
+            assert_eq!(whole.aggregate(), restored.aggregate(), "tick {tick}");
+        }
+    }
+}
+
+#[test]
+fn a_weeding_farm_works() {
+    let config = SimulationConfig {
+        scenario: Scenario::Weeding.code(),
+        entities: 30,
+        tick_ms: 500,
+        seed: 3,
+        partition_rows: 4096,
+    };
+    let mut whole = Whole::new(&config);
+    // Two days.
+    for _ in 0..2 * 24 * 3600 * 2 {
+        whole.step(&[]);
+    }
+    let sum = whole.aggregate();
+    println!("{sum:?}");
+    assert!(sum.counters.swaths > 0 && sum.counters.charges > 0);
+    assert_eq!(sum.counters.separation_violations, 0);
+}
