@@ -14,3 +14,6 @@ pub mod link;
 pub mod memory;
 pub mod message;
 pub mod pool;
+pub mod result;
+pub mod sim;
+pub mod view;
