@@ -7,13 +7,18 @@
 //!
 //! This crate never decides what a frame is for: no tick, placement or simulation logic lives here.
 
+pub mod certs;
 pub mod frame;
 pub mod header;
+pub mod identity;
 pub mod limits;
 pub mod link;
 pub mod memory;
 pub mod message;
 pub mod pool;
+pub mod quic;
+pub mod quic_config;
+mod quic_stream;
 pub mod result;
 pub mod sim;
 pub mod view;

@@ -1,0 +1,180 @@
+//! How QUIC is set up: TLS, windows, timers, and what a local network allows.
+
+use std::any::Any;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::congestion::{Controller, ControllerFactory};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
+    VarInt,
+};
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::identity::Identity;
+use crate::limits::MAX_STREAMS_PER_PEER;
+use crate::quic::QuicError;
+
+/// A stream's window: larger ones were measured to be slower.
+const STREAM_WINDOW_BYTES: u32 = 2_400_000;
+/// Bytes that may be unacknowledged on a connection.
+const SEND_WINDOW_BYTES: u64 = 32 << 20;
+/// UDP payload on loopback and jumbo networks.
+const LOCAL_MTU: u16 = 6_400;
+/// Segments quinn hands to the kernel at once.
+const GSO_SEGMENTS: u32 = 10;
+/// Above `u32::MAX`, where quinn turns its pacer off.
+const LOCAL_WINDOW_BYTES: u64 = 1 << 33;
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT_MS: u32 = 4_000;
+const MAX_ACK_DELAY: Duration = Duration::from_millis(1);
+
+// A larger batch is lost by the kernel without a word.
+const _: () = assert!(LOCAL_MTU as u32 * GSO_SEGMENTS < 65_507);
+const _: () = assert!(LOCAL_WINDOW_BYTES > u32::MAX as u64);
+const _: () = assert!(IDLE_TIMEOUT_MS as u128 > 2 * KEEP_ALIVE.as_millis());
+
+/// The network between the roles. Both sides of a connection must agree on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Loopback, or jumbo frames all the way: large datagrams, a fixed window, no pacing.
+    Local,
+    /// Anything else: path MTU discovery and congestion control.
+    Routed,
+}
+
+impl Network {
+    /// Local where the address is a loopback address.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Network {
+        if address.ip().is_loopback() {
+            Network::Local
+        } else {
+            Network::Routed
+        }
+    }
+}
+
+pub(crate) fn server(identity: &Identity, network: Network) -> Result<ServerConfig, QuicError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(identity)?), provider.clone())
+            .build()
+            .map_err(|error| QuicError::Tls(rustls::Error::General(error.to_string())))?;
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(|_| QuicError::NoCipher)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport(network)));
+    Ok(config)
+}
+
+pub(crate) fn client(identity: &Identity, network: Network) -> Result<ClientConfig, QuicError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots(identity)?)
+        .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|_| QuicError::NoCipher)?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport(network)));
+    Ok(config)
+}
+
+/// A bound socket with large buffers, and an endpoint on it.
+pub(crate) fn bind(
+    address: SocketAddr,
+    server: Option<ServerConfig>,
+    network: Network,
+) -> Result<quinn::Endpoint, QuicError> {
+    let failed = |source| QuicError::Bind { address, source };
+    let socket = socket(address).map_err(failed)?;
+    let mut config = EndpointConfig::default();
+    if network == Network::Local {
+        config
+            .max_udp_payload_size(LOCAL_MTU)
+            .expect("within QUIC's range");
+    }
+    quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // The system may grant less; that costs throughput under bursts, nothing else.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn roots(identity: &Identity) -> Result<RootCertStore, QuicError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(identity.ca.clone())?;
+    Ok(roots)
+}
+
+fn transport(network: Network) -> TransportConfig {
+    let mut acks = AckFrequencyConfig::default();
+    acks.max_ack_delay(Some(MAX_ACK_DELAY));
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS_PER_PEER))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .send_fairness(false)
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .ack_frequency_config(Some(acks));
+    if network == Network::Local {
+        config
+            .initial_mtu(LOCAL_MTU)
+            .mtu_discovery_config(None)
+            .congestion_controller_factory(Arc::new(FixedWindow));
+    }
+    config
+}
+
+/// A window that nothing changes, for networks whose only queue is the receiver's socket.
+#[derive(Clone, Copy, Debug)]
+struct FixedWindow;
+
+impl ControllerFactory for FixedWindow {
+    fn build(self: Arc<Self>, _now: Instant, _mtu: u16) -> Box<dyn Controller> {
+        Box::new(FixedWindow)
+    }
+}
+
+impl Controller for FixedWindow {
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+
+    fn on_mtu_update(&mut self, _mtu: u16) {}
+
+    fn window(&self) -> u64 {
+        LOCAL_WINDOW_BYTES
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(*self)
+    }
+
+    fn initial_window(&self) -> u64 {
+        LOCAL_WINDOW_BYTES
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
