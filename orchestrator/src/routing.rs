@@ -146,7 +146,8 @@ mod tests {
             tick_ms: 20,
             seed: 1,
             partition_rows: 8,
-        });
+        })
+        .unwrap();
         plan.partitions = vec![part(0, 0), part(1, 1), part(2, 2), whole];
         Routing::new(&plan)
     }

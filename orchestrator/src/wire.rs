@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use kernel::config::{KERNEL_VERSION, SimulationConfig};
+use rkyv::Deserialize;
+use rkyv::rancor::{self, Strategy};
 use transport::frame::{self, Frame, FrameError};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
 use transport::message::{
@@ -10,6 +12,7 @@ use transport::message::{
     Unable, Welcome,
 };
 use transport::pool::FramePool;
+use transport::result::ResultReader;
 
 use crate::aggregate::PartitionReport;
 use crate::control::{SimulationId, WorkerId};
@@ -207,25 +210,36 @@ pub(crate) fn computed(frame: &Frame) -> Result<Computed, FrameError> {
 
 /// Reads a result: fixed columns, and what the window gave rise to.
 pub(crate) fn result(frame: &Frame) -> Result<ResultFrame, FrameError> {
-    frame.expect_kind(Kind::Result)?;
-    let fixed = transport::message::ResultFixed::default();
-    let extras = transport::message::ResultExtras::default();
+    let result = ResultReader::new(frame)?;
+    let fixed = result.fixed;
     let mut report = PartitionReport {
-        aggregate: fixed.aggregate,
-        digests: extras.digests,
-        events: extras.events,
-        mail: extras.mail,
+        aggregate: own(&fixed.aggregate)?,
+        digests: result.digests().iter().map(own).collect::<Result<_, _>>()?,
+        events: result.events().iter().map(own).collect::<Result<_, _>>()?,
+        mail: result.mail().iter().map(own).collect::<Result<_, _>>()?,
     };
     if fixed.has_digest != 0 {
-        let (tick, digest) = (frame.header.tick, fixed.digest);
+        let (tick, digest) = (frame.header.tick, fixed.digest.to_native());
         report.digests.push(TickDigest { tick, digest });
     }
+    let us = |us: u32| Duration::from_micros(u64::from(us));
     Ok(ResultFrame {
         report,
-        stepped: u64::from(fixed.stepped),
-        queue: Duration::from_micros(u64::from(fixed.queue_us)),
-        compute: Duration::from_micros(u64::from(fixed.compute_us)),
+        stepped: u64::from(fixed.stepped.to_native()),
+        queue: us(fixed.queue_us.to_native()),
+        compute: us(fixed.compute_us.to_native()),
     })
+}
+
+/// A validated archive's value.
+fn own<A, T>(archived: &A) -> Result<T, FrameError>
+where
+    A: Deserialize<T, Strategy<(), rancor::Error>>,
+{
+    let kind = Kind::Result;
+    archived
+        .deserialize(Strategy::wrap(&mut ()))
+        .map_err(|source| FrameError::Archive { kind, source })
 }
 
 fn header(kind: Kind, lease_epoch: u32) -> Header {
