@@ -1,0 +1,191 @@
+//! The one loop of a worker process: link events and finished jobs in, jobs and frames out. The only
+//! place here that reads the clock.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use bumpalo::Bump;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
+use transport::link::{Endpoint, LinkEvent};
+use transport::pool::FramePool;
+
+use crate::job::{Job, JobDone};
+use crate::limits::{MAX_BATCH, MAX_WAITING_DONE, MAX_WAITING_SCRAPES};
+use crate::stats::Stats;
+use crate::worker::{Ended, Worker, WorkerConfig};
+
+/// How long the link gets to send the last frames.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+thread_local! {
+    /// Scratch memory of a stepping thread.
+    static ARENA: RefCell<Bump> = RefCell::new(Bump::new());
+}
+
+/// Asks a running worker for its counters.
+#[derive(Clone, Debug)]
+pub struct Scrape(mpsc::Sender<oneshot::Sender<Stats>>);
+
+/// The worker's end of [`Scrape`].
+#[derive(Debug)]
+pub struct Scraped(mpsc::Receiver<oneshot::Sender<Stats>>);
+
+/// Why a worker process ends without having been asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The threads to step on cannot be started.
+    #[error("the threads to step on cannot be started: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The link ended.
+    #[error("the link ended")]
+    LinkEnded,
+    /// The link takes nothing any more.
+    #[error("the link is stuck: its queue is full")]
+    LinkStuck,
+    /// The worker ended, but not by being drained.
+    #[error(transparent)]
+    Ended(Ended),
+}
+
+/// A pair for [`run`]: what asks, and what answers.
+#[must_use]
+pub fn scrape() -> (Scrape, Scraped) {
+    let (ask, asked) = mpsc::channel(MAX_WAITING_SCRAPES);
+    (Scrape(ask), Scraped(asked))
+}
+
+impl Scrape {
+    /// The counters as they are now; `None` once the worker has ended, or is asked too often.
+    pub async fn stats(&self) -> Option<Stats> {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send(answer).ok()?;
+        answered.await.ok()
+    }
+}
+
+/// Runs a worker until it has ended. `stop` asks it to drain.
+///
+/// # Errors
+/// [`DriveError`] says why it ended where it was not drained.
+pub async fn run(
+    config: WorkerConfig,
+    pool: FramePool,
+    mut endpoint: Endpoint,
+    stop: impl Future<Output = ()>,
+    mut scraped: Scraped,
+) -> Result<(), DriveError> {
+    let threads = Threads::start(config.threads)?;
+    let (done, mut finished) = mpsc::channel(MAX_WAITING_DONE);
+    let mut worker = Worker::new(config, pool);
+    let mut stop = std::pin::pin!(stop);
+    let mut draining = false;
+    loop {
+        while let Some(job) = worker.poll_job() {
+            threads.spawn(job, done.clone());
+        }
+        send(&mut worker, &endpoint)?;
+        if let Some(ended) = worker.ended() {
+            return match ended {
+                Ended::Drained => {
+                    say_goodbye(&mut endpoint).await;
+                    Ok(())
+                }
+                ended => Err(DriveError::Ended(ended.clone())),
+            };
+        }
+        let due = worker.poll_timeout().map(|at| threads.start + at);
+        tokio::select! {
+            biased;
+            Some(job) = finished.recv() => {
+                worker.handle_done(threads.now(), job);
+                take(&mut finished, |job| worker.handle_done(threads.now(), job));
+            }
+            event = endpoint.events.recv() => {
+                worker.handle_link(threads.now(), event.ok_or(DriveError::LinkEnded)?);
+                take(&mut endpoint.events, |event| worker.handle_link(threads.now(), event));
+            }
+            Some(answer) = scraped.0.recv() => {
+                // Who asked may have gone.
+                let _ = answer.send(worker.stats());
+            }
+            () = &mut stop, if !draining => {
+                draining = true;
+                worker.drain(threads.now());
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                worker.handle_timeout(threads.now());
+            }
+        }
+    }
+}
+
+/// Takes what waits already, so that a burst is one turn of the loop.
+fn take<T>(queue: &mut mpsc::Receiver<T>, mut handle: impl FnMut(T)) {
+    for _ in 0..MAX_BATCH {
+        match queue.try_recv() {
+            Ok(item) => handle(item),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Hands everything to the link, which never makes the loop wait.
+fn send(worker: &mut Worker, endpoint: &Endpoint) -> Result<(), DriveError> {
+    while let Some(command) = worker.poll_transmit() {
+        endpoint
+            .commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => DriveError::LinkStuck,
+                TrySendError::Closed(_) => DriveError::LinkEnded,
+            })?;
+    }
+    Ok(())
+}
+
+/// Waits, not for long, until the link has closed the connection.
+async fn say_goodbye(endpoint: &mut Endpoint) {
+    let closed = async {
+        while let Some(event) = endpoint.events.recv().await {
+            if matches!(event, LinkEvent::Disconnected { .. }) {
+                return;
+            }
+        }
+    };
+    let _ = timeout(GOODBYE, closed).await;
+}
+
+/// The threads that jobs are run on, and their clock.
+struct Threads {
+    pool: rayon::ThreadPool,
+    start: Instant,
+}
+
+impl Threads {
+    fn start(threads: u32) -> Result<Threads, rayon::ThreadPoolBuildError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads as usize)
+            .thread_name(|n| format!("step-{n}"))
+            .build()?;
+        Ok(Threads {
+            pool,
+            start: Instant::now(),
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn spawn(&self, job: Job, done: mpsc::Sender<JobDone>) {
+        let start = self.start;
+        self.pool.spawn(move || {
+            let result = ARENA.with_borrow_mut(|arena| job.run(arena, || start.elapsed()));
+            // Fails only where the loop has ended, and then nobody wants it.
+            let _ = done.blocking_send(result);
+        });
+    }
+}

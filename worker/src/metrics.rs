@@ -1,0 +1,190 @@
+//! The worker's metrics as Prometheus reads them, made from a copy of its counters.
+//!
+//! Nothing here is touched while a tick is stepped: a scrape asks the drive loop for a copy.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::stats::Stats;
+
+/// Upper bounds of the stage buckets, in µs: 1, 2 and 5 in each decade, then everything.
+const BUCKETS_US: [u64; 20] = [
+    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
+    500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 60_000_000,
+];
+
+/// Names of the codes of [`transport::message::unable`], by index of [`Stats::unable`].
+const UNABLE_NAMES: [&str; 6] = [
+    "other",
+    "not_held",
+    "bad_checkpoint",
+    "bad_input",
+    "not_open",
+    "panicked",
+];
+
+/// The metrics page, in the OpenMetrics text format.
+#[must_use]
+pub fn text(stats: &Stats) -> String {
+    let mut registry = Registry::with_prefix("autofarm_worker");
+    registry.register_collector(Box::new(Snapshot(stats.clone())));
+    let mut page = String::new();
+    encode(&mut page, &registry).expect("writing to a string does not fail");
+    page
+}
+
+#[derive(Debug)]
+struct Snapshot(Stats);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stats = &self.0;
+        for (name, help, value) in gauges(stats) {
+            let gauge = ConstGauge::new(value as i64);
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        for (name, help, value) in counters(stats) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        let busy = ConstCounter::new(stats.busy.as_secs_f64());
+        let help = "Time spent stepping, summed over threads";
+        let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
+        busy.encode(encoder.encode_descriptor("busy", help, unit, kind)?)?;
+        encode_unable(&mut encoder, stats)?;
+        let help = "From a dispatch's arrival to the start of its first step";
+        encode_stage(&mut encoder, "queue", help, &stats.queue_us)?;
+        let help = "From the start of a job's first step to its frames being written";
+        encode_stage(&mut encoder, "compute", help, &stats.compute_us)
+    }
+}
+
+fn gauges(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
+    [
+        (
+            "registered",
+            "1 while an orchestrator has accepted this worker",
+            stats.registered.into(),
+        ),
+        (
+            "draining",
+            "1 once it was asked to stop",
+            stats.draining.into(),
+        ),
+        ("simulations", "Simulations open here", stats.simulations),
+        ("partitions", "Partitions held", stats.partitions),
+        ("rows", "Machines held", stats.rows),
+        (
+            "waiting_checkpoint_bytes",
+            "Checkpoint frames that wait for their dispatch",
+            stats.waiting_checkpoint_bytes,
+        ),
+    ]
+}
+
+fn counters(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
+    [
+        (
+            "entity_steps",
+            "Machines times ticks stepped",
+            stats.row_steps,
+        ),
+        (
+            "partition_steps",
+            "Partitions times ticks stepped",
+            stats.partition_steps,
+        ),
+        ("jobs", "Jobs finished", stats.jobs),
+        (
+            "computes",
+            "Stateless steps done for verification",
+            stats.computes,
+        ),
+        (
+            "stale_frames",
+            "Frames of an older lease or connection, dropped",
+            stats.stale_frames,
+        ),
+        (
+            "connections",
+            "Connections to an orchestrator",
+            stats.connections,
+        ),
+    ]
+}
+
+fn encode_unable(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> Result<(), fmt::Error> {
+    let help = "Work answered with Unable, by reason";
+    let mut family = encoder.encode_descriptor("unable", help, None, MetricType::Counter)?;
+    for (reason, n) in UNABLE_NAMES.into_iter().zip(stats.unable) {
+        ConstCounter::new(n).encode(family.encode_family(&[("reason", reason)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_stage(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    histogram: &Histogram<u64>,
+) -> Result<(), fmt::Error> {
+    let mut below = 0;
+    let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
+    for us in BUCKETS_US {
+        let upto = histogram.count_between(0, us);
+        buckets.push((us as f64 * 1e-6, upto.saturating_sub(below)));
+        below = upto.max(below);
+    }
+    buckets.push((f64::MAX, histogram.len().saturating_sub(below)));
+    let sum_s = histogram.mean() * histogram.len() as f64 * 1e-6;
+    let kind = MetricType::Histogram;
+    encoder
+        .encode_descriptor(name, help, Some(&Unit::Seconds), kind)?
+        .encode_histogram::<NoLabelSet>(sum_s, histogram.len(), &buckets, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_page_holds_every_counter_under_its_name() {
+        let mut stats = Stats {
+            rows: 4_096,
+            ..Stats::default()
+        };
+        stats.record_job(
+            4_096,
+            2,
+            Duration::from_micros(15),
+            Duration::from_micros(900),
+        );
+        stats.record_unable(transport::message::unable::NOT_HELD);
+        let page = text(&stats);
+        for line in [
+            "autofarm_worker_rows 4096",
+            "autofarm_worker_entity_steps_total 8192",
+            "autofarm_worker_busy_seconds_total 0.0009",
+            "autofarm_worker_unable_total{reason=\"not_held\"} 1",
+            "autofarm_worker_queue_seconds_bucket{le=\"0.00001\"} 0",
+            "autofarm_worker_queue_seconds_bucket{le=\"0.00002\"} 1",
+            "autofarm_worker_compute_seconds_bucket{le=\"+Inf\"} 1",
+            "autofarm_worker_compute_seconds_count 1",
+            "# EOF",
+        ] {
+            assert!(
+                page.lines().any(|l| l == line),
+                "`{line}` is not in\n{page}"
+            );
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A window of ticks of one partition: from its base through every tick to the frames it answers
+//! with. The kernel writes into those frames; nothing is copied behind it.
+
+use std::time::Duration;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+use kernel::Partition;
+use kernel::StepInputs;
+use kernel::command::Command;
+use kernel::config::MAX_TICK;
+use kernel::plan::Plan;
+use transport::frame::Frame;
+use transport::header::{Header, Kind};
+use transport::message::{Mail, PartitionWork, ResultExtras, ResultFixed, TickDigest, base, want};
+use transport::result;
+use transport::view::ViewWriter;
+
+use crate::job::{Base, Holding, JobError, Simulation};
+use crate::limits::{MAX_REASON_BYTES, MAX_WINDOW_TICKS};
+
+/// What a window is answered with.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    pub(crate) result: Frame,
+    pub(crate) view: Option<Frame>,
+    pub(crate) checkpoints: Vec<Frame>,
+}
+
+/// Checks what a frame says of a partition's work, before anything is stepped.
+pub(crate) fn check_inputs(plan: &Plan, work: &PartitionWork) -> Result<(), JobError> {
+    let bad = |what| Err(JobError::BadInput(what));
+    if work.partition as usize >= plan.partitions.len() {
+        return bad("no such partition");
+    }
+    if work.base > base::RESTORE || (work.base == base::CREATE && work.first_tick != 1) {
+        return bad("base");
+    }
+    if work.ticks > MAX_WINDOW_TICKS || !(1..=MAX_TICK).contains(&work.first_tick) {
+        return bad("window");
+    }
+    let ticks = work.first_tick..work.first_tick + u64::from(work.ticks);
+    if ticks.end > MAX_TICK + 1 {
+        return bad("window");
+    }
+    let entities = 1..=plan.farm.config.entities;
+    let commands = &work.commands;
+    let fits =
+        |c: &Command| entities.contains(&c.entity) && plan.partition_of(c.entity) == work.partition;
+    if !commands
+        .iter()
+        .all(|c| ticks.contains(&c.tick) && fits(&c.command))
+    {
+        return bad("a command of another tick or partition");
+    }
+    if !commands.is_sorted_by_key(|c| (c.tick, c.command.seq)) {
+        return bad("commands out of order");
+    }
+    if !(work.mail.iter()).all(|m| ticks.contains(&m.tick) && m.to == work.partition) {
+        return bad("mail of another tick or partition");
+    }
+    if !work.mail.is_sorted_by_key(|m| m.tick) {
+        return bad("mail out of order");
+    }
+    Ok(())
+}
+
+/// The partition as the window finds it.
+pub(crate) fn begin(
+    simulation: &Simulation,
+    partition: u32,
+    base: Base,
+) -> Result<Box<Holding>, JobError> {
+    let plan = &simulation.plan;
+    let partition = match base {
+        Base::Held(holding) => return Ok(holding),
+        Base::Create => Partition::create(plan, partition),
+        Base::Restore(checkpoint) => Partition::restore(plan, partition, checkpoint.payload())?,
+    };
+    Ok(Holding::new(partition, simulation.isa))
+}
+
+/// Steps the window's ticks and writes what it is answered with.
+pub(crate) fn window(
+    simulation: &Simulation,
+    work: &PartitionWork,
+    header: Header,
+    holding: &mut Holding,
+    arena: &mut Bump,
+    clock: &impl Fn() -> Duration,
+    queue: Duration,
+) -> Result<Frames, JobError> {
+    let started = clock();
+    let partition = &mut holding.partition;
+    if partition.tick() + 1 != work.first_tick {
+        return Err(JobError::NotHeld("the checkpoint is of another tick"));
+    }
+    let mut checkpoints = Vec::new();
+    if work.wants & want::PRIOR_STATE != 0 {
+        checkpoints.push(checkpoint(partition, header)?);
+    }
+    let mut extras = ResultExtras::default();
+    let mut due = None;
+    if work.base == base::CREATE {
+        due = report(simulation, work, partition, &mut extras);
+    }
+    for tick in work.first_tick..work.first_tick + u64::from(work.ticks) {
+        extras.digests.extend(due.take());
+        self::tick(partition, work, tick, arena)?;
+        due = report(simulation, work, partition, &mut extras);
+    }
+    if work.wants & want::DIGEST != 0 && due.is_none() {
+        due = Some(digest(partition));
+    }
+    if work.ticks > 0 || work.base == base::CREATE {
+        extras.mail = mail(partition);
+    }
+    let fixed = ResultFixed {
+        aggregate: partition.aggregate(),
+        digest: due.map_or(0, |d| d.digest),
+        has_digest: u32::from(due.is_some()),
+        stepped: work.ticks,
+        queue_us: micros(queue),
+        compute_us: micros(clock().saturating_sub(started)),
+    };
+    let result = result::write(&simulation.pool, header, &fixed, &extras).map_err(answer)?;
+    if work.wants & want::CHECKPOINT != 0 {
+        checkpoints.push(checkpoint(partition, header)?);
+    }
+    let view = (work.wants & want::VIEW != 0)
+        .then(|| view(simulation, holding, header))
+        .transpose()?;
+    Ok(Frames {
+        result,
+        view,
+        checkpoints,
+    })
+}
+
+/// One tick: the commands and the mail of it, and scratch memory that begins empty.
+pub(crate) fn tick(
+    partition: &mut Partition,
+    work: &PartitionWork,
+    tick: u64,
+    arena: &mut Bump,
+) -> Result<(), JobError> {
+    arena.reset();
+    let commands = of_tick(&work.commands, tick, |c| c.tick);
+    let mail = of_tick(&work.mail, tick, |m| m.tick);
+    let commands = BumpVec::from_iter_in(commands.iter().map(|c| c.command), arena);
+    let mail = BumpVec::from_iter_in(mail.iter().map(|m| m.words.as_slice()), arena);
+    let inputs = StepInputs {
+        commands: &commands,
+        mail: &mail,
+    };
+    partition.step(&inputs, arena)?;
+    debug_assert_eq!(partition.tick(), tick);
+    Ok(())
+}
+
+/// Takes up what is reported of the tick that was reached; answers its digest if it is due.
+fn report(
+    simulation: &Simulation,
+    work: &PartitionWork,
+    partition: &Partition,
+    extras: &mut ResultExtras,
+) -> Option<TickDigest> {
+    let tick = partition.tick();
+    if tick < work.report_from {
+        return None;
+    }
+    extras.events.extend_from_slice(partition.events());
+    let is_due = tick.is_multiple_of(u64::from(simulation.digest_every));
+    is_due.then(|| digest(partition))
+}
+
+fn digest(partition: &Partition) -> TickDigest {
+    TickDigest {
+        tick: partition.tick(),
+        digest: partition.digest(),
+    }
+}
+
+/// The letters of the last step, for the next.
+fn mail(partition: &Partition) -> Vec<Mail> {
+    let (tick, from) = (partition.tick() + 1, partition.index());
+    let letters = partition.outbox();
+    letters
+        .map(|(to, words)| Mail {
+            tick,
+            from,
+            to,
+            words: words.to_vec(),
+        })
+        .collect()
+}
+
+fn checkpoint(partition: &Partition, header: Header) -> Result<Frame, JobError> {
+    let mut bytes = Vec::new();
+    partition.checkpoint(&mut bytes);
+    let header = Header {
+        kind: Kind::Checkpoint,
+        tick: partition.tick(),
+        ticks: 0,
+        ..header
+    };
+    Frame::from_bytes(header, bytes).map_err(answer)
+}
+
+fn view(simulation: &Simulation, holding: &mut Holding, header: Header) -> Result<Frame, JobError> {
+    let Holding { partition, view } = holding;
+    let mut writer = match view.take() {
+        Some(writer) => writer,
+        None => ViewWriter::new(&simulation.pool, partition.view_blocks(), partition.rows())
+            .map_err(answer)?,
+    };
+    let frame = writer.write(header, |blocks, records| {
+        partition.write_view(blocks, records)
+    });
+    *view = Some(writer);
+    frame.map_err(answer)
+}
+
+/// The run of a sorted slice that belongs to one tick.
+fn of_tick<T>(sorted: &[T], tick: u64, tick_of: impl Fn(&T) -> u64) -> &[T] {
+    let first = sorted.partition_point(|item| tick_of(item) < tick);
+    let end = sorted.partition_point(|item| tick_of(item) <= tick);
+    &sorted[first..end]
+}
+
+/// A text of at most [`MAX_REASON_BYTES`].
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > MAX_REASON_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_REASON_BYTES));
+    }
+    text
+}
+
+fn answer(error: transport::frame::FrameError) -> JobError {
+    JobError::Answer(error.to_string())
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
