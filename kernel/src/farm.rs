@@ -316,15 +316,15 @@ fn weeding(config: &SimulationConfig) -> Farm {
     }
 }
 
-/// Machines of a dense field; there is a charger for each such group.
-const DENSE_PER_FIELD: u32 = 20;
+/// Machines of a dense field; each has a charger.
+const DENSE_PER_FIELD: u32 = 5;
 
 /// One crowded site of weeders and tractors, quickened so that all that can happen does within minutes.
 fn dense(config: &SimulationConfig) -> Farm {
     let fields = config.entities.div_ceil(DENSE_PER_FIELD);
-    // A field with its yard is about four times as wide as it is long: a square of fields that many high.
+    // A field with its yard is half as wide again as it is long; the site is about a square.
     let mut columns = 1;
-    while columns * columns * 4 < fields {
+    while columns * columns * 3 < fields * 2 {
         columns += 1;
     }
     let mut weeder = Class {
@@ -358,9 +358,9 @@ fn dense(config: &SimulationConfig) -> Farm {
             fields,
             swath_length: units(33.0),
             swath_pitch: units(3.0),
-            swaths_per_field: 63,
+            swaths_per_field: 18,
             swaths_per_land: 3,
-            swaths_per_segment: 4,
+            swaths_per_segment: 3,
             headland: units(16.0),
             homes_per_field: DENSE_PER_FIELD,
             stations: fields,

@@ -1,15 +1,14 @@
 //! The way through a site: which straight leg to drive next.
 //!
-//! Machines leave a place by the aisle, a field by its headland, and keep right on both. The next leg
-//! is a function of where a machine is and where it wants to be, so a route needs no memory: after a
+//! Machines keep right on headlands, and an aisle is two one-way lanes: the western column of places
+//! is left and entered by the southbound lane beside it, the eastern one by the northbound, so in a
+//! yard nobody crosses anybody's way. The next leg is a function of where a machine is and where it wants to be, so a route needs no memory: after a
 //! detour, a repair or a command it simply goes on from where the machine stands.
 
 use crate::layout::{AISLE, LANE_OFFSET, Layout, Point, YARD_WIDTH, units};
 
 /// Nearer than this is there.
 pub const ARRIVED: i32 = units(0.1);
-/// Within this of the aisle's middle a machine is in the aisle.
-const AISLE_REACH: i32 = units(2.5);
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,41 @@ struct Zone {
     south: u32,
     on_headland: bool,
     in_yard: bool,
-    in_aisle: bool,
+    /// The lane on its side of the aisle's middle.
+    lane: Lane,
+}
+
+/// A lane of an aisle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Southbound,
+    Northbound,
+}
+
+impl Lane {
+    fn x(self, layout: &Layout, column: u32) -> i32 {
+        match self {
+            Lane::Southbound => layout.aisle_x(column) - LANE_OFFSET,
+            Lane::Northbound => layout.aisle_x(column) + LANE_OFFSET,
+        }
+    }
+
+    /// The lane that leads from one headland to another.
+    fn between(from: u32, to: u32) -> Lane {
+        if to > from {
+            Lane::Northbound
+        } else {
+            Lane::Southbound
+        }
+    }
+
+    /// The headland a machine leaves it on: the wanted one where it lies ahead, else the first.
+    fn exit(self, south: u32, wanted: u32) -> u32 {
+        match self {
+            Lane::Southbound => wanted.min(south),
+            Lane::Northbound => wanted.max(south + 1),
+        }
+    }
 }
 
 fn zone(layout: &Layout, at: Point) -> Zone {
@@ -54,7 +87,11 @@ fn zone(layout: &Layout, at: Point) -> Zone {
         south: south as u32,
         on_headland: above <= layout.headland,
         in_yard: in_column < YARD_WIDTH,
-        in_aisle: (in_column - AISLE).abs() <= AISLE_REACH,
+        lane: if in_column < AISLE {
+            Lane::Southbound
+        } else {
+            Lane::Northbound
+        },
     }
 }
 
@@ -69,16 +106,6 @@ fn headland_lane(layout: &Layout, headland: u32, from_x: i32, to_x: i32) -> i32 
         middle - LANE_OFFSET
     } else {
         middle + LANE_OFFSET
-    }
-}
-
-/// The lane of an aisle for driving towards `to_y`: northbound east, southbound west of its middle.
-fn aisle_lane(layout: &Layout, column: u32, from_y: i32, to_y: i32) -> i32 {
-    let middle = layout.aisle_x(column);
-    if to_y >= from_y {
-        middle + LANE_OFFSET
-    } else {
-        middle - LANE_OFFSET
     }
 }
 
@@ -102,68 +129,95 @@ pub fn next_leg(layout: &Layout, at: Point, goal: Goal) -> Option<Point> {
 }
 
 fn leg_to_place(layout: &Layout, at: Point, there: Point, column: u32) -> Point {
-    let zone = zone(layout, at);
-    if zone.column == column && zone.in_yard && (zone.in_aisle || !zone.on_headland) {
-        if near(at.y, there.y) {
-            return there;
+    let here = zone(layout, at);
+    let place = zone(layout, there);
+    let lane_x = place.lane.x(layout, column);
+    // The western places are entered from the north, the eastern from the south.
+    let entry = match place.lane {
+        Lane::Southbound => place.south + 1,
+        Lane::Northbound => place.south,
+    };
+    if !here.on_headland {
+        let before = match place.lane {
+            Lane::Southbound => at.y >= there.y - ARRIVED,
+            Lane::Northbound => at.y <= there.y + ARRIVED,
+        };
+        let same_row = here.in_yard && here.column == column && here.south == place.south;
+        if same_row && near(at.x, lane_x) && before {
+            return if near(at.y, there.y) {
+                there
+            } else {
+                Point {
+                    x: at.x,
+                    y: there.y,
+                }
+            };
         }
-        if zone.in_aisle {
+        return leave(layout, at, &here, entry, lane_x);
+    }
+    if here.south == entry {
+        if near(at.x, lane_x) {
             return Point {
                 x: at.x,
                 y: there.y,
             };
         }
-        return Point {
-            x: aisle_lane(layout, column, at.y, there.y),
-            y: at.y,
-        };
+        return along_headland(layout, at, entry, lane_x);
     }
-    if !zone.on_headland {
-        return leave_field(layout, at, &zone, there.y, layout.aisle_x(column));
-    }
-    let aisle = aisle_lane(layout, column, at.y, there.y);
-    along_headland(layout, at, zone.south, aisle)
+    to_headland(layout, at, here.south, column, entry, lane_x)
 }
 
 fn leg_to_swath(layout: &Layout, at: Point, there: Point, headland: u32) -> Point {
-    let zone = zone(layout, at);
-    if zone.on_headland && zone.south == headland {
+    let here = zone(layout, at);
+    if !here.on_headland {
+        return leave(layout, at, &here, headland, there.x);
+    }
+    if here.south == headland {
         if near(at.x, there.x) {
             return there;
         }
         return along_headland(layout, at, headland, there.x);
     }
-    if zone.in_yard && zone.in_aisle {
-        // North or south along the aisle, straight to the lane that leads to the swath.
-        return Point {
-            x: at.x,
-            y: headland_lane(layout, headland, at.x, there.x),
-        };
-    }
-    if !zone.on_headland {
-        return leave_field(layout, at, &zone, there.y, there.x);
-    }
-    // On another headland: to the nearest aisle of the swath's column.
     let column = (there.x - layout.origin().x) / layout.column_pitch();
-    let aisle = aisle_lane(layout, column as u32, at.y, there.y);
-    along_headland(layout, at, zone.south, aisle)
+    to_headland(layout, at, here.south, column as u32, headland, there.x)
 }
 
-/// From a place into the aisle, or from within a field along its swath to a headland.
-fn leave_field(layout: &Layout, at: Point, zone: &Zone, to_y: i32, to_x: i32) -> Point {
-    if zone.in_yard && !zone.in_aisle {
-        return Point {
-            x: aisle_lane(layout, zone.column, at.y, to_y),
-            y: at.y,
-        };
+/// From one headland to another by the aisle of a column.
+fn to_headland(
+    layout: &Layout,
+    at: Point,
+    from: u32,
+    column: u32,
+    headland: u32,
+    then_x: i32,
+) -> Point {
+    let lane_x = Lane::between(from, headland).x(layout, column);
+    if near(at.x, lane_x) {
+        let y = headland_lane(layout, headland, at.x, then_x);
+        return Point { x: at.x, y };
     }
-    let south_y = layout.headland_y(zone.south);
-    let north_y = south_y + layout.row_pitch();
-    let nearer_north = (north_y - to_y).abs() < (south_y - to_y).abs();
-    let headland = zone.south + u32::from(nearer_north);
+    along_headland(layout, at, from, lane_x)
+}
+
+/// From a place into its lane, along a lane to a headland, or from within a field along its swath.
+fn leave(layout: &Layout, at: Point, here: &Zone, headland: u32, then_x: i32) -> Point {
+    if here.in_yard {
+        let lane_x = here.lane.x(layout, here.column);
+        if !near(at.x, lane_x) {
+            return Point { x: lane_x, y: at.y };
+        }
+        let exit = here.lane.exit(here.south, headland);
+        let y = headland_lane(layout, exit, at.x, then_x);
+        return Point { x: at.x, y };
+    }
+    let exit = if headland > here.south {
+        here.south + 1
+    } else {
+        here.south
+    };
     Point {
         x: at.x,
-        y: headland_lane(layout, headland, at.x, to_x),
+        y: headland_lane(layout, exit, at.x, then_x),
     }
 }
 
@@ -201,7 +255,7 @@ mod tests {
     fn drive(layout: &Layout, mut at: Point, goal: Goal) -> Vec<Point> {
         let mut legs = Vec::new();
         while let Some(next) = next_leg(layout, at, goal) {
-            assert!(legs.len() < 12, "a route goes in circles: {legs:?}");
+            assert!(legs.len() < 14, "a route goes in circles: {legs:?}");
             legs.push(next);
             at = next;
         }
@@ -243,7 +297,7 @@ mod tests {
         for &start in &starts {
             for &goal in &goals {
                 let legs = drive(&layout, start, goal);
-                assert!(legs.len() <= 7, "{start:?} to {goal:?}: {legs:?}");
+                assert!(legs.len() <= 9, "{start:?} to {goal:?}: {legs:?}");
             }
         }
     }

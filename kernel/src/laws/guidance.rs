@@ -193,6 +193,7 @@ vector_law! {
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn advance_row(
     dt_s: &f32,
     speed: f32,

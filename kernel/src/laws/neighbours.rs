@@ -1,10 +1,15 @@
 //! Neighbours and right of way: how fast a machine may drive given who is around it.
 //!
-//! For two machines within sensing radius, with relative position r and velocity w, the closest
-//! approach within the horizon is d* = |r + w t*|, t* = clamp(-(r.w)/(w.w), 0, horizon). Where d* is
-//! less than both radii and the margin, the one of lower priority drives no faster than lets it stop
-//! in the gap, sqrt(2 a gap); the other one gives way only to what stands still. A cap is the least
-//! over all neighbours, as an integer, so their order does not matter.
+//! Two rules, for each other machine within sensing radius; room is both radii and the margin.
+//!
+//! - Who stands or drives in a machine's own corridor, ahead of it and nearer than room to its line,
+//!   is not run into: the machine drives no faster than lets it stop before it, sqrt(2 a gap).
+//! - Who is not in it yet but will be met within the horizon (closest approach of the relative motion
+//!   t* = clamp(-(r.w)/(w.w), 0, horizon), d* = |r + w t*| < room) has the right of way if its
+//!   priority is higher: the machine stops before the other's corridor and not within it, so that the
+//!   other can pass.
+//!
+//! A cap is the least over all neighbours, as an integer, so their order does not matter.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -20,6 +25,8 @@ const CAPS_PER_M_PER_S: f32 = 65_536.0;
 pub const NO_CAP: i32 = i32::MAX;
 /// Slower than this stands still, m/s.
 const STANDS_M_PER_S: f32 = 0.05;
+/// Sine of the angle below which two lines count as parallel.
+const LEAST_CROSSING: f32 = 0.1;
 /// Speed with which a machine that wants to move is tested, m/s.
 const INTENT_M_PER_S: f32 = 0.2;
 /// Sites with no more bodies than this are tested pair by pair, without a grid.
@@ -149,29 +156,27 @@ impl Allowed {
         if square < bodies * bodies && (!moves || at.entity < other.entity) {
             self.overlaps += 1;
         }
-        let yields = (other.priority, at.entity) > (at.priority, other.entity);
-        if moves && !yields {
+        let ahead = rx * mover.cos + ry * mover.sin;
+        if ahead <= 0.0 {
             return;
         }
-        let own = math::max(at.vx * mover.cos + at.vy * mover.sin, INTENT_M_PER_S);
-        let wx = other.vx - own * mover.cos;
-        let wy = other.vy - own * mover.sin;
-        let closing = -(rx * wx + ry * wy);
-        if closing <= 0.0 {
-            return;
-        }
-        // Who is not before the mover cannot be avoided by its slowing down.
-        if rx * mover.cos + ry * mover.sin <= 0.0 {
-            return;
-        }
-        let t = math::min(closing / (wx * wx + wy * wy), HORIZON_S);
-        let (cx, cy) = (rx + wx * t, ry + wy * t);
         let room = bodies + MARGIN_M;
-        if cx * cx + cy * cy >= room * room {
-            return;
+        let aside = math::abs(rx * mover.sin - ry * mover.cos);
+        let gap = if aside < room {
+            Some(ahead - (room * room - aside * aside).sqrt())
+        } else if moves && yields(at, other) {
+            mover.gap_to_corridor(other, [rx, ry], room)
+        } else {
+            None
+        };
+        if let Some(gap_m) = gap {
+            self.limit(mover, other, gap_m);
         }
-        let gap = math::max(square.sqrt() - room, 0.0);
-        let speed = (2.0 * mover.accel_m_per_s2 * gap).sqrt();
+    }
+
+    /// Allows no more than lets the mover stop within a gap.
+    fn limit(&mut self, mover: &Mover, other: &Body, gap_m: f32) {
+        let speed = (2.0 * mover.accel_m_per_s2 * math::max(gap_m, 0.0)).sqrt();
         let cap = (speed * CAPS_PER_M_PER_S) as i32;
         if cap < (STANDS_M_PER_S * CAPS_PER_M_PER_S) as i32
             && (self.blocker == 0 || other.entity < self.blocker)
@@ -181,6 +186,35 @@ impl Allowed {
         if cap < self.cap {
             self.cap = cap;
         }
+    }
+}
+
+/// Whether the first gives way to the second: to a higher priority, or to the lower id.
+fn yields(at: &Body, other: &Body) -> bool {
+    (other.priority, at.entity) > (at.priority, other.entity)
+}
+
+impl Mover {
+    /// How far it may drive without entering the corridor of another that it would meet. `None` where
+    /// it meets nobody, or is in that corridor already and had better leave it.
+    fn gap_to_corridor(&self, other: &Body, [rx, ry]: [f32; 2], room: f32) -> Option<f32> {
+        let at = &self.body;
+        let own = math::max(at.vx * self.cos + at.vy * self.sin, INTENT_M_PER_S);
+        let (wx, wy) = (other.vx - own * self.cos, other.vy - own * self.sin);
+        let closing = -(rx * wx + ry * wy);
+        if closing <= 0.0 {
+            return None;
+        }
+        let t = math::min(closing / (wx * wx + wy * wy), HORIZON_S);
+        let (cx, cy) = (rx + wx * t, ry + wy * t);
+        if cx * cx + cy * cy >= room * room {
+            return None;
+        }
+        let speed = speed_square(other).sqrt();
+        let (ux, uy) = (other.vx / speed, other.vy / speed);
+        let off_line = math::abs(rx * uy - ry * ux);
+        let crossing = math::abs(self.cos * uy - self.sin * ux);
+        (off_line > room && crossing > LEAST_CROSSING).then(|| (off_line - room) / crossing)
     }
 }
 
@@ -277,26 +311,41 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_priority_stops_in_the_gap_and_the_higher_drives_on() {
-        let low = body(1, 0.0, 0.0, 1.0, 2);
-        let high = body(2, 6.3, 0.0, -1.0, 4);
-        let both = [low, high];
-        // Gap 6.3 - 2.3 = 4 m: sqrt(2 * 0.5 * 4) = 2 m/s.
-        let allowed = allow(&both, &mover(low));
-        assert!((allowed.m_per_s() - 2.0).abs() < 1e-3, "{allowed:?}");
-        let west = Mover {
-            cos: -1.0,
-            ..mover(high)
-        };
-        assert_eq!(allow(&both, &west), Allowed::ALL);
+    fn nobody_runs_into_what_is_in_the_way() {
+        let me = body(1, 0.0, 0.0, 1.0, 4);
+        for (vx, priority) in [(0.0, 1), (0.0, 6), (-1.0, 2)] {
+            let other = body(2, 6.3, 0.0, vx, priority);
+            // Gap 6.3 - 2.3 = 4 m: sqrt(2 * 0.5 * 4) = 2 m/s.
+            let allowed = allow(&[me, other], &mover(me));
+            assert!((allowed.m_per_s() - 2.0).abs() < 1e-3, "{allowed:?}");
+        }
+        let touching = body(2, 2.31, 0.0, 0.0, 1);
+        let allowed = allow(&[me, touching], &mover(me));
+        assert!(allowed.m_per_s() < 0.2);
     }
 
     #[test]
-    fn whoever_stands_is_no_thoroughfare_for_anyone() {
-        let high = body(1, 0.0, 0.0, 1.0, 4);
-        let standing = body(2, 2.31, 0.0, 0.0, 1);
-        let allowed = allow(&[high, standing], &mover(high));
-        assert!(allowed.m_per_s() < 0.2);
+    fn at_a_crossing_the_lower_priority_stops_before_the_other_ones_way() {
+        // One drives east, the other north; they would meet at (4, 0).
+        let east = body(1, 0.0, 0.0, 1.0, 2);
+        let north = Body {
+            vx: 0.0,
+            vy: 1.0,
+            ..body(2, 4.0, -4.0, 0.0, 4)
+        };
+        let both = [east, north];
+        // The other's corridor begins at x = 4 - 2.3: sqrt(2 * 0.5 * 1.7) m/s.
+        let allowed = allow(&both, &mover(east));
+        assert!(
+            (allowed.m_per_s() - 1.7_f32.sqrt()).abs() < 1e-3,
+            "{allowed:?}"
+        );
+        let northward = Mover {
+            cos: 0.0,
+            sin: 1.0,
+            ..mover(north)
+        };
+        assert_eq!(allow(&both, &northward), Allowed::ALL);
     }
 
     #[test]
@@ -304,8 +353,7 @@ mod tests {
         let me = body(1, 0.0, 0.0, 1.0, 2);
         let beside = body(2, 3.0, 2.4, -1.0, 4);
         let behind = body(3, -3.0, 0.0, 0.0, 6);
-        let ahead_and_faster = body(4, 4.0, 0.0, 2.0, 6);
-        let all = [me, beside, behind, ahead_and_faster];
+        let all = [me, beside, behind];
         assert_eq!(allow(&all, &mover(me)), Allowed::ALL);
     }
 
