@@ -1,0 +1,340 @@
+//! Lost, late and moved: partitions change their worker and nothing shows.
+
+use std::time::Duration;
+
+use kernel::command::Action;
+use orchestrator::control::{CommandRequest, Spec, Speed, Status, Target};
+use orchestrator::event::Event;
+use orchestrator::limits::{FIRST_PENANCE, MIN_PATIENCE};
+use orchestrator::{Config, Orchestrator};
+use transport::header::{Header, Kind};
+use transport::message::base;
+
+use crate::testbed::{
+    MS, SIM, Testbed, checkpoint, cut, expected_digests, header, partitions_of, whole,
+};
+
+fn settled(t: &Testbed) -> bool {
+    t.core.simulation(SIM).unwrap().settled
+}
+
+#[test]
+fn a_killed_worker_changes_no_digest() {
+    for spec in [whole(4), cut()] {
+        for speed in [Speed::REAL, Speed::Max] {
+            let spec = Spec {
+                max_ticks: Some(300),
+                speed,
+                ..spec.clone()
+            };
+            let mut t = Testbed::plain();
+            let first = t.join();
+            t.join();
+            t.create(spec.clone());
+            let request = CommandRequest {
+                target: Target::Entity(3),
+                action: Action::Hold,
+                tick: Some(70),
+            };
+            let stamp = t
+                .control(|core, now| core.command(now, SIM, &request))
+                .unwrap();
+            t.control(|core, now| core.start(now, SIM)).unwrap();
+            t.run_until(|t| t.tick() >= 90);
+            t.kill(first);
+            t.join();
+            t.run_until(settled);
+            let expected = expected_digests(&spec, 300, &[(70, stamp.seq, 3)]);
+            assert_eq!(t.digests(), expected);
+            assert!(t.totals().replays > 0);
+            assert!(t.core.snapshot(t.now).stalls.histogram().len() > 0);
+        }
+    }
+}
+
+#[test]
+fn a_worker_killed_before_the_first_checkpoint_is_replayed_from_creation() {
+    let spec = Spec {
+        max_ticks: Some(30),
+        ..cut()
+    };
+    let mut t = Testbed::plain();
+    let first = t.join();
+    let second = t.join();
+    t.worker(first).no_checkpoints = true;
+    t.worker(second).no_checkpoints = true;
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 10);
+    t.kill(first);
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 30, &[]));
+    let created = |d: &transport::message::Dispatch| {
+        d.work.iter().any(|w| w.base == base::CREATE && w.ticks > 1)
+    };
+    assert!(t.worker(second).dispatches.iter().any(|(_, d)| created(d)));
+}
+
+#[test]
+fn everyone_killed_and_replaced() {
+    let spec = Spec {
+        max_ticks: Some(200),
+        ..cut()
+    };
+    let mut t = Testbed::plain();
+    let (a, b) = (t.join(), t.join());
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 100);
+    t.kill(a);
+    t.kill(b);
+    assert!(t.events.iter().any(|e| matches!(e, Event::NoWorker { .. })));
+    t.now += Duration::from_secs(30);
+    t.join();
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 200, &[]));
+}
+
+#[test]
+fn a_replay_is_short_once_its_cost_is_known() {
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..cut()
+    });
+    t.run_until(|t| t.tick() == 5_000);
+    let before = t.totals();
+    t.kill(first);
+    t.run_until(|t| t.tick() == 5_001);
+    let totals = t.totals();
+    let replays = totals.replays - before.replays;
+    let ticks = totals.replayed_ticks - before.replayed_ticks;
+    // 50 us a step, two of the four parts lost, two threads left: 2,000 ticks in 100 ms.
+    assert_eq!(replays, 2);
+    assert!(ticks > 0 && ticks <= 2 * 2_000, "{ticks}");
+}
+
+#[test]
+fn a_silent_worker_is_suspect_and_its_partitions_go_to_others() {
+    let spec = Spec {
+        speed: Speed::REAL,
+        max_ticks: Some(400),
+        ..cut()
+    };
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.join();
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 200);
+    t.worker(first).mute = true;
+    let begin = t.now;
+    t.run_until(|t| t.tick() == 201);
+    let stall = t.now - begin;
+    assert!(
+        stall >= MIN_PATIENCE && stall < MIN_PATIENCE + 100 * MS,
+        "{stall:?}"
+    );
+    assert_eq!(partitions_of(&t, first), 0);
+    let suspect = |e: &Event| {
+        matches!(
+            e,
+            Event::WorkerSuspect {
+                handed_over: true,
+                ..
+            }
+        )
+    };
+    assert_eq!(t.events.iter().filter(|e| suspect(e)).count(), 1);
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 400, &[]));
+}
+
+#[test]
+fn late_answers_of_an_old_epoch_are_dropped_and_counted() {
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    t.worker(first).mute = true;
+    t.run_until(|t| t.tick() == 201);
+    // It wakes and says what it had to say: a result of the epoch it lost.
+    let frame = checkpoint(
+        Header {
+            simulation: SIM,
+            tick: 201,
+            placement_epoch: 1,
+            ..header(Kind::Checkpoint)
+        },
+        99,
+    );
+    let before = t.totals().stale_results;
+    let lost: Vec<u32> = t.worker(first).dispatches[0]
+        .1
+        .work
+        .iter()
+        .map(|w| w.partition)
+        .collect();
+    for partition in lost {
+        let header = Header {
+            partition,
+            ..frame.header
+        };
+        t.deliver(first, frame.with_header(header));
+    }
+    assert_eq!(t.totals().stale_results, before + 2);
+}
+
+#[test]
+fn a_suspect_that_answers_again_is_given_work_after_its_penance() {
+    let mut t = Testbed::new(Config {
+        verify_one_in: 0,
+        ..Config::default()
+    });
+    let first = t.join();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    t.worker(first).mute = true;
+    t.run_until(|t| t.tick() == 201);
+    t.worker(first).mute = false;
+    t.run_for(FIRST_PENANCE + Duration::from_secs(2));
+    assert_eq!(partitions_of(&t, first), 2);
+}
+
+#[test]
+fn a_worker_that_answers_twice_is_counted_once() {
+    for spec in [whole(2), cut()] {
+        let spec = Spec {
+            max_ticks: Some(100),
+            ..spec
+        };
+        let mut t = Testbed::plain();
+        let peer = t.join();
+        t.worker(peer).twice = true;
+        t.start(spec.clone());
+        t.run_until(settled);
+        assert_eq!(t.digests(), expected_digests(&spec, 100, &[]));
+        assert_eq!(t.totals().ticks, 100);
+        assert!(t.totals().duplicate_results > 0);
+    }
+}
+
+#[test]
+fn a_partition_the_worker_lost_is_restored_there() {
+    let spec = Spec {
+        max_ticks: Some(200),
+        ..whole(2)
+    };
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() >= 50);
+    t.worker(peer).forget();
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 200, &[]));
+    assert!(t.totals().unable > 0);
+}
+
+#[test]
+fn a_newcomer_takes_its_share_without_a_gap() {
+    let spec = Spec {
+        speed: Speed::REAL,
+        max_ticks: Some(300),
+        ..cut()
+    };
+    let mut t = Testbed::new(Config {
+        verify_one_in: 0,
+        ..Config::default()
+    });
+    t.join();
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 100);
+    let second = t.join();
+    t.run_until(|t| partitions_of(t, second) == 2);
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 300, &[]));
+    let totals = t.totals();
+    assert_eq!((totals.moves, totals.late_ticks), (2, 0));
+    assert!(totals.replayed_ticks <= 2, "moved with a fresh checkpoint");
+}
+
+#[test]
+fn a_draining_worker_is_emptied_and_told_so() {
+    for pause in [false, true] {
+        let mut t = Testbed::plain();
+        let first = t.join();
+        t.join();
+        t.start(Spec {
+            speed: Speed::REAL,
+            ..whole(4)
+        });
+        t.run_until(|t| t.tick() == 100);
+        if pause {
+            t.control(|core, now| core.pause(now, SIM)).unwrap();
+            t.run_for(Duration::from_secs(1));
+        }
+        t.worker(first).draining = true;
+        t.run_for(Duration::from_secs(3));
+        assert_eq!(partitions_of(&t, first), 0);
+        assert_eq!(t.worker(first).released, 2);
+        let drained = |e: &&Event| matches!(e, Event::WorkerDrained { .. });
+        assert_eq!(t.events.iter().filter(drained).count(), 1);
+        assert_eq!(t.totals().late_ticks, 0);
+        let status = t.core.simulation(SIM).unwrap().status;
+        assert_eq!(status == Status::Paused, pause);
+    }
+}
+
+#[test]
+fn the_last_worker_keeps_what_it_has_while_it_drains() {
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 10);
+    t.worker(first).draining = true;
+    t.run_for(Duration::from_secs(2));
+    assert_eq!(partitions_of(&t, first), 2);
+    let second = t.join();
+    t.run_for(Duration::from_secs(2));
+    assert_eq!(partitions_of(&t, second), 2);
+}
+
+#[test]
+fn two_simulations_share_the_workers_and_do_not_mix() {
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.join();
+    let one = Spec {
+        max_ticks: Some(200),
+        ..cut()
+    };
+    let other = Spec {
+        id: transport::header::SimulationId(8),
+        speed: Speed::REAL,
+        max_ticks: Some(100),
+        ..whole(3)
+    };
+    t.start(one.clone());
+    t.create(other.clone());
+    t.control(|core: &mut Orchestrator, now| core.start(now, other.id))
+        .unwrap();
+    t.run_until(|t| t.tick() == 100);
+    t.kill(first);
+    t.run_until(|t| settled(t) && t.core.simulation(other.id).unwrap().settled);
+    let last = |id| t.core.simulation(id).unwrap().digest.unwrap();
+    assert_eq!(last(SIM), (200, expected_digests(&one, 200, &[])[&200]));
+    assert_eq!(
+        last(other.id),
+        (100, expected_digests(&other, 100, &[])[&100])
+    );
+}

@@ -1,0 +1,353 @@
+//! What a run does while no worker fails: windows, deadlines, lifecycle, commands.
+
+use std::time::Duration;
+
+use kernel::command::Action;
+use orchestrator::control::{
+    CommandRequest, CommandStamp, ControlError, LatePolicy, Spec, Speed, Status, Target,
+};
+use orchestrator::event::Event;
+use orchestrator::latency::Stage;
+
+use crate::testbed::{MS, ROUND_TRIP, SIM, Testbed, cut, expected_digests, whole};
+
+fn settled(t: &Testbed) -> bool {
+    t.core.simulation(SIM).unwrap().settled
+}
+
+fn completed(spec: Spec, workers: usize) -> Testbed {
+    let mut t = Testbed::plain();
+    for _ in 0..workers {
+        t.join();
+    }
+    t.start(spec);
+    t.run_until(settled);
+    t
+}
+
+#[test]
+fn digests_are_those_of_one_piece_for_any_number_of_workers() {
+    for spec in [whole(4), cut()] {
+        let spec = Spec {
+            max_ticks: Some(300),
+            ..spec
+        };
+        let expected = expected_digests(&spec, 300, &[]);
+        for workers in 1..=3 {
+            let t = completed(spec.clone(), workers);
+            assert_eq!(t.digests(), expected, "{workers} workers");
+            let info = t.core.simulation(SIM).unwrap();
+            assert_eq!((info.status, info.tick), (Status::Completed, 300));
+            assert_eq!(info.digest, Some((300, expected[&300])));
+            assert_eq!(t.totals().replays, 0);
+        }
+    }
+}
+
+#[test]
+fn every_tick_is_published_once_and_in_order() {
+    for spec in [whole(4), cut()] {
+        let max_ticks = Some(300);
+        let t = completed(Spec { max_ticks, ..spec }, 2);
+        let mut next = 1;
+        for (first, last) in t.windows() {
+            assert_eq!(first, next);
+            next = last + 1;
+        }
+        assert_eq!(next, 301);
+    }
+}
+
+#[test]
+fn only_whole_sites_get_windows_and_they_grow() {
+    let spec = |spec| Spec {
+        max_ticks: Some(2_000),
+        ..spec
+    };
+    let longest = |t: &Testbed| t.windows().iter().map(|(f, l)| l + 1 - f).max().unwrap();
+    assert_eq!(longest(&completed(spec(cut()), 2)), 1);
+    assert!(longest(&completed(spec(whole(2)), 2)) >= 16);
+}
+
+#[test]
+fn a_mail_free_tick_is_one_frame_a_worker() {
+    let mut t = Testbed::plain();
+    let workers = [t.join(), t.join()];
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(6)
+    });
+    t.run_until(|t| t.tick() == 20);
+    for peer in workers {
+        let dispatches = &t.worker(peer).dispatches;
+        assert_eq!(dispatches.len(), 21, "creation and 20 ticks");
+        assert!(dispatches.iter().all(|(_, d)| d.work.len() == 3));
+    }
+}
+
+#[test]
+fn ticks_come_at_their_deadlines() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.start(Spec {
+        speed: Speed::Milli(2_000),
+        ..whole(1)
+    });
+    t.run_until(|t| t.tick() == 1);
+    let begin = t.now;
+    t.run_until(|t| t.tick() == 101);
+    assert_eq!(t.now - begin, 100 * 25 * MS);
+    assert_eq!(t.totals().late_ticks, 0);
+    let snapshot = t.core.snapshot(t.now);
+    let latency = snapshot.latencies.stage(Stage::TickLatency);
+    assert_eq!(latency.len(), 101);
+    assert!(latency.max() <= ROUND_TRIP.as_micros() as u64 + 10);
+}
+
+#[test]
+fn short_periods_are_dispatched_as_windows_due_at_their_last_tick() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.start(Spec {
+        speed: Speed::Milli(50_000),
+        ..whole(1)
+    });
+    t.run_until(|t| t.tick() == 50);
+    let begin = t.now;
+    t.run_until(|t| t.tick() == 1_050);
+    assert_eq!(t.now - begin, 1_000 * MS, "a tick a ms");
+    assert!(
+        t.windows()
+            .iter()
+            .all(|(first, last)| last + 1 - first == 5)
+    );
+    assert_eq!(t.totals().late_ticks, 0);
+}
+
+#[test]
+fn pause_asks_for_the_digest_of_the_present_and_resume_goes_on() {
+    let mut t = Testbed::plain();
+    t.join();
+    let spec = Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    };
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 13);
+    t.control(|core, now| core.pause(now, SIM)).unwrap();
+    t.run_for(Duration::from_secs(5));
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.tick), (Status::Paused, 13));
+    assert_eq!(
+        info.digest,
+        Some((13, expected_digests(&spec, 13, &[])[&13]))
+    );
+
+    t.control(|core, now| core.resume(now, SIM)).unwrap();
+    t.run_until(|t| t.tick() == 40);
+    assert_eq!(t.totals().late_ticks, 0, "a pause makes nothing late");
+    assert_eq!(t.totals().dilated, Duration::ZERO);
+}
+
+#[test]
+fn steps_advance_a_paused_run_by_just_so_many_ticks() {
+    let mut t = Testbed::plain();
+    t.join();
+    let spec = Spec {
+        speed: Speed::REAL,
+        ..cut()
+    };
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 3);
+    t.control(|core, now| core.pause(now, SIM)).unwrap();
+    t.control(|core, now| core.step(now, SIM, 5)).unwrap();
+    t.control(|core, now| core.step(now, SIM, 2)).unwrap();
+    t.run_for(Duration::from_secs(3));
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.tick), (Status::Paused, 10));
+    assert_eq!(
+        info.digest,
+        Some((10, expected_digests(&spec, 10, &[])[&10]))
+    );
+}
+
+#[test]
+fn stop_settles_with_a_digest_and_frees_the_workers() {
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    let spec = Spec {
+        speed: Speed::REAL,
+        ..whole(1)
+    };
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 7);
+    t.control(|core, now| core.stop(now, SIM)).unwrap();
+    t.run_until(settled);
+    let expected = expected_digests(&spec, 7, &[])[&7];
+    let last = t.events.last().unwrap();
+    assert!(
+        matches!(last, Event::Settled { digest: Some(d), tick: 7, .. } if *d == expected),
+        "{last:?}"
+    );
+    assert_eq!(t.worker(peer).closed, 1);
+}
+
+#[test]
+fn transitions_that_do_not_exist_are_refused_by_name() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.create(whole(1));
+    let refused = t.control(|core, now| core.pause(now, SIM)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "cannot pause a simulation that is created"
+    );
+    t.control(|core, now| core.start(now, SIM)).unwrap();
+    assert!(t.control(|core, now| core.start(now, SIM)).is_err());
+    assert!(t.control(|core, now| core.step(now, SIM, 1)).is_err());
+    t.control(|core, now| core.stop(now, SIM)).unwrap();
+    for call in [
+        orchestrator::Orchestrator::resume,
+        orchestrator::Orchestrator::stop,
+    ] {
+        assert!(matches!(
+            t.control(|core, now| call(core, now, SIM)),
+            Err(ControlError::InvalidTransition { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_live_change_of_speed_takes_effect_and_changes_no_digest() {
+    let mut t = Testbed::plain();
+    t.join();
+    let spec = Spec {
+        speed: Speed::Milli(1_000),
+        max_ticks: Some(4_000),
+        ..whole(2)
+    };
+    t.start(spec.clone());
+    for (tick, speed) in [
+        (20, Speed::Max),
+        (500, Speed::Milli(100_000)),
+        (3_000, Speed::Milli(4_000)),
+    ] {
+        t.run_until(|t| t.tick() >= tick);
+        t.control(|core, now| core.set_speed(now, SIM, speed))
+            .unwrap();
+    }
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 4_000, &[]));
+}
+
+#[test]
+fn commands_apply_in_their_tick_by_seq() {
+    for spec in [whole(4), cut()] {
+        let mut t = Testbed::plain();
+        t.join();
+        t.join();
+        let spec = Spec {
+            max_ticks: Some(100),
+            ..spec
+        };
+        t.create(spec.clone());
+        let mut log = Vec::new();
+        for (entity, tick) in [(5, 40), (30, 40), (5, 40), (1, 1), (48, 100)] {
+            let stamp = command(&mut t, Target::Entity(entity), Some(tick)).unwrap();
+            assert_eq!(stamp.tick, tick);
+            log.push((tick, stamp.seq, entity));
+        }
+        t.control(|core, now| core.start(now, SIM)).unwrap();
+        t.run_until(settled);
+        assert_eq!(t.digests(), expected_digests(&spec, 100, &log));
+        assert_eq!(t.totals().commands, 5);
+    }
+}
+
+fn command(
+    t: &mut Testbed,
+    target: Target,
+    tick: Option<u64>,
+) -> Result<CommandStamp, ControlError> {
+    let request = CommandRequest {
+        target,
+        action: Action::Hold,
+        tick,
+    };
+    t.control(|core, now| core.command(now, SIM, &request))
+}
+
+#[test]
+fn a_live_command_applies_a_lead_after_the_next_tick() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 9);
+    let stamp = command(&mut t, Target::All, None).unwrap();
+    assert_eq!(stamp, CommandStamp { seq: 1, tick: 11 });
+    let passed = command(&mut t, Target::Entity(1), Some(9)).unwrap_err();
+    assert_eq!(passed, ControlError::TickPassed { tick: 9, next: 10 });
+    let unknown = command(&mut t, Target::Entity(25), None).unwrap_err();
+    assert_eq!(unknown.to_string(), "entity: 25 is not in 1..=24");
+    t.run_until(|t| t.tick() == 12);
+    assert_eq!(t.totals().commands, 24);
+}
+
+#[test]
+fn behind_by_less_than_a_second_ticks_follow_back_to_back() {
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..cut()
+    });
+    t.run_until(|t| t.tick() == 150);
+    let due = t.now;
+    // The only worker hangs: nobody can take over, so what it was sent is sent once more.
+    t.worker(peer).mute = true;
+    t.run_until(|t| t.workers[&peer].dispatches.len() == 152);
+    t.worker(peer).mute = false;
+    t.run_until(|t| t.tick() == 200);
+    assert!(t.totals().late_ticks > 0);
+    let on_time = due + 50 * 50 * MS;
+    assert!(t.now <= on_time + 1_000 * MS, "{:?} after", t.now - on_time);
+}
+
+#[test]
+fn further_behind_deadlines_are_shifted_and_counted() {
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 5);
+    t.kill(peer);
+    t.run_until(|t| t.events.iter().any(|e| matches!(e, Event::NoWorker { .. })));
+    t.now += Duration::from_secs(10);
+    t.join();
+    t.run_until(|t| t.tick() == 50);
+    let dilated = t.totals().dilated;
+    assert!(dilated > Duration::from_secs(8) && dilated < Duration::from_secs(10));
+    assert!(t.events.iter().any(|e| matches!(e, Event::Dilated { .. })));
+}
+
+#[test]
+fn a_run_that_must_not_be_late_fails_instead() {
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        late: LatePolicy::Fail,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 5);
+    t.kill(peer);
+    t.now += Duration::from_secs(10);
+    t.join();
+    t.run_until(settled);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Failed);
+}

@@ -1,0 +1,7 @@
+//! The core driven by hand, in virtual time, with workers that make up what they compute.
+
+mod hand_over;
+mod lifecycle;
+mod testbed;
+mod verification;
+mod workers;
