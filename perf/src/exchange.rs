@@ -211,7 +211,8 @@ fn runtime() -> anyhow::Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// A latency histogram in ns, three digits.
+/// A latency histogram in ns, up to a minute, three digits.
 pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits")
+    const MAX_NS: u64 = 60_000_000_000;
+    Histogram::new_with_max(MAX_NS, 3).expect("three digits")
 }

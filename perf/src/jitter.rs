@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::exchange::histogram;
+
 const PERIOD: Duration = Duration::from_millis(1);
 const PERIODS: u32 = 1_000;
 
 /// Sleeps to a second of absolute deadlines and records how late each wake-up was, in ns.
 pub(crate) fn measure() -> Histogram<u64> {
-    let mut lateness_ns = Histogram::new(3).expect("three digits");
+    let mut lateness_ns = histogram();
     let start = Instant::now();
     for n in 1..=PERIODS {
         let deadline = start + PERIOD * n;
