@@ -381,8 +381,11 @@ impl Orchestrator {
             let wake = match simulation.window {
                 Some(_) => simulation.next_suspicion(),
                 None => match simulation.next(&context!(self, now)) {
+                    Next::Wait => None,
                     Next::WaitUntil(at) => Some(at),
-                    _ => None,
+                    // It fell due while an input of another run was handled. One that waits for a
+                    // worker goes on when one comes.
+                    Next::Window { .. } | Next::Settle => (!simulation.said_no_worker).then_some(now),
                 },
             };
             next = [next, wake].into_iter().flatten().min();
