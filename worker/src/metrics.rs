@@ -143,7 +143,7 @@ fn encode_stage(
         buckets.push((us as f64 / 1e6, upto.saturating_sub(below)));
         below = upto.max(below);
     }
-    buckets.push((f64::MAX, histogram.len().saturating_sub(below)));
+    buckets.push((f64::INFINITY, histogram.len().saturating_sub(below)));
     let sum_s = histogram.mean() * histogram.len() as f64 / 1e6;
     let kind = MetricType::Histogram;
     encoder
