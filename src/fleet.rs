@@ -1,6 +1,6 @@
 //! The workers of a run, started and killed by it: tasks on the in-memory link, or processes over QUIC.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -39,11 +39,11 @@ pub(crate) struct WorkerSettings {
     pub(crate) isa: Isa,
 }
 
-/// The workers, oldest first.
+/// The workers, by name.
 pub(crate) struct Fleet {
     place: Place,
     settings: WorkerSettings,
-    workers: VecDeque<Member>,
+    workers: BTreeMap<String, Member>,
     started: u32,
 }
 
@@ -95,7 +95,7 @@ impl Fleet {
         Fleet {
             place,
             settings,
-            workers: VecDeque::new(),
+            workers: BTreeMap::new(),
             started: 0,
         }
     }
@@ -108,22 +108,23 @@ impl Fleet {
         self.started += 1;
         let name = format!("worker-{}", self.started);
         let member = match &self.place {
-            Place::Tasks(hub) => start_task(hub, &self.settings, name)?,
+            Place::Tasks(hub) => start_task(hub, &self.settings, name.clone())?,
             Place::Processes { address, certs } => {
                 start_process(&self.settings, *address, certs.path(), &name)
                     .context("a worker process cannot be started")?
             }
         };
-        self.workers.push_back(member);
+        self.workers.insert(name, member);
         Ok(())
     }
 
-    /// Kills the oldest worker, without a word to it or to the orchestrator.
+    /// Kills a worker, without a word to it or to the orchestrator. One that is not there is passed
+    /// over.
     ///
     /// # Errors
     /// Where the system refuses the signal.
-    pub(crate) async fn kill_one(&mut self) -> anyhow::Result<()> {
-        match self.workers.pop_front() {
+    pub(crate) async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        match self.workers.remove(name) {
             Some(Member::Task { done, .. }) => done.abort(),
             // SIGKILL on Unix.
             Some(Member::Process(mut child)) => child.kill().await?,
@@ -137,7 +138,7 @@ impl Fleet {
     /// # Errors
     /// Names how it ended.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        for member in &mut self.workers {
+        for member in self.workers.values_mut() {
             if let Member::Process(child) = member
                 && let Some(status) = child.try_wait()?
             {
@@ -150,7 +151,7 @@ impl Fleet {
     /// Lets every worker drain and waits for all of them, not for long.
     pub(crate) async fn stop(self) {
         let mut leaving = tokio::task::JoinSet::new();
-        for member in self.workers {
+        for member in self.workers.into_values() {
             leaving.spawn(member.stop());
         }
         leaving.join_all().await;

@@ -72,7 +72,7 @@ pub(crate) struct Run {
     /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
     #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", default_value_t = Config::default().verify_one_in)]
     verify_one_in: u64,
-    /// Kill a worker, and start another, when each of these ticks is complete.
+    /// Kill the busiest worker, and start another, when each of these ticks is complete.
     #[arg(
         long,
         env = "AUTOFARM_KILL_AT",
@@ -80,7 +80,7 @@ pub(crate) struct Run {
         value_delimiter = ','
     )]
     kill_at: Vec<u64>,
-    /// Kill a worker, and start another, each time so many seconds have passed.
+    /// Kill the busiest worker, and start another, each time so many seconds have passed.
     #[arg(long, env = "AUTOFARM_KILL_EVERY", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     kill_every: Option<u64>,
     /// File to write a `tick digest` line a digest to.
@@ -155,12 +155,7 @@ impl Run {
             every: self.kill_every.map(Duration::from_secs),
         };
         let last_tick = self.simulation.ticks;
-        let mut watch = Watch::new(
-            handle.subscribe()?,
-            &kills,
-            self.digests.as_deref(),
-            last_tick,
-        )?;
+        let mut watch = Watch::new(handle.clone(), &kills, self.digests.as_deref(), last_tick)?;
         let id = handle.create(spec).await.map_err(wrong_input)?;
         for (line, command) in (1..).zip(commands) {
             let stamped = handle.command(id, command).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use orchestrator::drive::Handle;
 use orchestrator::event::{Event, TickPublished};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -19,7 +20,7 @@ use crate::fleet::Fleet;
 /// How often the workers are looked after.
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 
-/// When workers are killed.
+/// When workers are killed: each time the one that has the most to do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kills {
     /// One when each of these ticks is published.
@@ -30,6 +31,7 @@ pub(crate) struct Kills {
 
 /// Follows a run's events to its end.
 pub(crate) struct Watch {
+    handle: Handle,
     events: Receiver<Arc<Event>>,
     kill_at: VecDeque<u64>,
     kill_every: Option<Interval>,
@@ -47,9 +49,9 @@ impl Watch {
     /// A watch that has seen nothing yet.
     ///
     /// # Errors
-    /// Where the file of digests cannot be made.
+    /// Where the file of digests cannot be made, or the orchestrator has ended.
     pub(crate) fn new(
-        events: Receiver<Arc<Event>>,
+        handle: Handle,
         kills: &Kills,
         digests: Option<&Path>,
         last_tick: u64,
@@ -65,7 +67,8 @@ impl Watch {
             ProgressBar::hidden()
         };
         Ok(Watch {
-            events,
+            events: handle.subscribe()?,
+            handle,
             kill_at: at_ticks.into(),
             kill_every: kills.every.map(|every| {
                 let mut kills = interval_at(Instant::now() + every, every);
@@ -123,7 +126,7 @@ impl Watch {
                     Err(RecvError::Lagged(missed)) => self.lagged(missed)?,
                     Err(RecvError::Closed) => break,
                 },
-                _ = next(&mut self.kill_every) => replace_one(fleet).await?,
+                _ = next(&mut self.kill_every) => self.replace_busiest(fleet).await?,
                 _ = check.tick() => fleet.check()?,
             }
         }
@@ -141,9 +144,17 @@ impl Watch {
         }
         while self.kill_at.front().is_some_and(|at| *at <= tick.tick) {
             self.kill_at.pop_front();
-            replace_one(fleet).await?;
+            self.replace_busiest(fleet).await?;
         }
         Ok(())
+    }
+
+    async fn replace_busiest(&self, fleet: &mut Fleet) -> anyhow::Result<()> {
+        let snapshot = self.handle.snapshot().await?;
+        if let Some(busiest) = snapshot.workers.iter().max_by_key(|w| w.rows) {
+            fleet.kill(&busiest.name).await?;
+        }
+        fleet.start_one()
     }
 
     /// Ticks went by unseen. That matters only where each of them was to be written.
@@ -179,11 +190,6 @@ impl Digests {
         let flushed = self.file.flush();
         flushed.with_context(|| self.path.display().to_string())
     }
-}
-
-async fn replace_one(fleet: &mut Fleet) -> anyhow::Result<()> {
-    fleet.kill_one().await?;
-    fleet.start_one()
 }
 
 async fn next(interval: &mut Option<Interval>) {
