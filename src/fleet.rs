@@ -223,7 +223,14 @@ fn start_process(
     certs: &std::path::Path,
     name: &str,
 ) -> anyhow::Result<Member> {
-    let child = Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    // What the environment says is said to the run, not to its workers.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("AUTOFARM_") {
+            command.env_remove(variable);
+        }
+    }
+    let child = command
         .arg("worker")
         .args(["--connect", &address.to_string()])
         .arg("--certs")

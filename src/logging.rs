@@ -9,6 +9,7 @@ use crate::failure::wrong_input;
 
 /// Flags of the log, common to every role.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Log")]
 pub(crate) struct Logging {
     /// Form of log lines; `auto` is `pretty` on a terminal and `json` elsewhere.
     #[arg(long, env = "AUTOFARM_LOG_FORMAT", value_enum, default_value_t = Format::Auto, global = true)]

@@ -12,7 +12,7 @@ use transport::link::Role;
 
 use crate::failure::wrong_input;
 use crate::simulation_args::{SimulationArgs, parse_speed};
-use crate::summary::Summary;
+use crate::summary::{Report, Summary};
 use crate::tls_args::TlsArgs;
 use crate::{fleet, metrics_page};
 
@@ -48,6 +48,8 @@ pub(crate) struct OrchestratorRole {
     /// Factor on real time, 0.1 to 1000, or `max`.
     #[arg(long, env = "AUTOFARM_SPEED", value_parser = parse_speed, default_value = "1")]
     speed: Speed,
+    #[command(flatten)]
+    report: Report,
 }
 
 impl OrchestratorRole {
@@ -109,8 +111,8 @@ impl OrchestratorRole {
                 handle.settled(id).await?
             }
         };
-        let summary = Summary::new(&handle.snapshot().await?, id);
-        print!("{}", summary.text());
+        self.report
+            .tell(&Summary::new(&handle.snapshot().await?, id))?;
         Ok(match info.status {
             Status::Failed => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,

@@ -17,7 +17,7 @@ use crate::failure::{INTERRUPTED, wrong_input};
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::script;
 use crate::simulation_args::{SimulationArgs, parse_speed};
-use crate::summary::{Percentiles, Summary};
+use crate::summary::{Percentiles, Report, Summary};
 use crate::watch::{Kills, Watch};
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
 
@@ -29,12 +29,15 @@ const JITTER_WAKES: u32 = 200;
 
 /// Flags of `autofarm run`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:\n  \
     autofarm run --scenario weeding --entities 10000 --workers 2 --link quic\n  \
     autofarm run --scenario dense --entities 640 --partition-rows 16 --ticks 1500 --workers 3 --kill-at 700\n  \
     autofarm run --entities 10000 --tick-ms 20 --ticks 3000 --speed 1 --link quic --workers 2 --kill-every 5\n\n\
     The digest depends on scenario, entities, tick, seed and commands alone: run it again with other\n\
-    workers, partitions, links, speeds, instruction sets, or with kills, and compare.")]
+    workers, partitions, links, speeds, instruction sets, or with kills, and compare."
+)]
 pub(crate) struct Run {
     /// Scenario: weeding or dense.
     #[arg(long, env = "AUTOFARM_SCENARIO", default_value = "weeding")]
@@ -86,15 +89,11 @@ pub(crate) struct Run {
     /// File to write a `tick digest` line a digest to.
     #[arg(long, env = "AUTOFARM_DIGESTS", value_name = "FILE")]
     digests: Option<PathBuf>,
-    /// Directory to write an HDR histogram a stage to, as .hgrm.
-    #[arg(long, env = "AUTOFARM_HGRM", value_name = "DIR")]
-    hgrm: Option<PathBuf>,
     /// Measure this machine's idle timer for a second first, for comparison.
     #[arg(long, env = "AUTOFARM_JITTER")]
     jitter: bool,
-    /// Print the summary as JSON.
-    #[arg(long, env = "AUTOFARM_JSON")]
-    json: bool,
+    #[command(flatten)]
+    report: Report,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,13 +118,7 @@ impl Run {
             .build()?;
         let (mut summary, code) = runtime.block_on(self.carry_out(commands))?;
         summary.timer_jitter = jitter.as_ref().map(Percentiles::of);
-        if let Some(directory) = &self.hgrm {
-            summary.write_hgrm(directory)?;
-        }
-        match self.json {
-            true => println!("{}", summary.json()),
-            false => print!("{}", summary.text()),
-        }
+        self.report.tell(&summary)?;
         Ok(code)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
@@ -19,6 +19,34 @@ use crate::simulation_args::speed_text;
 
 /// Reporting points in each halving of the distance to 100 %, as other tools of the family write.
 const HGRM_TICKS_PER_HALF: u32 = 5;
+
+/// Flags of how a summary is told.
+#[derive(clap::Args)]
+pub(crate) struct Report {
+    /// Print the summary as JSON.
+    #[arg(long, env = "AUTOFARM_JSON")]
+    json: bool,
+    /// Directory to write an HDR histogram a stage to, as .hgrm.
+    #[arg(long, env = "AUTOFARM_HGRM", value_name = "DIR")]
+    hgrm: Option<PathBuf>,
+}
+
+impl Report {
+    /// Tells a summary.
+    ///
+    /// # Errors
+    /// Where a file cannot be written, naming it.
+    pub(crate) fn tell(&self, summary: &Summary) -> anyhow::Result<()> {
+        if let Some(directory) = &self.hgrm {
+            summary.write_hgrm(directory)?;
+        }
+        match self.json {
+            true => println!("{}", summary.json()),
+            false => print!("{}", summary.text()),
+        }
+        Ok(())
+    }
+}
 
 /// What a run's summary says. Its field names are the JSON's.
 #[derive(Serialize)]
@@ -148,12 +176,12 @@ impl Summary {
     }
 
     /// One JSON object.
-    pub(crate) fn json(&self) -> String {
+    fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("plain values have a JSON form")
     }
 
     /// Text, a figure a line.
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
         self.write_text(&mut text)
             .expect("writing to a string does not fail");
@@ -164,7 +192,7 @@ impl Summary {
     ///
     /// # Errors
     /// Where a file cannot be written, naming it.
-    pub(crate) fn write_hgrm(&self, directory: &Path) -> anyhow::Result<()> {
+    fn write_hgrm(&self, directory: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         for stage in Stage::ALL {
             let path = directory.join(format!("{}.hgrm", stage.name()));
