@@ -3,7 +3,10 @@
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
+
+use crate::latency;
 
 /// Time since an origin, the same for everyone who holds a copy.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,20 @@ impl Origin {
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// How late this machine's timer wakes a thread that does nothing else: `wakes` sleeps to absolute
+/// deadlines, a period apart, each one's lateness in us. To be read beside a run's own lateness.
+#[must_use]
+pub fn timer_jitter(period: Duration, wakes: u32) -> Histogram<u64> {
+    let mut lateness = latency::new_histogram();
+    let start = Instant::now();
+    for n in 1..=wakes {
+        let deadline = start + period * n;
+        std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+        latency::record(&mut lateness, deadline.elapsed());
+    }
+    lateness
 }
 
 /// A handle to the clock's thread; the thread ends when the handle is dropped.

@@ -68,7 +68,8 @@ impl Simulation {
             });
         };
         let current = state.owner == Some(worker) && state.epoch == header.placement_epoch;
-        if !current {
+        // What comes after the last word was sent before it was heard.
+        if !current && !self.settled {
             self.totals.stale_results += 1;
         }
         Ok(current)
@@ -247,6 +248,7 @@ impl Simulation {
             state.history.settle(window.last);
         }
         if window.creation {
+            self.created_at = ctx.now;
             self.schedule.restart(ctx.now, 0);
         }
         self.measure_pace(ctx.now, &window);

@@ -601,14 +601,18 @@ impl Orchestrator {
 
     /// A worker is gone: what it had is placed anew.
     fn lose(&mut self, now: Duration, worker: WorkerId, reason: &str) {
-        if self.registry.remove(worker).is_none() {
+        let Some(gone) = self.registry.remove(worker) else {
             return;
+        };
+        if gone.state == WorkerState::Draining && self.rows(worker) == 0 {
+            self.outbox.event(Event::WorkerLeft { worker });
+        } else {
+            self.lost_workers += 1;
+            self.outbox.event(Event::WorkerLost {
+                worker,
+                reason: reason.to_owned(),
+            });
         }
-        self.lost_workers += 1;
-        self.outbox.event(Event::WorkerLost {
-            worker,
-            reason: reason.to_owned(),
-        });
         self.take_all_from(now, worker);
         self.advance_all(now);
     }
@@ -787,6 +791,9 @@ fn simulation_snapshot(simulation: &Simulation) -> SimulationSnapshot {
     let histories = || simulation.partitions.iter().map(|p| &p.history);
     SimulationSnapshot {
         info: simulation.info(),
+        elapsed: simulation
+            .completed_at
+            .saturating_sub(simulation.created_at),
         totals: totals(simulation),
         latencies: simulation.latencies.clone(),
         stalls: simulation.stalls.clone(),

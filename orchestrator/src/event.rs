@@ -57,6 +57,11 @@ pub enum Event {
         /// As the worker was told.
         reason: String,
     },
+    /// A draining worker that held nothing has closed its connection.
+    WorkerLeft {
+        /// Which.
+        worker: WorkerId,
+    },
     /// A worker is gone.
     WorkerLost {
         /// Which.

@@ -84,6 +84,7 @@ fn write_worker(event: &Event) {
         Event::WorkerRefused { name, reason } => {
             tracing::warn!(name, reason, "registration refused");
         }
+        Event::WorkerLeft { worker } => tracing::info!(%worker, "worker left"),
         Event::WorkerLost { worker, reason } => {
             tracing::warn!(%worker, reason, "worker lost");
         }

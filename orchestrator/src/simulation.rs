@@ -66,6 +66,8 @@ pub(crate) struct Simulation {
     /// Last tick that every partition has completed; `None` before creation.
     pub(crate) completed: Option<u64>,
     pub(crate) completed_at: Duration,
+    /// When creation was complete.
+    pub(crate) created_at: Duration,
     pub(crate) window: Option<Window>,
     pub(crate) schedule: Schedule,
     pub(crate) routing: Routing,
@@ -148,6 +150,7 @@ impl Simulation {
             partitions,
             completed: None,
             completed_at: Duration::ZERO,
+            created_at: Duration::ZERO,
             window: None,
             pending: BTreeMap::new(),
             pending_count: 0,

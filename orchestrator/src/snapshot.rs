@@ -120,6 +120,8 @@ impl Stalls {
 pub struct SimulationSnapshot {
     /// Its state.
     pub info: SimulationInfo,
+    /// From its creation to its last complete tick, pauses included.
+    pub elapsed: Duration,
     /// What happened to it.
     pub totals: Totals,
     /// Where its ticks' time went.

@@ -140,11 +140,11 @@ fn encode_stage(
     let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
     for us in BUCKETS_US {
         let upto = histogram.count_between(0, us);
-        buckets.push((us as f64 * 1e-6, upto.saturating_sub(below)));
+        buckets.push((us as f64 / 1e6, upto.saturating_sub(below)));
         below = upto.max(below);
     }
-    buckets.push((f64::MAX, histogram.len().saturating_sub(below)));
-    let sum_s = histogram.mean() * histogram.len() as f64 * 1e-6;
+    buckets.push((f64::INFINITY, histogram.len().saturating_sub(below)));
+    let sum_s = histogram.mean() * histogram.len() as f64 / 1e6;
     let kind = MetricType::Histogram;
     encoder
         .encode_descriptor(name, help, Some(&Unit::Seconds), kind)?

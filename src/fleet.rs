@@ -1,0 +1,249 @@
+//! The workers of a run, started and killed by it: tasks on the in-memory link, or processes over QUIC.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use kernel::isa::Isa;
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use transport::certs;
+use transport::identity::Identity;
+use transport::link::{Endpoint, Role};
+use transport::memory::{self, MemoryHub};
+use transport::pool::FramePool;
+use transport::quic::{self, QuicError};
+use transport::quic_config::Network;
+use worker::WorkerConfig;
+use worker::drive::DriveError;
+
+use crate::failure::wrong_input;
+
+/// How long workers get to leave before they are killed.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Validity of the certificates of one run.
+const RUN_CERTS: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How much older than now they are made, for clocks that are set back meanwhile.
+const CERTS_AGE: Duration = Duration::from_secs(24 * 3_600);
+
+/// What every worker of a run is given.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerSettings {
+    /// Threads of each.
+    pub(crate) threads: u32,
+    /// Instruction set of each.
+    pub(crate) isa: Isa,
+}
+
+/// The workers, by name.
+pub(crate) struct Fleet {
+    place: Place,
+    settings: WorkerSettings,
+    workers: BTreeMap<String, Member>,
+    started: u32,
+}
+
+/// Where workers are started.
+enum Place {
+    Tasks(MemoryHub),
+    Processes {
+        address: SocketAddr,
+        /// Deleted, with the keys in it, when the run ends.
+        certs: tempfile::TempDir,
+    },
+}
+
+enum Member {
+    Task {
+        stop: oneshot::Sender<()>,
+        done: JoinHandle<Result<(), DriveError>>,
+    },
+    /// The worker drains when its standard input ends, so that none outlives its run.
+    Process(Child),
+}
+
+impl Fleet {
+    /// Workers as tasks of this process, and the orchestrator's end of their link.
+    pub(crate) fn in_memory(settings: WorkerSettings) -> (Fleet, Endpoint) {
+        let (endpoint, hub) = memory::hub(Role::Orchestrator, "orchestrator");
+        (Fleet::new(Place::Tasks(hub), settings), endpoint)
+    }
+
+    /// Workers as processes of their own, and the orchestrator's end of their link.
+    ///
+    /// # Errors
+    /// Where certificates cannot be made or the port cannot be had.
+    pub(crate) fn over_quic(
+        settings: WorkerSettings,
+        listen: SocketAddr,
+    ) -> anyhow::Result<(Fleet, Endpoint)> {
+        let bundle = certs::generate(std::time::SystemTime::now() - CERTS_AGE, RUN_CERTS)?;
+        let certs = tempfile::Builder::new().prefix("autofarm-run-").tempdir()?;
+        bundle.write_to(certs.path())?;
+        let identity = bundle.identity(Role::Orchestrator);
+        let network = Network::of(listen);
+        let (endpoint, address) = listen_for_workers(listen, &identity, network)?;
+        let place = Place::Processes { address, certs };
+        Ok((Fleet::new(place, settings), endpoint))
+    }
+
+    fn new(place: Place, settings: WorkerSettings) -> Fleet {
+        Fleet {
+            place,
+            settings,
+            workers: BTreeMap::new(),
+            started: 0,
+        }
+    }
+
+    /// Starts one more worker.
+    ///
+    /// # Errors
+    /// Where the system gives no process.
+    pub(crate) fn start_one(&mut self) -> anyhow::Result<()> {
+        self.started += 1;
+        let name = format!("worker-{}", self.started);
+        let member = match &self.place {
+            Place::Tasks(hub) => start_task(hub, &self.settings, name.clone())?,
+            Place::Processes { address, certs } => {
+                start_process(&self.settings, *address, certs.path(), &name)
+                    .context("a worker process cannot be started")?
+            }
+        };
+        self.workers.insert(name, member);
+        Ok(())
+    }
+
+    /// Kills a worker, without a word to it or to the orchestrator. One that is not there is passed
+    /// over.
+    ///
+    /// # Errors
+    /// Where the system refuses the signal.
+    pub(crate) async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        match self.workers.remove(name) {
+            Some(Member::Task { done, .. }) => done.abort(),
+            // SIGKILL on Unix.
+            Some(Member::Process(mut child)) => child.kill().await?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Says if a worker process has ended that nobody killed.
+    ///
+    /// # Errors
+    /// Names how it ended.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        for member in self.workers.values_mut() {
+            if let Member::Process(child) = member
+                && let Some(status) = child.try_wait()?
+            {
+                anyhow::bail!("a worker process has ended by itself: {status}; see its log above");
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every worker drain and waits for all of them, not for long.
+    pub(crate) async fn stop(self) {
+        let mut leaving = tokio::task::JoinSet::new();
+        for member in self.workers.into_values() {
+            leaving.spawn(member.stop());
+        }
+        leaving.join_all().await;
+    }
+}
+
+impl Member {
+    async fn stop(self) {
+        match self {
+            Member::Task { stop, mut done } => {
+                // It may have ended by itself.
+                let _ = stop.send(());
+                if timeout(FAREWELL, &mut done).await.is_err() {
+                    done.abort();
+                }
+            }
+            Member::Process(mut child) => {
+                drop(child.stdin.take());
+                if timeout(FAREWELL, child.wait()).await.is_err() {
+                    let _ = child.kill().await;
+                }
+            }
+        }
+    }
+}
+
+/// Opens the orchestrator's side of the QUIC link.
+///
+/// # Errors
+/// Where the port cannot be had, naming it.
+pub(crate) fn listen_for_workers(
+    listen: SocketAddr,
+    identity: &Identity,
+    network: Network,
+) -> anyhow::Result<(Endpoint, SocketAddr)> {
+    let opened = quic::listen(
+        listen,
+        identity,
+        &[Role::Worker],
+        network,
+        &FramePool::new(),
+    );
+    opened.map_err(|error| match error {
+        QuicError::Bind { .. } => wrong_input(format!("listen: {error}")),
+        other => other.into(),
+    })
+}
+
+fn start_task(hub: &MemoryHub, settings: &WorkerSettings, name: String) -> anyhow::Result<Member> {
+    let endpoint = hub.connect(Role::Worker, &name)?;
+    let config = WorkerConfig {
+        name,
+        threads: settings.threads,
+        isa: settings.isa,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (_, scraped) = worker::drive::scrape();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let run = worker::drive::run(config, FramePool::new(), endpoint, stopped, scraped);
+    let done = tokio::spawn(run);
+    Ok(Member::Task { stop, done })
+}
+
+fn start_process(
+    settings: &WorkerSettings,
+    address: SocketAddr,
+    certs: &std::path::Path,
+    name: &str,
+) -> anyhow::Result<Member> {
+    let mut command = Command::new(std::env::current_exe()?);
+    // What the environment says is said to the run, not to its workers.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("AUTOFARM_") {
+            command.env_remove(variable);
+        }
+    }
+    let child = command
+        .arg("worker")
+        .args(["--connect", &address.to_string()])
+        .arg("--certs")
+        .arg(certs)
+        .args(["--name", name])
+        .args(["--threads", &settings.threads.to_string()])
+        .args(["--isa", settings.isa.name()])
+        .args(["--log", "warn", "--until-stdin-ends"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        // Ctrl-C is the run's; it tells its workers itself.
+        .process_group(0)
+        .spawn()?;
+    Ok(Member::Process(child))
+}

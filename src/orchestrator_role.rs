@@ -1,0 +1,121 @@
+//! `autofarm orchestrator`: the orchestrator process over QUIC, with the simulation its flags name.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use orchestrator::Config;
+use orchestrator::clock::Origin;
+use orchestrator::control::{Speed, Status};
+use orchestrator::drive;
+use tokio::signal::unix::{SignalKind, signal};
+use transport::link::Role;
+
+use crate::failure::wrong_input;
+use crate::simulation_args::{SimulationArgs, parse_speed};
+use crate::summary::{Report, Summary};
+use crate::tls_args::TlsArgs;
+use crate::{fleet, metrics_page};
+
+/// Flags of `autofarm orchestrator`.
+#[derive(clap::Args)]
+#[command(after_help = "Example, on three computers:\n  \
+    autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --scenario weeding --entities 100000 --speed 1\n  \
+    autofarm worker --connect farm.example:7400 --certs certs --network routed\n\n\
+    It waits for workers, runs the simulation named by --scenario and ends with it, printing its\n\
+    summary. Without --scenario it only keeps its workers registered.")]
+pub(crate) struct OrchestratorRole {
+    /// Address to listen on for workers.
+    #[arg(
+        long,
+        env = "AUTOFARM_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7400"
+    )]
+    listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// Address to serve /metrics and /healthz on.
+    #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
+    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", default_value_t = Config::default().verify_one_in)]
+    verify_one_in: u64,
+    /// Scenario to run: weeding or dense.
+    #[arg(long, env = "AUTOFARM_SCENARIO")]
+    scenario: Option<String>,
+    #[command(flatten)]
+    simulation: SimulationArgs,
+    /// Factor on real time, 0.1 to 1000, or `max`.
+    #[arg(long, env = "AUTOFARM_SPEED", value_parser = parse_speed, default_value = "1")]
+    speed: Speed,
+    #[command(flatten)]
+    report: Report,
+}
+
+impl OrchestratorRole {
+    /// Runs until its simulation has ended, or until it is told to stop.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(&self) -> anyhow::Result<ExitCode> {
+        let scenario = self.scenario.as_deref();
+        let spec = scenario.map(|name| self.simulation.spec(name, self.speed));
+        let spec = spec.transpose()?;
+        let identity = self.tls.identity(Role::Orchestrator)?;
+        let network = self.tls.network(self.listen);
+        let (link, address) = fleet::listen_for_workers(self.listen, &identity, network)?;
+        tracing::info!(%address, "listening for workers");
+        let config = Config {
+            verify_one_in: self.verify_one_in,
+            ..Config::default()
+        };
+        let (handle, driver) = drive::start(config, link, Origin::now())?;
+        let driver = tokio::spawn(driver);
+        if let Some(metrics) = self.metrics {
+            let handle = handle.clone();
+            let page = move || {
+                let handle = handle.clone();
+                async move { Some(orchestrator::metrics::text(handle.snapshot().await.ok()?)) }
+            };
+            metrics_page::serve(metrics, page).await?;
+        }
+        let (mut term, mut int) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let stopped = async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        let Some(spec) = spec else {
+            tokio::select! {
+                () = stopped => return Ok(ExitCode::SUCCESS),
+                _ = driver => anyhow::bail!("the link has ended"),
+            }
+        };
+        let id = handle.create(spec).await.map_err(wrong_input)?;
+        handle.start(id).await?;
+        let info = tokio::select! {
+            settled = handle.settled(id) => settled?,
+            () = stopped => {
+                handle.stop(id).await?;
+                handle.settled(id).await?
+            }
+        };
+        self.report
+            .tell(&Summary::new(&handle.snapshot().await?, id))?;
+        Ok(match info.status {
+            Status::Failed => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! `autofarm run`: an orchestrator and its workers for one simulation, from its creation to its end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use kernel::isa::Isa;
+use orchestrator::Config;
+use orchestrator::clock::{self, Origin};
+use orchestrator::control::{CommandRequest, SimulationId, Speed, Status};
+use orchestrator::drive::{self, Handle};
+use orchestrator::limits::MAX_WORKERS;
+
+use crate::failure::{INTERRUPTED, wrong_input};
+use crate::fleet::{Fleet, WorkerSettings};
+use crate::script;
+use crate::simulation_args::{SimulationArgs, parse_speed};
+use crate::summary::{Percentiles, Report, Summary};
+use crate::watch::{Kills, Watch};
+use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
+
+/// How long the first workers may take to register.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+/// The idle timer is measured with this period, this many times: a second.
+const JITTER_PERIOD: Duration = Duration::from_millis(5);
+const JITTER_WAKES: u32 = 200;
+
+/// Flags of `autofarm run`.
+#[derive(clap::Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:\n  \
+    autofarm run --scenario weeding --entities 10000 --workers 2 --link quic\n  \
+    autofarm run --scenario dense --entities 640 --partition-rows 16 --ticks 1500 --workers 3 --kill-at 700\n  \
+    autofarm run --entities 10000 --tick-ms 20 --ticks 3000 --speed 1 --link quic --workers 2 --kill-every 5\n\n\
+    The digest depends on scenario, entities, tick, seed and commands alone: run it again with other\n\
+    workers, partitions, links, speeds, instruction sets, or with kills, and compare."
+)]
+pub(crate) struct Run {
+    /// Scenario: weeding or dense.
+    #[arg(long, env = "AUTOFARM_SCENARIO", default_value = "weeding")]
+    scenario: String,
+    #[command(flatten)]
+    simulation: SimulationArgs,
+    /// Factor on real time, 0.1 to 1000, or `max`.
+    #[arg(long, env = "AUTOFARM_SPEED", value_parser = parse_speed, default_value = "max")]
+    speed: Speed,
+    /// Workers to start.
+    #[arg(long, env = "AUTOFARM_WORKERS", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS as i64))]
+    workers: u32,
+    /// Threads of each worker [default: the cores, shared among them].
+    #[arg(long, env = "AUTOFARM_THREADS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    threads: Option<u32>,
+    /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
+    #[arg(long, env = "AUTOFARM_ISA", value_parser = parse_isa)]
+    isa: Option<Isa>,
+    /// How orchestrator and workers talk: inside this process, or as processes over QUIC.
+    #[arg(long, env = "AUTOFARM_LINK", value_enum, default_value_t = Link::Memory)]
+    link: Link,
+    /// Address to listen on for workers with --link quic; port 0 takes a free one.
+    #[arg(
+        long,
+        env = "AUTOFARM_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0"
+    )]
+    listen: SocketAddr,
+    /// Script of commands, a JSON object a line:
+    /// {"tick":100,"entity":17,"command":"inject_fault","args":{"component":"drive","for_s":30}}
+    #[arg(long, env = "AUTOFARM_COMMANDS", value_name = "FILE")]
+    commands: Option<PathBuf>,
+    /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
+    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", default_value_t = Config::default().verify_one_in)]
+    verify_one_in: u64,
+    /// Kill the busiest worker, and start another, when each of these ticks is complete.
+    #[arg(
+        long,
+        env = "AUTOFARM_KILL_AT",
+        value_name = "TICK",
+        value_delimiter = ','
+    )]
+    kill_at: Vec<u64>,
+    /// Kill the busiest worker, and start another, each time so many seconds have passed.
+    #[arg(long, env = "AUTOFARM_KILL_EVERY", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    kill_every: Option<u64>,
+    /// File to write a `tick digest` line a digest to.
+    #[arg(long, env = "AUTOFARM_DIGESTS", value_name = "FILE")]
+    digests: Option<PathBuf>,
+    /// Measure this machine's idle timer for a second first, for comparison.
+    #[arg(long, env = "AUTOFARM_JITTER")]
+    jitter: bool,
+    #[command(flatten)]
+    report: Report,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Link {
+    Memory,
+    Quic,
+}
+
+impl Run {
+    /// Runs to the end and prints the summary.
+    ///
+    /// # Errors
+    /// What of the input is wrong, or what kept the run from its end.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        let commands = self.commands.as_deref().map(script::read).transpose();
+        let commands = commands.map_err(wrong_input)?.unwrap_or_default();
+        let jitter = self
+            .jitter
+            .then(|| clock::timer_jitter(JITTER_PERIOD, JITTER_WAKES));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let (mut summary, code) = runtime.block_on(self.carry_out(commands))?;
+        summary.timer_jitter = jitter.as_ref().map(Percentiles::of);
+        self.report.tell(&summary)?;
+        Ok(code)
+    }
+
+    async fn carry_out(
+        &self,
+        commands: Vec<CommandRequest>,
+    ) -> anyhow::Result<(Summary, ExitCode)> {
+        let spec = self.simulation.spec(&self.scenario, self.speed)?;
+        let settings = WorkerSettings {
+            threads: self
+                .threads
+                .unwrap_or((default_threads() / self.workers).max(1)),
+            isa: self.isa.unwrap_or_else(Isa::detect),
+        };
+        let (mut fleet, link) = match self.link {
+            Link::Memory => Fleet::in_memory(settings),
+            Link::Quic => Fleet::over_quic(settings, self.listen)?,
+        };
+        let config = Config {
+            verify_one_in: self.verify_one_in,
+            ..Config::default()
+        };
+        let (handle, driver) = drive::start(config, link, Origin::now())?;
+        tokio::spawn(driver);
+        let kills = Kills {
+            at_ticks: self.kill_at.clone(),
+            every: self.kill_every.map(Duration::from_secs),
+        };
+        let last_tick = self.simulation.ticks;
+        let mut watch = Watch::new(handle.clone(), &kills, self.digests.as_deref(), last_tick)?;
+        let id = handle.create(spec).await.map_err(wrong_input)?;
+        for (line, command) in (1..).zip(commands) {
+            let stamped = handle.command(id, command).await;
+            stamped.map_err(|e| wrong_input(format!("commands: command {line}: {e}")))?;
+        }
+        for _ in 0..self.workers {
+            fleet.start_one()?;
+        }
+        watch
+            .workers(&mut fleet, self.workers, JOIN_PATIENCE)
+            .await?;
+        handle.start(id).await?;
+        let interrupted = tokio::select! {
+            done = watch.to_the_end(&mut fleet) => { done?; false }
+            _ = tokio::signal::ctrl_c() => true,
+        };
+        if interrupted {
+            handle.stop(id).await?;
+        }
+        finish(&handle, id, fleet, interrupted).await
+    }
+}
+
+/// Takes the last figures, and lets the workers go.
+async fn finish(
+    handle: &Handle,
+    id: SimulationId,
+    fleet: Fleet,
+    interrupted: bool,
+) -> anyhow::Result<(Summary, ExitCode)> {
+    let info = handle.settled(id).await?;
+    let summary = Summary::new(&handle.snapshot().await?, id);
+    fleet.stop().await;
+    let code = match info.status {
+        _ if interrupted => ExitCode::from(INTERRUPTED),
+        Status::Failed => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    };
+    Ok((summary, code))
+}

@@ -1,0 +1,112 @@
+//! The flags that say what is simulated and how fast, and what of them is wrong.
+
+use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
+use kernel::plan::Plan;
+use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
+use uuid::Uuid;
+
+use crate::failure::wrong_input;
+
+/// Flags of a simulation.
+#[derive(clap::Args, Clone)]
+pub(crate) struct SimulationArgs {
+    /// Machines.
+    #[arg(long, env = "AUTOFARM_ENTITIES", default_value_t = 1_000)]
+    pub(crate) entities: u32,
+    /// Simulated length of a tick, ms.
+    #[arg(long, env = "AUTOFARM_TICK_MS", default_value_t = 50)]
+    pub(crate) tick_ms: u32,
+    /// Last tick; at speed 1 a tick of 50 ms takes 50 ms.
+    #[arg(long, env = "AUTOFARM_TICKS", default_value_t = 1_000)]
+    pub(crate) ticks: u64,
+    /// Seed of every random draw: the same seed gives the same run.
+    #[arg(long, env = "AUTOFARM_SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Most machines in a partition; changes how work is spread, never a result.
+    #[arg(long, env = "AUTOFARM_PARTITION_ROWS", default_value_t = DEFAULT_PARTITION_ROWS)]
+    pub(crate) partition_rows: u32,
+    /// Ticks between digests [default: those of one simulated second].
+    #[arg(long, env = "AUTOFARM_DIGEST_EVERY")]
+    pub(crate) digest_every: Option<u32>,
+    /// What happens once a run is a second behind: deadlines are shifted, or the run fails.
+    #[arg(long, env = "AUTOFARM_LATE", value_enum, default_value_t = Late::Dilate)]
+    pub(crate) late: Late,
+}
+
+/// [`LatePolicy`] as a flag.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Late {
+    Dilate,
+    Fail,
+}
+
+impl SimulationArgs {
+    /// The simulation they describe.
+    ///
+    /// # Errors
+    /// The first flag that is wrong, with what is allowed.
+    pub(crate) fn spec(&self, scenario: &str, speed: Speed) -> anyhow::Result<Spec> {
+        let scenario: Scenario = scenario.parse().map_err(wrong_input)?;
+        let config = SimulationConfig {
+            scenario: scenario.code(),
+            entities: self.entities,
+            tick_ms: self.tick_ms,
+            seed: self.seed,
+            partition_rows: self.partition_rows,
+        };
+        // Cheaper than it looks, and what is wrong is known before any worker is started.
+        Plan::new(&config).map_err(wrong_input)?;
+        let second = (1_000 / self.tick_ms).max(1);
+        Ok(Spec {
+            id: SimulationId(Uuid::now_v7().as_u128()),
+            name: scenario.name().to_owned(),
+            config,
+            speed,
+            max_ticks: Some(self.ticks),
+            digest_every: self.digest_every.unwrap_or(second),
+            late: match self.late {
+                Late::Dilate => LatePolicy::Dilate,
+                Late::Fail => LatePolicy::Fail,
+            },
+        })
+    }
+}
+
+/// Reads a speed: a factor of at most three decimals, or `max`.
+pub(crate) fn parse_speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    let factor: f64 = text
+        .parse()
+        .map_err(|_| "a factor in 0.1..=1000 or `max` is expected".to_owned())?;
+    let milli = (factor * 1_000.0).round();
+    // Casting saturates, and what is too large for 32 bits is too fast by far.
+    let speed = Speed::Milli(milli as u32);
+    speed.validate().map_err(|error| error.to_string())
+}
+
+/// A speed as [`parse_speed`] reads it.
+pub(crate) fn speed_text(speed: Speed) -> String {
+    match speed {
+        Speed::Max => "max".to_owned(),
+        Speed::Milli(milli) => format!("{}", f64::from(milli) / 1_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds_are_factors_or_max() {
+        assert_eq!(parse_speed("max"), Ok(Speed::Max));
+        assert_eq!(parse_speed("1"), Ok(Speed::REAL));
+        assert_eq!(parse_speed("0.1"), Ok(Speed::Milli(100)));
+        assert_eq!(parse_speed("2.5").map(speed_text), Ok("2.5".to_owned()));
+        for wrong in ["0", "-1", "1001", "NaN", "fast", "1e30"] {
+            let error = parse_speed(wrong).unwrap_err();
+            assert!(error.contains("1000"), "{wrong}: {error}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Wrong input: what is said, and the exit code.
+
+use std::net::UdpSocket;
+
+use crate::process::{Role, autofarm, certs, path};
+
+/// Runs into an error that says this, with the exit code of wrong input.
+fn refused(args: &[&str], says: &str) {
+    let output = autofarm(args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(says), "{args:?} said {said}");
+    assert_eq!(output.status.code(), Some(2), "{args:?} said {said}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_simulation_is_named_with_what_is_allowed() {
+    for (flags, says) in [
+        (
+            ["--scenario", "moon"],
+            "scenario: `moon` is unknown; the built-in scenarios are weeding",
+        ),
+        (["--entities", "0"], "entities: 0 is not in 1..=1000000"),
+        (
+            ["--entities", "1000001"],
+            "entities: 1000001 is not in 1..=1000000",
+        ),
+        (["--entities", "-1"], "--entities"),
+        (["--tick-ms", "4"], "tick_ms: 4 is not in 5..=1000"),
+        (["--tick-ms", "1001"], "tick_ms: 1001 is not in 5..=1000"),
+        (
+            ["--partition-rows", "7"],
+            "partition_rows: 7 is not in 8..=65536",
+        ),
+        (["--ticks", "0"], "max_ticks: 0 is not in 1..="),
+        (["--digest-every", "0"], "digest_every: must be at least 1"),
+        (
+            ["--speed", "0"],
+            "speed: 0.000 is not in 0.1..=1000, nor `max`",
+        ),
+        (
+            ["--speed", "soon"],
+            "a factor in 0.1..=1000 or `max` is expected",
+        ),
+        (["--workers", "0"], "--workers"),
+        (["--isa", "mmx"], "one of scalar, sse2, avx2, avx512"),
+        (["--link", "tcp"], "[possible values: memory, quic]"),
+        (["--log", "loud=="], "log: `loud==` is no filter"),
+    ] {
+        refused(&["run", flags[0], flags[1]], says);
+    }
+}
+
+#[test]
+fn a_tick_too_long_for_a_class_names_the_class_and_the_longest() {
+    let output = autofarm(&[
+        "run",
+        "--scenario",
+        "dense",
+        "--tick-ms",
+        "1000",
+        "--ticks",
+        "1",
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let refused = said.contains("tick_ms: 1000 is too long for class");
+    assert!(refused && said.contains("at most"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_script_is_refused_with_its_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let script = path(file.path());
+    std::fs::write(
+        file.path(),
+        "{\"tick\":1,\"all\":true,\"command\":\"hold\"}\n{\"tick\":2}\n",
+    )
+    .unwrap();
+    refused(
+        &["run", "--commands", script],
+        &format!("{script}:2: missing field `command`"),
+    );
+    std::fs::write(
+        file.path(),
+        "{\"tick\":1,\"entity\":99999,\"command\":\"hold\"}",
+    )
+    .unwrap();
+    refused(
+        &["run", "--commands", script],
+        "entity: 99999 is not in 1..=1000",
+    );
+    std::fs::write(
+        file.path(),
+        "{\"tick\":9999,\"entity\":1,\"command\":\"hold\"}",
+    )
+    .unwrap();
+    refused(
+        &["run", "--commands", script],
+        "tick: 9999 lies beyond the last tick, 1000",
+    );
+    refused(
+        &["run", "--commands", "not-there.jsonl"],
+        "commands: not-there.jsonl: No such file",
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let says = format!("listen: {address}: Address already in use");
+    refused(&["run", "--link", "quic", "--listen", &address], &says);
+    let certs = certs();
+    let certs = path(certs.path());
+    refused(
+        &["orchestrator", "--listen", &address, "--certs", certs],
+        &says,
+    );
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_named_with_what_to_do() {
+    refused(&["worker", "--certs", "not-there"], "not-there/ca.crt");
+    refused(
+        &["worker", "--certs", "not-there"],
+        "`autofarm certs` makes new ones",
+    );
+    let certs = certs();
+    std::fs::write(certs.path().join("worker.key"), "no key").unwrap();
+    refused(
+        &["worker", "--certs", path(certs.path())],
+        "worker.key: no private key",
+    );
+    refused(
+        &["certs", "--out", path(certs.path())],
+        "--force to replace it",
+    );
+}
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    let certs = certs();
+    let certs = path(certs.path());
+    refused(
+        &["worker", "--connect", "nowhere", "--certs", certs],
+        "connect: nowhere",
+    );
+    refused(
+        &[
+            "worker",
+            "--connect",
+            "127.0.0.1:1",
+            "--certs",
+            certs,
+            "--name",
+            "",
+        ],
+        "name: 0 bytes",
+    );
+}
+
+#[test]
+fn a_worker_with_foreign_certificates_never_registers_and_both_logs_say_why() {
+    let (ours, theirs) = (certs(), certs());
+    let any = "127.0.0.1:0";
+    let mut orchestrator = Role::start(&[
+        "orchestrator",
+        "--listen",
+        any,
+        "--certs",
+        path(ours.path()),
+    ]);
+    let listen = orchestrator.address("listening for workers");
+    let theirs = path(theirs.path());
+    let mut worker = Role::start(&["worker", "--connect", &listen, "--certs", theirs]);
+    for said in [
+        worker.said("no connection to the orchestrator; trying again"),
+        orchestrator.said("connection refused"),
+    ] {
+        let reason = said["reason"].as_str().expect("it has one");
+        assert!(reason.contains("invalid peer certificate"), "{said}");
+    }
+}
+
+#[test]
+fn without_arguments_it_says_what_there_is() {
+    let output = autofarm(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for role in ["run", "orchestrator", "worker", "certs"] {
+        assert!(said.contains(&format!("\n  {role}")), "{said}");
+    }
+}
