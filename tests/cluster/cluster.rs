@@ -397,7 +397,8 @@ impl Cluster {
                 digest,
                 ..
             } => {
-                if digest.is_none() && self.wire.anyone_is_there() {
+                let created = self.run_of(simulation).published.is_some();
+                if digest.is_none() && created && self.wire.anyone_is_there() {
                     violated!(
                         "lifecycle",
                         "simulation {} has no last digest",
