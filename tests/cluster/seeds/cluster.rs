@@ -211,7 +211,9 @@ impl Cluster {
                     header.tick,
                     header.placement_epoch
                 );
-                self.wire.is_late(*peer, header)
+                let of = |run: &&Run| run.spec.id == header.simulation;
+                let settled = self.runs.iter().find(of).is_none_or(|run| run.settled);
+                !settled && self.wire.is_late(*peer, header)
             }
             LinkEvent::Disconnected { peer, reason } => {
                 trace!(self, "{} is gone: {reason}", self.name(*peer));
