@@ -272,7 +272,8 @@ impl Simulation {
     /// Counts ticks that were late, and says so.
     fn count_late(&mut self, ctx: &Context<'_>, window: &Window) -> Option<Event> {
         let due = window.deadline?;
-        let ticks = self.schedule.late_ticks(window.first, window.last, ctx.now);
+        let schedule = window.schedule.as_ref()?;
+        let ticks = schedule.late_ticks(window.first, window.last, ctx.now);
         self.totals.late_ticks += ticks;
         (ticks > 0).then(|| Event::Late {
             simulation: self.spec.id,

@@ -150,8 +150,9 @@ impl Orchestrator {
             self.outbox.disconnect(peer, reason);
         }
         self.verifier.handle_timeout(now);
-        self.find_suspects(now);
+        // Before others become suspect: who is ready again can take what they have.
         let forgiven = self.registry.forgive(now);
+        self.find_suspects(now);
         if forgiven || self.rebalance_at.is_some_and(|at| at <= now) {
             let tolerated = if forgiven { JOIN_IMBALANCE } else { IMBALANCE };
             self.rebalance(now, tolerated);
@@ -369,7 +370,7 @@ impl Orchestrator {
         let timeout = self.config.heartbeat_timeout;
         let strangers = self.strangers.values().min().map(|since| *since + timeout);
         let mut next = [
-            self.registry.next_timeout(now, timeout),
+            self.registry.next_timeout(timeout),
             strangers,
             self.verifier.next_timeout(),
             self.rebalance_at,

@@ -55,6 +55,7 @@ impl Simulation {
                 let mut window = Window::new(first, ticks, self.partitions.len(), ctx.now)
                     .with_digests(self.spec.digest_every, wants_digest);
                 window.deadline = deadline;
+                window.schedule = deadline.map(|_| self.schedule.clone());
                 self.dispatch(ctx, window);
             }
         }

@@ -54,6 +54,18 @@ pub struct Worker {
     drained: bool,
 }
 
+impl Worker {
+    /// When its penance ends; `None` where it is not suspect, or has not been heard since: then it
+    /// ends with its next word.
+    fn penance_end(&self, alone: bool) -> Option<Duration> {
+        let WorkerState::Suspect { since, until } = self.state else {
+            return None;
+        };
+        let end = if alone { since } else { until };
+        (self.last_heard > since).then(|| end.max(self.last_heard))
+    }
+}
+
 /// The workers, by id and by connection.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -191,14 +203,13 @@ impl Registry {
             .is_some_and(|w| !std::mem::replace(&mut w.drained, true))
     }
 
-    /// Ends the penance of suspects that were heard since; answers whether there was one.
+    /// Ends the penance of suspects that were heard since, at once where nobody else is left;
+    /// answers whether there was one.
     pub fn forgive(&mut self, now: Duration) -> bool {
+        let alone = self.ready().next().is_none();
         let mut any = false;
         for worker in self.workers.values_mut() {
-            if let WorkerState::Suspect { since, until } = worker.state
-                && until <= now
-                && worker.last_heard > since
-            {
+            if worker.penance_end(alone).is_some_and(|end| end <= now) {
                 worker.state = WorkerState::Ready;
                 any = true;
             }
@@ -217,16 +228,10 @@ impl Registry {
 
     /// When [`Registry::silent`] or [`Registry::forgive`] may answer something new.
     #[must_use]
-    pub fn next_timeout(&self, now: Duration, timeout: Duration) -> Option<Duration> {
+    pub fn next_timeout(&self, timeout: Duration) -> Option<Duration> {
+        let alone = self.ready().next().is_none();
         self.iter()
-            .flat_map(|w| {
-                let penance = match w.state {
-                    // One that is over waits for the worker to be heard, not for a time.
-                    WorkerState::Suspect { until, .. } if until > now => Some(until),
-                    _ => None,
-                };
-                [Some(w.last_heard + timeout), penance]
-            })
+            .flat_map(|w| [Some(w.last_heard + timeout), w.penance_end(alone)])
             .flatten()
             .min()
     }
@@ -288,10 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_one_left_is_forgiven_with_its_next_word() {
+        let (mut registry, a, b) = two();
+        registry.suspect(a, S);
+        registry.remove(b);
+        assert!(!registry.forgive(3 * S), "it was not heard");
+        assert_eq!(registry.next_timeout(9 * S), Some(9 * S));
+        registry.suspect(a, 3 * S);
+        registry.heard(a, 4 * S);
+        assert_eq!(registry.next_timeout(9 * S), Some(4 * S));
+        assert!(registry.forgive(4 * S));
+    }
+
+    #[test]
     fn silence_is_found_out() {
         let (mut registry, a, b) = two();
         registry.heard(b, 4 * S);
-        assert_eq!(registry.next_timeout(S, 5 * S), Some(5 * S));
+        assert_eq!(registry.next_timeout(5 * S), Some(5 * S));
         assert_eq!(registry.silent(5 * S, 5 * S), vec![a]);
     }
 

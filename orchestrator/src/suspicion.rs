@@ -135,15 +135,15 @@ impl Simulation {
 
     /// Waits on for the only worker there is; answers whether that is news.
     fn be_patient(&mut self, ctx: &mut Context<'_>, partitions: Vec<usize>) -> bool {
-        let window = self.window.as_mut().expect("in flight");
         let mut news = false;
         for p in partitions {
+            let window = self.window.as_mut().expect("in flight");
             let slot = &mut window.slots[p];
             let waited = slot.due_by.saturating_sub(slot.sent_at.unwrap_or(ctx.now));
             if std::mem::replace(&mut slot.extended, true) {
                 slot.extended = false;
-                self.partitions[p].owner = None;
-                self.partitions[p].held = false;
+                // It is told, for another may be there to take the partition by then.
+                self.release(ctx, p);
             } else {
                 slot.due_by = ctx.now + (waited * SOLE_WORKER_FACTOR).min(MAX_PATIENCE);
                 news = true;

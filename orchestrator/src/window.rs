@@ -5,6 +5,7 @@ use std::time::Duration;
 use transport::message::TickDigest;
 
 use crate::aggregate::PartitionReport;
+use crate::schedule::Schedule;
 
 /// One partition's place in a window.
 #[derive(Debug, Default)]
@@ -45,6 +46,8 @@ pub(crate) struct Window {
     pub(crate) digest_ticks: Vec<u64>,
     /// Deadline it was dispatched for; `None` at speed `max` and for steps.
     pub(crate) deadline: Option<Duration>,
+    /// The deadlines of its ticks, whatever becomes of the speed while it is in flight.
+    pub(crate) schedule: Option<Schedule>,
     /// When it was dispatched.
     pub(crate) dispatched_at: Duration,
     /// Whether a partition was replayed in it.
@@ -67,6 +70,7 @@ impl Window {
             wants_digest: false,
             digest_ticks: Vec::new(),
             deadline: None,
+            schedule: None,
             dispatched_at: now,
             handed_over: false,
             slots: (0..partitions).map(|_| Slot::default()).collect(),

@@ -209,6 +209,64 @@ fn a_suspect_that_answers_again_is_given_work_after_its_penance() {
 }
 
 #[test]
+fn a_suspect_that_is_the_last_one_left_goes_on_as_soon_as_it_is_heard() {
+    let mut t = Testbed::plain();
+    let (first, second) = (t.join(), t.join());
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    t.worker(first).mute = true;
+    t.run_until(|t| t.tick() == 201);
+    t.kill(second);
+    // Its penance passes while it is silent; nothing else falls due when it is heard again.
+    t.run_for(FIRST_PENANCE + Duration::from_secs(1));
+    assert_eq!(t.tick(), 201);
+    t.worker(first).mute = false;
+    t.run_for(Duration::from_millis(500));
+    assert!(t.tick() > 201, "it was heard and nothing went on");
+}
+
+#[test]
+fn a_change_of_speed_while_a_window_of_several_ticks_is_in_flight() {
+    for resumed in [false, true] {
+        let mut t = Testbed::plain();
+        t.join();
+        t.start(Spec {
+            speed: Speed::Milli(100_000),
+            ..whole(2)
+        });
+        t.run_until(|t| t.tick() >= 200);
+        let windows = t.windows().len();
+        t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks > 1);
+        if resumed {
+            t.control(|core, now| core.pause(now, SIM)).unwrap();
+            t.control(|core, now| core.resume(now, SIM)).unwrap();
+        } else {
+            t.control(|core, now| core.set_speed(now, SIM, Speed::REAL))
+                .unwrap();
+        }
+        t.run_until(|t| t.windows().len() > windows + 2);
+    }
+}
+
+#[test]
+fn a_worker_that_was_late_twice_is_told_what_another_takes() {
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    t.worker(first).mute = true;
+    // The only one there is gets more time once, and then the same work again.
+    t.run_until(|t| t.totals().replays > 0);
+    assert_eq!(t.worker(first).released, 4);
+}
+
+#[test]
 fn a_worker_that_answers_twice_is_counted_once() {
     for spec in [whole(2), cut()] {
         let spec = Spec {

@@ -1,0 +1,844 @@
+//! The cluster: one orchestrator, some workers and a network on one thread, in virtual time. The
+//! seed determines everything that happens in it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use fastrand::Rng;
+use orchestrator::Orchestrator;
+use orchestrator::arbitrate::arbitrate;
+use orchestrator::control::{ControlError, SimulationId, Speed, Status, WorkerId};
+use orchestrator::event::Event;
+use orchestrator::snapshot::Snapshot;
+use transport::header::Kind;
+use transport::link::{LinkCommand, LinkEvent, PeerId, Role};
+use transport::pool::FramePool;
+use transport::sim::{Faults, NodeId, SimNet};
+
+use crate::agenda::{self, Act, Fault, Nature};
+use crate::check::{
+    MAX_FRAME_BYTES, MAX_INPUTS_AT_ONCE, MAX_REPLAY_BYTES, MAX_WAITING_CHECKPOINT_BYTES, RECOVERY,
+    Run, Wire, violated,
+};
+use crate::counts::Counts;
+use crate::process::Process;
+
+/// Most worker processes at once.
+const MAX_PROCESSES: usize = 6;
+/// Inputs of the orchestrator between two looks at what it keeps.
+const LOOK_EVERY: u64 = 256;
+/// As the QUIC link closes a connection of which nothing is heard.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Prints what happens, where the seed is replayed alone.
+macro_rules! trace {
+    ($cluster:expr, $($what:tt)*) => {
+        if $cluster.tracing {
+            println!("{:>12.6} {}", $cluster.now.as_secs_f64(), format_args!($($what)*));
+        }
+    };
+}
+
+pub(crate) struct Cluster {
+    now: Duration,
+    random: Rng,
+    tracing: bool,
+    net: SimNet,
+    usual: Faults,
+    core: Orchestrator,
+    core_node: NodeId,
+    /// Link events that wait for the orchestrator while it is stalled.
+    stalled: Option<VecDeque<LinkEvent>>,
+    processes: BTreeMap<NodeId, Process>,
+    nodes: BTreeMap<PeerId, NodeId>,
+    /// What waits for a process to be back on the network, and who sent it.
+    parted: BTreeMap<NodeId, Vec<(NodeId, LinkCommand)>>,
+    agenda: BTreeMap<(Duration, u64), Act>,
+    planned: u64,
+    faults: Vec<Fault>,
+    fault_every: Duration,
+    runs: Vec<Run>,
+    wire: Wire,
+    pool: FramePool,
+    /// Where each partition is, and the workers that nothing is held against.
+    owners: BTreeMap<(SimulationId, u32), WorkerId>,
+    good: BTreeSet<WorkerId>,
+    mended_at: Option<Duration>,
+    inputs: u64,
+    at_once: u32,
+    counts: Counts,
+    /// A hash of all that happened, to compare two runs of one seed.
+    fingerprint: u64,
+}
+
+/// What a seed came to.
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) fingerprint: u64,
+}
+
+/// Runs a seed to the end of all its runs.
+///
+/// # Panics
+/// Where an invariant does not hold.
+pub(crate) fn run(seed: u64, tracing: bool) -> Outcome {
+    let mut cluster = Cluster::new(seed, tracing);
+    while !cluster.is_over() {
+        cluster.step();
+    }
+    cluster.end()
+}
+
+impl Cluster {
+    fn new(seed: u64, tracing: bool) -> Cluster {
+        let mut random = Rng::with_seed(seed);
+        let nature = agenda::nature(&mut random);
+        let mut net = SimNet::new(random.u64(..), nature.network);
+        let core_node = net.add_node(Role::Orchestrator, "orchestrator");
+        let Nature { config, runs, .. } = nature;
+        let mut cluster = Cluster {
+            now: Duration::from_secs(1),
+            random,
+            tracing,
+            net,
+            usual: nature.network,
+            core: Orchestrator::new(config),
+            core_node,
+            stalled: None,
+            processes: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            parted: BTreeMap::new(),
+            agenda: BTreeMap::new(),
+            planned: 0,
+            faults: nature.faults,
+            fault_every: nature.fault_every,
+            runs: runs.into_iter().map(Run::new).collect(),
+            wire: Wire::default(),
+            pool: FramePool::new(),
+            owners: BTreeMap::new(),
+            good: BTreeSet::new(),
+            mended_at: None,
+            inputs: 0,
+            at_once: 0,
+            counts: Counts {
+                seeds: 1,
+                ..Counts::default()
+            },
+            fingerprint: seed,
+        };
+        for run in 0..cluster.runs.len() {
+            let after = cluster.random.u64(0..3_000);
+            cluster.plan(Duration::from_millis(after), Act::Create(run));
+        }
+        for _ in 0..nature.workers {
+            cluster.plan(Duration::ZERO, Act::Join);
+        }
+        cluster.plan(Duration::from_secs(1), Act::Fault);
+        cluster.plan(nature.mend_at, Act::Mend);
+        cluster
+    }
+
+    fn is_over(&self) -> bool {
+        self.runs.iter().all(|run| run.settled)
+    }
+
+    /// The next thing that is due, wherever it is.
+    fn step(&mut self) {
+        let network = self.net.next_time();
+        let process = self
+            .processes
+            .iter()
+            .filter_map(|(node, p)| Some((p.next_time()?, *node)))
+            .min();
+        let act = self.agenda.keys().next().map(|(at, _)| *at);
+        let core = self.core.poll_timeout().filter(|_| self.stalled.is_none());
+        let next = [network, process.map(|(at, _)| at), act, core];
+        let Some(next) = next.into_iter().flatten().min() else {
+            violated!("liveness", "nothing will ever happen again");
+        };
+        self.at_once = if next > self.now { 0 } else { self.at_once + 1 };
+        if self.at_once > MAX_INPUTS_AT_ONCE {
+            violated!("liveness", "time stands still at {:?}", self.now);
+        }
+        self.now = self.now.max(next);
+        if network.is_some_and(|at| at <= self.now) {
+            let (node, event) = self.net.poll(self.now).expect("it is due");
+            self.deliver(node, event);
+        } else if let Some((_, node)) = process.filter(|(at, _)| *at <= self.now) {
+            self.act_process(node);
+        } else if act.is_some_and(|at| at <= self.now) {
+            let (_, act) = self.agenda.pop_first().expect("it is due");
+            self.act(act);
+        } else {
+            self.core.handle_timeout(self.now);
+            self.drain_core();
+        }
+        self.check_recovery();
+    }
+
+    fn plan(&mut self, after: Duration, act: Act) {
+        self.planned += 1;
+        self.agenda.insert((self.now + after, self.planned), act);
+    }
+
+    fn deliver(&mut self, node: NodeId, event: LinkEvent) {
+        self.note(u64::from(node.0));
+        if node == self.core_node {
+            match &mut self.stalled {
+                Some(waiting) => waiting.push_back(event),
+                None => self.core_hears(event),
+            }
+        } else if let Some(process) = self.processes.get_mut(&node) {
+            process.deliver(self.now, event, &mut self.random);
+            self.drain_process(node);
+        }
+    }
+
+    /// The orchestrator is given what came; an answer of a placement that has passed must be dropped.
+    fn core_hears(&mut self, event: LinkEvent) {
+        let late = match &event {
+            LinkEvent::Frame { peer, frame } => {
+                let header = &frame.header;
+                self.note(header.tick << 8 | header.kind as u64);
+                trace!(
+                    self,
+                    "{} {:?} of {}/{} tick {} epoch {} comes",
+                    self.name(*peer),
+                    header.kind,
+                    header.simulation.0,
+                    header.partition,
+                    header.tick,
+                    header.placement_epoch
+                );
+                let of = |run: &&Run| run.spec.id == header.simulation;
+                let settled = self.runs.iter().find(of).is_none_or(|run| run.settled);
+                !settled && self.wire.is_late(*peer, header)
+            }
+            LinkEvent::Disconnected { peer, reason } => {
+                trace!(self, "{} is gone: {reason}", self.name(*peer));
+                self.wire.gone(*peer);
+                false
+            }
+            LinkEvent::Connected { peer, .. } => {
+                trace!(self, "{} is connected", self.name(*peer));
+                false
+            }
+        };
+        let before = late.then(|| self.stale());
+        self.core.handle_link(self.now, event);
+        if let Some(before) = before {
+            self.counts.late_answers += 1;
+            if self.stale() != before + 1 {
+                violated!("late answers", "one was taken in");
+            }
+        }
+        self.drain_core();
+    }
+
+    fn stale(&self) -> u64 {
+        self.core.snapshot(self.now).totals.stale_results
+    }
+
+    fn name(&self, peer: PeerId) -> &str {
+        let process = self.nodes.get(&peer).and_then(|n| self.processes.get(n));
+        process.map_or("a dead worker", |p| &p.name)
+    }
+
+    fn act_process(&mut self, node: NodeId) {
+        let process = self.processes.get_mut(&node).expect("it is due");
+        match process.connect_at {
+            Some(at) if at <= self.now => {
+                if self.parted.contains_key(&node) {
+                    process.connect_at = Some(self.now + Duration::from_secs(1));
+                    return;
+                }
+                process.connect_at = None;
+                let (peer, _) = self.net.connect(self.now, self.core_node, node);
+                process.peer = Some(peer);
+                self.nodes.insert(peer, node);
+            }
+            _ => process.act(self.now),
+        }
+        self.drain_process(node);
+    }
+
+    /// Takes from a process what it wants done, and the process where it has ended.
+    fn drain_process(&mut self, node: NodeId) {
+        let process = self.processes.get_mut(&node).expect("it is there");
+        process.begin_jobs(self.now, &mut self.random);
+        let mut commands = Vec::new();
+        while let Some(command) = process.poll_transmit() {
+            commands.push(command);
+        }
+        let waiting = process.worker.stats().waiting_checkpoint_bytes;
+        if waiting > MAX_WAITING_CHECKPOINT_BYTES {
+            violated!("bounds", "{waiting} bytes of checkpoints wait in a worker");
+        }
+        let ended = process.worker.ended().cloned();
+        for command in commands {
+            if let LinkCommand::Transmit(transmit) = &command {
+                self.wire.from_worker(&transmit.frame);
+            }
+            self.transmit(node, node, command);
+        }
+        if let Some(ended) = ended {
+            trace!(self, "{} ended: {ended}", self.processes[&node].name);
+            self.processes.remove(&node);
+            self.parted.remove(&node);
+        }
+    }
+
+    /// Gives a command to the network, or keeps it while the process at the other end of the
+    /// connection, or at this one, is parted from it.
+    fn transmit(&mut self, from: NodeId, process: NodeId, command: LinkCommand) {
+        match self.parted.get_mut(&process) {
+            Some(waiting) => waiting.push((from, command)),
+            None => self.net.command(self.now, from, command),
+        }
+    }
+
+    /// Takes from the orchestrator what it wants done and says.
+    fn drain_core(&mut self) {
+        while let Some(command) = self.core.poll_transmit() {
+            let peer = match &command {
+                LinkCommand::Transmit(transmit) => {
+                    self.core_sends(transmit.peer, &transmit.frame);
+                    transmit.peer
+                }
+                LinkCommand::Disconnect { peer, reason } => {
+                    trace!(self, "{} is sent away: {reason}", self.name(*peer));
+                    self.wire.gone(*peer);
+                    *peer
+                }
+            };
+            let node = self.nodes[&peer];
+            self.transmit(self.core_node, node, command);
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.hear(event);
+        }
+        while let Some(arbitration) = self.core.poll_arbitration() {
+            let (partition, tick) = (arbitration.partition, arbitration.tick);
+            let right = arbitrate(&arbitration).digest;
+            violated!(
+                "verification",
+                "of partition {partition} at tick {tick}: {right:?} by itself"
+            );
+        }
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(LOOK_EVERY) {
+            self.look();
+        }
+    }
+
+    fn core_sends(&mut self, peer: PeerId, frame: &transport::frame::Frame) {
+        let header = &frame.header;
+        trace!(
+            self,
+            "{} is sent {:?} of {}/{} tick {} ticks {} epoch {}",
+            self.name(peer),
+            header.kind,
+            header.simulation.0,
+            header.partition,
+            header.tick,
+            header.ticks,
+            header.placement_epoch
+        );
+        self.wire.to_worker(peer, frame);
+        if header.kind != Kind::Dispatch {
+            return;
+        }
+        let run = self.run_of(header.simulation);
+        run.dispatched = run.dispatched.max(header.tick);
+        if run.stands_at.is_some_and(|tick| header.tick > tick) {
+            let (tick, stands_at) = (header.tick, run.stands_at);
+            violated!(
+                "lifecycle",
+                "tick {tick} of a run that stands at {stands_at:?}"
+            );
+        }
+    }
+
+    fn run_of(&mut self, id: SimulationId) -> &mut Run {
+        let run = self.runs.iter_mut().find(|run| run.spec.id == id);
+        run.expect("nobody else creates runs")
+    }
+
+    /// The orchestrator said something.
+    fn hear(&mut self, event: Event) {
+        if !matches!(event, Event::Tick(_)) {
+            trace!(self, "{event:?}");
+        }
+        match event {
+            Event::Tick(window) => {
+                trace!(
+                    self,
+                    "simulation {} tick {} of {} ticks is published",
+                    window.simulation.0,
+                    window.tick,
+                    window.ticks
+                );
+                self.note(window.digests.last().map_or(0, |d| d.digest));
+                self.run_of(window.simulation).published(&window);
+            }
+            Event::Lifecycle {
+                simulation,
+                status,
+                cause,
+                ..
+            } => {
+                if status == Status::Failed {
+                    violated!("lifecycle", "simulation {} failed: {cause:?}", simulation.0);
+                }
+                self.run_of(simulation).status = status;
+            }
+            Event::Settled {
+                simulation,
+                tick,
+                digest,
+                ..
+            } => {
+                let created = self.run_of(simulation).published.is_some();
+                if digest.is_none() && created && self.wire.anyone_is_there() {
+                    violated!(
+                        "lifecycle",
+                        "simulation {} has no last digest",
+                        simulation.0
+                    );
+                }
+                let aggregate = {
+                    let run = self.run_of(simulation);
+                    run.settled(tick, digest);
+                    run.aggregate
+                };
+                self.counts.farm.merge(&aggregate.counters);
+                if let Some(since) = self.mended_at {
+                    let ms = (self.now - since).as_millis() as u64;
+                    let longest = &mut self.counts.longest_recovery_ms;
+                    *longest = (*longest).max(ms);
+                }
+            }
+            Event::Moved {
+                simulation,
+                partition,
+                to,
+                ..
+            } => {
+                let from = self.owners.insert((simulation, partition), to);
+                let rebalanced = from.is_some_and(|from| self.good.contains(&from));
+                self.counts.rebalances += u64::from(rebalanced);
+            }
+            Event::DigestMismatch { .. } => violated!("verification", "{event:?}"),
+            Event::WorkerRefused { reason, .. } => violated!("registry", "{reason}"),
+            event => self.hear_of_worker(&event),
+        }
+    }
+
+    fn hear_of_worker(&mut self, event: &Event) {
+        match event {
+            Event::WorkerJoined { worker, .. } => {
+                self.good.insert(*worker);
+            }
+            Event::WorkerLost { worker, .. } | Event::WorkerDraining { worker } => {
+                self.good.remove(worker);
+            }
+            Event::WorkerSuspect { worker, .. } => {
+                self.good.remove(worker);
+                self.counts.suspicions += 1;
+            }
+            Event::WorkerDrained { .. } => self.counts.drained += 1,
+            Event::NoWorker { .. } => self.counts.no_worker += 1,
+            _ => {}
+        }
+    }
+
+    /// What is kept stays within its bounds.
+    fn look(&mut self) -> Snapshot {
+        let snapshot = self.core.snapshot(self.now);
+        for simulation in &snapshot.simulations {
+            let bytes = simulation.replay_bytes;
+            let most = &mut self.counts.most_replay_bytes;
+            *most = (*most).max(bytes);
+            if bytes > MAX_REPLAY_BYTES {
+                violated!("bounds", "{bytes} bytes of inputs are kept");
+            }
+        }
+        let allocated = self.pool.copies().allocated.load(Relaxed);
+        if allocated > MAX_FRAME_BYTES {
+            violated!(
+                "bounds",
+                "frames do not come back: {allocated} bytes of buffers"
+            );
+        }
+        snapshot
+    }
+
+    fn check_recovery(&self) {
+        let Some(since) = self.mended_at else { return };
+        if self.now > since + RECOVERY {
+            let left: Vec<_> = self.runs.iter().filter(|run| !run.settled).collect();
+            let left: Vec<_> = left
+                .iter()
+                .map(|run| (run.spec.id.0, run.status, run.published, run.spec.max_ticks))
+                .collect();
+            violated!("liveness", "{RECOVERY:?} after the last fault: {left:?}");
+        }
+    }
+
+    fn note(&mut self, what: u64) {
+        let mixed = self.fingerprint ^ what ^ (self.now.as_nanos() as u64).rotate_left(20);
+        self.fingerprint = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    /// The end of a seed: everything is settled.
+    fn end(mut self) -> Outcome {
+        let snapshot = self.look();
+        for simulation in &snapshot.simulations {
+            if simulation.replay_bytes + simulation.checkpoint_bytes > 0 {
+                violated!("bounds", "a settled run keeps what it can never need");
+            }
+        }
+        let counts = &mut self.counts;
+        counts.totals = snapshot.totals;
+        counts.verified = snapshot.verified;
+        counts.lost_workers = snapshot.lost_workers;
+        counts.simulations = self.runs.len() as u64;
+        counts.virtual_s = self.now.as_secs();
+        counts.most_frame_bytes = self.pool.copies().allocated.load(Relaxed);
+        Outcome {
+            counts: self.counts,
+            fingerprint: self.fingerprint,
+        }
+    }
+}
+
+/// What the seed does to the cluster.
+impl Cluster {
+    fn act(&mut self, act: Act) {
+        trace!(self, "* {act:?}");
+        match act {
+            Act::Create(run) => self.create(run),
+            Act::Operate(run) => self.operate(run),
+            Act::Resume(run) => self.resume(run),
+            Act::End(run) => self.end_run(run),
+            Act::Fault => {
+                let pause = self.fault_every.as_millis() as u64;
+                let pause = self.random.u64(pause / 4..=pause * 2);
+                if self.mended_at.is_none() {
+                    self.plan(Duration::from_millis(pause), Act::Fault);
+                    self.draw_fault();
+                }
+            }
+            Act::Join => self.join(),
+            Act::Wake(node) => {
+                if let Some(process) = self.processes.get_mut(&node) {
+                    process.wake(self.now, &mut self.random);
+                    self.drain_process(node);
+                }
+            }
+            Act::Hurry(node) => {
+                if let Some(process) = self.processes.get_mut(&node) {
+                    process.slowness = 1;
+                }
+            }
+            Act::Heal(node) => self.heal(node),
+            Act::Unstall => self.unstall(),
+            Act::Calm => self.net.faults = self.usual,
+            Act::Mend => self.mend(),
+        }
+    }
+
+    fn join(&mut self) {
+        if self.processes.len() >= MAX_PROCESSES {
+            return;
+        }
+        let name = format!("worker-{}", self.planned);
+        let node = self.net.add_node(Role::Worker, &name);
+        let process = Process::new(self.now, name, &self.pool, &mut self.random);
+        self.processes.insert(node, process);
+    }
+
+    fn draw_fault(&mut self) {
+        if self.faults.is_empty() {
+            return;
+        }
+        let fault = self.faults[self.random.usize(..self.faults.len())];
+        match fault {
+            Fault::Join => {
+                self.counts.joins += 1;
+                return self.join();
+            }
+            Fault::Stall => {
+                if self.stalled.is_none() {
+                    self.counts.stalls += 1;
+                    self.stalled = Some(VecDeque::new());
+                    let time = self.some_time(5, 3_000);
+                    trace!(self, "* the orchestrator stalls for {time:?}");
+                    self.plan(time, Act::Unstall);
+                }
+                return;
+            }
+            Fault::Delay => {
+                self.net.faults.max_delay = self.some_time(10, 300);
+                let time = self.some_time(100, 5_000);
+                return self.plan(time, Act::Calm);
+            }
+            _ => {}
+        }
+        if self.processes.is_empty() {
+            return;
+        }
+        let which = self.random.usize(..self.processes.len());
+        let node = *self.processes.keys().nth(which).expect("one of them");
+        trace!(self, "* {fault:?} {}", self.processes[&node].name);
+        self.strike(fault, node);
+    }
+
+    /// One process is struck.
+    fn strike(&mut self, fault: Fault, node: NodeId) {
+        let time = self.some_time(20, 8_000);
+        let process = self.processes.get_mut(&node).expect("one of them");
+        match fault {
+            Fault::Kill => {
+                self.counts.kills += 1;
+                self.processes.remove(&node);
+                self.parted.remove(&node);
+                self.net.kill(self.now, node);
+                self.replace();
+            }
+            Fault::Stop if !process.stopped => {
+                self.counts.stops += 1;
+                process.stopped = true;
+                if time >= IDLE_TIMEOUT {
+                    self.lose_connection(node, IDLE_TIMEOUT);
+                }
+                self.plan(time, Act::Wake(node));
+            }
+            Fault::Slow => {
+                self.counts.slowed += 1;
+                process.slowness = self.random.u64(10..3_000);
+                self.plan(time, Act::Hurry(node));
+            }
+            Fault::Cut => {
+                self.counts.cuts += 1;
+                let notice = self.net.faults.loss_notice;
+                self.lose_connection(node, notice);
+            }
+            Fault::Part if !self.parted.contains_key(&node) => {
+                self.counts.parted += 1;
+                self.parted.insert(node, Vec::new());
+                if time >= IDLE_TIMEOUT {
+                    self.lose_connection(node, IDLE_TIMEOUT);
+                }
+                self.plan(time, Act::Heal(node));
+            }
+            Fault::Drain if !process.draining => {
+                self.counts.drains += 1;
+                process.draining = true;
+                if !process.stopped {
+                    process.worker.drain(self.now);
+                    self.drain_process(node);
+                }
+                self.replace();
+            }
+            _ => {}
+        }
+    }
+
+    /// Another process comes for one that goes, mostly.
+    fn replace(&mut self) {
+        let after = self.some_time(50, 6_000);
+        if self.random.u8(..3) > 0 {
+            self.plan(after, Act::Join);
+        }
+    }
+
+    /// A process's connection breaks; both sides learn of it later.
+    fn lose_connection(&mut self, node: NodeId, notice: Duration) {
+        let open: Vec<PeerId> = self.net.peers(node).collect();
+        self.net.faults.loss_notice = notice;
+        for peer in open {
+            self.net.cut(self.now, node, peer);
+        }
+        self.net.faults.loss_notice = self.usual.loss_notice;
+        if let Some(waiting) = self.parted.get_mut(&node) {
+            waiting.clear();
+        }
+    }
+
+    fn heal(&mut self, node: NodeId) {
+        for (from, command) in self.parted.remove(&node).unwrap_or_default() {
+            self.net.command(self.now, from, command);
+        }
+    }
+
+    /// The orchestrator goes on: its clock first, then what waits.
+    fn unstall(&mut self) {
+        let Some(mut waiting) = self.stalled.take() else {
+            return;
+        };
+        if self.core.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.core.handle_timeout(self.now);
+            self.drain_core();
+        }
+        while let Some(event) = waiting.pop_front() {
+            self.core_hears(event);
+        }
+    }
+
+    /// The last fault has been. From here on every run must reach its end in time.
+    fn mend(&mut self) {
+        self.mended_at = Some(self.now);
+        self.usual = Faults::default();
+        self.net.faults = self.usual;
+        self.unstall();
+        let nodes: Vec<NodeId> = self.processes.keys().copied().collect();
+        for node in nodes {
+            self.heal(node);
+            let process = self.processes.get_mut(&node).expect("listed above");
+            process.slowness = 1;
+            if process.stopped {
+                process.wake(self.now, &mut self.random);
+                self.drain_process(node);
+            }
+        }
+        // At times nobody new comes: those that are there must do.
+        let least = self.random.usize(1..=2);
+        let staying = self.processes.values().filter(|p| !p.draining).count();
+        for _ in staying..least {
+            self.join();
+        }
+        for run in 0..self.runs.len() {
+            self.resume(run);
+        }
+    }
+
+    /// A time between two bounds in ms; short ones are as likely as long ones.
+    fn some_time(&mut self, least: u64, most: u64) -> Duration {
+        let least_log = (least as f64).log2();
+        let most_log = (most as f64).log2();
+        let log = least_log + self.random.f64() * (most_log - least_log);
+        Duration::from_micros((log.exp2() * 1_000.0) as u64)
+    }
+}
+
+/// What operators ask for.
+impl Cluster {
+    fn create(&mut self, run: usize) {
+        let spec = self.runs[run].spec.clone();
+        let id = spec.id;
+        self.core
+            .create(self.now, spec)
+            .expect("a valid specification");
+        self.drain_core();
+        self.core.start(self.now, id).expect("it was just created");
+        self.drain_core();
+        let time = self.some_time(20, 500);
+        self.plan(time, Act::Operate(run));
+        if self.random.u8(..10) == 0 {
+            let time = self.some_time(500, 20_000);
+            self.plan(time, Act::End(run));
+        }
+    }
+
+    fn operate(&mut self, run: usize) {
+        if self.runs[run].settled {
+            return;
+        }
+        let time = self.some_time(20, 2_000);
+        self.plan(time, Act::Operate(run));
+        match self.random.u8(..20) {
+            0..2 if self.mended_at.is_none() => self.pause(run),
+            2..4 if self.mended_at.is_none() => {
+                let speed = match self.random.u8(..4) {
+                    0 => Speed::Max,
+                    _ => Speed::Milli(self.random.u32(300..30_000)),
+                };
+                self.set_speed(run, speed);
+            }
+            4..7 => self.step_run(run),
+            _ => self.command(run),
+        }
+    }
+
+    fn command(&mut self, run: usize) {
+        let (id, entities) = {
+            let spec = &self.runs[run].spec;
+            (spec.id, spec.config.entities)
+        };
+        let next = self.runs[run].dispatched + 1;
+        let request = agenda::command(entities, next, &mut self.random);
+        match self.core.command(self.now, id, &request) {
+            Ok(stamp) => {
+                trace!(self, "simulation {} takes {request:?} as {stamp:?}", id.0);
+                let entities = agenda::entities_of(&request.target, entities);
+                self.runs[run].acknowledged(stamp, &entities, request.action);
+                self.counts.commands += 1;
+            }
+            Err(ControlError::TickBeyondEnd { .. } | ControlError::TickPassed { .. }) => {}
+            Err(ControlError::InvalidTransition { status, .. }) if status.is_final() => {}
+            Err(error) => violated!("commands", "{request:?} is refused: {error}"),
+        }
+        self.drain_core();
+    }
+
+    fn pause(&mut self, run: usize) {
+        let id = self.runs[run].spec.id;
+        if self.core.pause(self.now, id).is_ok() {
+            self.counts.pauses += 1;
+            self.drain_core();
+            let run_state = &mut self.runs[run];
+            run_state.stands_at = Some(run_state.dispatched);
+            let time = self.some_time(50, 4_000);
+            self.plan(time, Act::Resume(run));
+        } else if !matches!(self.runs[run].status, Status::Paused) {
+            let status = self.runs[run].status;
+            if !status.is_final() {
+                violated!("lifecycle", "a run that is {status:?} is not paused");
+            }
+        }
+    }
+
+    fn step_run(&mut self, run: usize) {
+        let id = self.runs[run].spec.id;
+        let ticks = self.random.u64(1..20);
+        // Before the call, for the ticks go out within it.
+        let before = self.runs[run].stands_at;
+        self.runs[run].stands_at = before.map(|tick| tick + ticks);
+        if self.core.step(self.now, id, ticks).is_ok() {
+            self.counts.steps += 1;
+        } else {
+            self.runs[run].stands_at = before;
+        }
+        self.drain_core();
+    }
+
+    fn resume(&mut self, run: usize) {
+        let id = self.runs[run].spec.id;
+        if self.core.resume(self.now, id).is_ok() {
+            self.runs[run].stands_at = None;
+        }
+        self.drain_core();
+        if self.mended_at.is_some() {
+            self.set_speed(run, Speed::Max);
+        }
+    }
+
+    fn set_speed(&mut self, run: usize, speed: Speed) {
+        let id = self.runs[run].spec.id;
+        if self.core.set_speed(self.now, id, speed).is_ok() {
+            trace!(self, "simulation {} goes at {speed:?}", id.0);
+            self.counts.speeds += 1;
+        }
+        self.drain_core();
+    }
+
+    fn end_run(&mut self, run: usize) {
+        let id = self.runs[run].spec.id;
+        if self.core.stop(self.now, id).is_ok() {
+            self.counts.ends += 1;
+        }
+        self.drain_core();
+    }
+}
