@@ -23,6 +23,9 @@ use crate::quic::QuicError;
 const STREAM_WINDOW_BYTES: u32 = 2_400_000;
 /// Bytes that may be unacknowledged on a connection.
 const SEND_WINDOW_BYTES: u64 = 32 << 20;
+/// Bytes that may be unacknowledged of all views and checkpoints: two windows, one being sent while the
+/// other is acknowledged.
+pub(crate) const BULK_IN_FLIGHT_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
 /// UDP payload on loopback and jumbo networks.
 const LOCAL_MTU: u16 = 6_400;
 /// Segments quinn hands to the kernel at once.
@@ -30,14 +33,23 @@ const GSO_SEGMENTS: u32 = 10;
 /// Above `u32::MAX`, where quinn turns its pacer off.
 const LOCAL_WINDOW_BYTES: u64 = 1 << 33;
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// What each side sends where nothing else is sent, so that silence means that the peer is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT_MS: u32 = 4_000;
+/// How long a peer may be silent, killed or stopped, until its connection is given up. QUIC does not
+/// learn of a dead peer from the network; a role that waits for an answer knows sooner, by its deadline.
+pub const IDLE_TIMEOUT: Duration = Duration::from_millis(IDLE_TIMEOUT_MS as u64);
+/// The default of 25 ms would hold a window, and thus a tick, for as long.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(1);
 
 // A larger batch is lost by the kernel without a word.
 const _: () = assert!(LOCAL_MTU as u32 * GSO_SEGMENTS < 65_507);
 const _: () = assert!(LOCAL_WINDOW_BYTES > u32::MAX as u64);
+// One lost keep-alive is no dead peer.
 const _: () = assert!(IDLE_TIMEOUT_MS as u128 > 2 * KEEP_ALIVE.as_millis());
+const _: () = assert!(STREAM_WINDOW_BYTES <= 2_400_000);
+// Views and checkpoints leave most of the connection to results and dispatches.
+const _: () = assert!((BULK_IN_FLIGHT_BYTES as u64) < SEND_WINDOW_BYTES / 4);
 
 /// The network between the roles. Both sides of a connection must agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
