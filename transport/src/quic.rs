@@ -415,7 +415,16 @@ fn failure(joined: Result<Result<(), FrameError>, JoinError>) -> Option<String> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
+    use crate::certs::generate;
+    use crate::frame::Frame;
+    use crate::header::{Header, Kind, PayloadSeal};
+    use crate::limits::HEADER_BYTES;
+    use crate::link::{Class, Transmit};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     #[test]
     fn retries_grow_to_a_limit_and_are_spread_around_it() {
@@ -433,5 +442,231 @@ mod tests {
             let drawn = retry_pause(failures, fastrand::f64());
             assert!((ms(least)..=ms(most)).contains(&drawn));
         }
+    }
+
+    fn any() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    fn identities() -> (Identity, Identity) {
+        let day = Duration::from_secs(24 * 3_600);
+        let certs = generate(SystemTime::now() - day, 2 * day).unwrap();
+        let identity = |role| certs.identity(role);
+        (identity(Role::Orchestrator), identity(Role::Worker))
+    }
+
+    async fn next(endpoint: &mut Endpoint) -> LinkEvent {
+        let event = timeout(PATIENCE, endpoint.events.recv()).await;
+        event.expect("in time").expect("the link lives")
+    }
+
+    async fn connected(endpoint: &mut Endpoint) -> PeerId {
+        match next(endpoint).await {
+            LinkEvent::Connected { peer, .. } => peer,
+            other => panic!("{other:?} before the connection"),
+        }
+    }
+
+    async fn disconnected(endpoint: &mut Endpoint) -> DisconnectReason {
+        match next(endpoint).await {
+            LinkEvent::Disconnected { reason, .. } => reason,
+            other => panic!("{other:?} where the end was awaited"),
+        }
+    }
+
+    /// A worker of ours, and an orchestrator that takes its connection and reads no stream of it.
+    async fn stalled(bounds: Bounds) -> (Endpoint, PeerId, quinn::Endpoint, Connection) {
+        let (orchestrator, worker) = identities();
+        let network = Network::Local;
+        let server = quic_config::server(&orchestrator, network).unwrap();
+        let quic = quic_config::bind(any(), Some(server), network).unwrap();
+        let at = quic.local_addr().unwrap();
+        let (pool, role) = (FramePool::new(), Role::Orchestrator);
+        let mut ours = connect_within(bounds, at, &worker, role, network, &pool).unwrap();
+        let theirs = quic.accept().await.unwrap().await.unwrap();
+        let peer = connected(&mut ours).await;
+        (ours, peer, quic, theirs)
+    }
+
+    fn result(peer: PeerId, payload: impl Into<bytes::Bytes>) -> LinkCommand {
+        let frame = Frame::from_bytes(Header::new(Kind::Result), payload).unwrap();
+        LinkCommand::Transmit(Transmit {
+            peer,
+            class: Class::Tick,
+            group: 1,
+            frame,
+            last: false,
+        })
+    }
+
+    fn closed_with(error: &ConnectionError) -> (VarInt, String) {
+        let ConnectionError::ApplicationClosed(close) = error else {
+            panic!("{error}")
+        };
+        let reason = String::from_utf8(close.reason.to_vec()).unwrap();
+        (close.error_code, reason)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_dropped_at_the_bound_and_told_so() {
+        const FRAME: usize = 1_000_000;
+        let queued_bytes_per_peer = 8 * (FRAME + HEADER_BYTES);
+        let bounds = Bounds {
+            queued_bytes_per_peer,
+            ..Bounds::default()
+        };
+        let (mut ours, peer, _quic, theirs) = stalled(bounds).await;
+        // What fills the peer's window is acknowledged, and waits no more.
+        for _ in 0..8 + 3 {
+            ours.commands
+                .try_send(result(peer, vec![0; FRAME]))
+                .unwrap();
+        }
+        let reason = disconnected(&mut ours).await;
+        let DisconnectReason::Slow { frames, bytes } = reason else {
+            panic!("{reason}")
+        };
+        assert_eq!((frames, bytes), (9, 9 * (FRAME + HEADER_BYTES)));
+        let (code, told) = closed_with(&theirs.closed().await);
+        assert_eq!(code, CODE_CLOSED);
+        assert!(
+            told.starts_with("the peer takes frames too slowly: 9 frames"),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_has_its_time_for_the_last_words_and_no_more() {
+        let (mut ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        ours.commands
+            .try_send(result(peer, vec![0; 8_000_000]))
+            .unwrap();
+        let reason = "enough".to_owned();
+        let end = LinkCommand::Disconnect { peer, reason };
+        let started = Instant::now();
+        ours.commands.try_send(end).unwrap();
+        let (_, told) = closed_with(&theirs.closed().await);
+        let took = started.elapsed();
+        assert_eq!(told, "enough");
+        assert!(
+            took >= DISCONNECT_LINGER && took < 3 * DISCONNECT_LINGER,
+            "{took:?}"
+        );
+        let reason = disconnected(&mut ours).await;
+        assert!(matches!(reason, DisconnectReason::Local { .. }), "{reason}");
+    }
+
+    /// Memory that tells whether anyone still holds it.
+    struct Held {
+        bytes: Vec<u8>,
+        _holder: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+
+    /// A copy made on the way out would let the original go as soon as it was queued in QUIC.
+    #[tokio::test]
+    async fn a_payload_that_is_being_sent_is_the_senders_own_memory() {
+        let (ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        let holders = Arc::new(());
+        let payload = bytes::Bytes::from_owner(Held {
+            bytes: vec![0; 8_000_000],
+            _holder: holders.clone(),
+        });
+        ours.commands.try_send(result(peer, payload)).unwrap();
+        let mut stream = theirs.accept_uni().await.unwrap();
+        let mut head = [0; HEADER_BYTES + 1];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(Arc::strong_count(&holders), 2, "it is on its way");
+        let mut rest = vec![0; 8_000_000 - 1];
+        stream.read_exact(&mut rest).await.unwrap();
+        timeout(PATIENCE, async {
+            while Arc::strong_count(&holders) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it is let go once it is acknowledged");
+    }
+
+    /// An orchestrator of ours, its pool, and a worker that may send it anything.
+    async fn stranger() -> (Endpoint, FramePool, quinn::Endpoint, Connection) {
+        let (orchestrator, worker) = identities();
+        let (network, pool) = (Network::Local, FramePool::new());
+        let (mut ours, at) = listen(any(), &orchestrator, &[Role::Worker], network, &pool).unwrap();
+        let mut quic = quic_config::bind(any(), None, network).unwrap();
+        quic.set_default_client_config(quic_config::client(&worker, network).unwrap());
+        let name = role_name(Role::Orchestrator);
+        let theirs = quic.connect(at, &name).unwrap().await.unwrap();
+        connected(&mut ours).await;
+        (ours, pool, quic, theirs)
+    }
+
+    fn head(len: u32) -> [u8; HEADER_BYTES] {
+        Header::new(Kind::Result).encode(PayloadSeal { len, crc: 0 })
+    }
+
+    #[tokio::test]
+    async fn a_bad_frame_ends_the_connection_and_is_named_on_both_sides() {
+        let version = {
+            let mut bytes = head(0);
+            bytes[4] = 9;
+            bytes
+        };
+        let truncated = [&head(100)[..], &[0; 40]].concat();
+        let cases: [(&[u8], &str); 6] = [
+            (
+                b"GET / HTTP/1.1 and more of the same, to fill up a header's bytes",
+                "magic",
+            ),
+            (b"AFRM", "header: 4 bytes of 64"),
+            (&version, "version: the peer speaks protocol 9"),
+            (
+                &head(u32::MAX),
+                "payload length: 4294967295 bytes announced",
+            ),
+            (&truncated, "Result frame: 40 bytes of a payload of 100"),
+            (&head(0), "checksum"),
+        ];
+        for (bytes, expected) in cases {
+            let (mut ours, pool, _quic, theirs) = stranger().await;
+            let mut stream = theirs.open_uni().await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            stream.finish().unwrap();
+            let reason = disconnected(&mut ours).await;
+            let DisconnectReason::BadFrame { error } = &reason else {
+                panic!("{expected}: {reason}")
+            };
+            assert!(error.contains(expected), "{error}");
+            let (code, told) = closed_with(&theirs.closed().await);
+            assert_eq!((code, &told), (CODE_BAD_FRAME, error));
+            let allocated = pool.copies().allocated.load(Relaxed);
+            assert!(allocated <= 1 << 10, "{expected}: {allocated} bytes");
+        }
+    }
+
+    /// It was once noticed only when the peer opened another stream.
+    #[tokio::test]
+    async fn a_bad_frame_is_noticed_after_another_stream_has_ended() {
+        let (mut ours, _pool, _quic, theirs) = stranger().await;
+        let mut bad = theirs.open_uni().await.unwrap();
+        bad.write_all(b"AFRM").await.unwrap();
+        let mut good = theirs.open_uni().await.unwrap();
+        let frame = Frame::bare(Header::new(Kind::Close));
+        good.write_all(&frame.wire_header()).await.unwrap();
+        good.finish().unwrap();
+        good.stopped().await.unwrap();
+        let event = next(&mut ours).await;
+        assert!(matches!(event, LinkEvent::Frame { .. }), "{event:?}");
+        bad.finish().unwrap();
+        let reason = disconnected(&mut ours).await;
+        assert!(
+            matches!(reason, DisconnectReason::BadFrame { .. }),
+            "{reason}"
+        );
     }
 }

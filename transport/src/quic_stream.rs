@@ -303,3 +303,75 @@ impl Arriving {
         self.buffer.expect("the copy made one")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Kind;
+
+    fn frame(len: usize) -> Frame {
+        Frame::from_bytes(Header::new(Kind::Checkpoint), vec![7; len]).unwrap()
+    }
+
+    #[test]
+    fn a_queue_takes_what_fits_exactly_and_nothing_more() {
+        for (queued_frames_per_peer, queued_bytes_per_peer) in [(3, 1 << 20), (99, 3 * 164)] {
+            let waiting = Arc::new(Waiting::new(&Bounds {
+                queued_frames_per_peer,
+                queued_bytes_per_peer,
+                ..Bounds::default()
+            }));
+            let add = || waiting.add(frame(100));
+            let mut queued = vec![add().unwrap(), add().unwrap(), add().unwrap()];
+            let error = add().map(|_| ()).unwrap_err();
+            let expected = DisconnectReason::Slow {
+                frames: 4,
+                bytes: 4 * 164,
+            };
+            assert_eq!(error, expected);
+            queued.pop();
+            assert!(add().is_ok(), "there is room again");
+        }
+    }
+
+    #[test]
+    fn a_payload_goes_to_quic_where_it_lies_and_waits_until_quic_lets_it_go() {
+        for len in [0, 5_000] {
+            let waiting = Arc::new(Waiting::new(&Bounds::default()));
+            let sent = frame(len);
+            let queued = waiting.add(sent.clone()).unwrap();
+            let [header, payload] = queued.into_chunks(None);
+            assert_eq!(header, sent.wire_header()[..]);
+            assert_eq!(payload, *sent.payload());
+            if len > 0 {
+                assert_eq!(payload.as_ptr(), sent.payload().as_ptr());
+            }
+            let waits = || (waiting.frames.load(Relaxed), waiting.bytes.load(Relaxed));
+            assert_eq!(waits(), (1, HEADER_BYTES + len));
+            drop((header, payload));
+            assert_eq!(waits(), (0, 0));
+        }
+    }
+
+    /// One byte a chunk, as a stranger may send it: copied once all the same, in one buffer, and never
+    /// held by the thousand.
+    #[test]
+    fn chunks_are_held_where_they_lie_up_to_a_bound_and_copied_once() {
+        const LEN: u32 = 5_000;
+        let pool = FramePool::new();
+        let whole = Bytes::from_iter((0..LEN).map(|n| n as u8));
+        let mut arriving = Arriving::default();
+        for at in 0..LEN as usize {
+            arriving.push(whole.slice(at..=at), LEN, &pool);
+            assert!(arriving.chunks.len() < MAX_HELD_CHUNKS);
+            if at + 1 < MAX_HELD_CHUNKS {
+                assert_eq!(arriving.chunks[at].as_ptr(), whole[at..].as_ptr());
+                assert_eq!(pool.copies().allocated.load(Relaxed), 0);
+            }
+        }
+        let payload = arriving.finish(LEN, &pool);
+        assert_eq!(payload.bytes.as_slice(), whole);
+        assert_eq!(pool.copies().received.load(Relaxed), u64::from(LEN));
+        assert_eq!(pool.copies().allocated.load(Relaxed), 8_192);
+    }
+}
