@@ -22,6 +22,7 @@ use crate::check::{
     Run, Wire, violated,
 };
 use crate::counts::Counts;
+use crate::manner::Manner;
 use crate::process::Process;
 
 /// Most worker processes at once.
@@ -68,6 +69,7 @@ pub(crate) struct Cluster {
     inputs: u64,
     at_once: u32,
     counts: Counts,
+    reasons: Vec<String>,
     /// A hash of all that happened, to compare two runs of one seed.
     fingerprint: u64,
 }
@@ -75,6 +77,8 @@ pub(crate) struct Cluster {
 /// What a seed came to.
 pub(crate) struct Outcome {
     pub(crate) counts: Counts,
+    /// Why workers were lost or refused.
+    pub(crate) reasons: Vec<String>,
     pub(crate) fingerprint: u64,
 }
 
@@ -83,7 +87,24 @@ pub(crate) struct Outcome {
 /// # Panics
 /// Where an invariant does not hold.
 pub(crate) fn run(seed: u64, tracing: bool) -> Outcome {
-    let mut cluster = Cluster::new(seed, tracing);
+    let nature = agenda::nature(&mut Rng::with_seed(seed));
+    run_nature(seed, nature, None, tracing)
+}
+
+/// Runs a seed of this nature, with one more process of this manner.
+///
+/// # Panics
+/// Where an invariant does not hold.
+pub(crate) fn run_nature(
+    seed: u64,
+    nature: Nature,
+    manner: Option<Manner>,
+    tracing: bool,
+) -> Outcome {
+    let mut cluster = Cluster::new(seed, nature, tracing);
+    if let Some(manner) = manner {
+        cluster.join(manner);
+    }
     while !cluster.is_over() {
         cluster.step();
     }
@@ -91,9 +112,8 @@ pub(crate) fn run(seed: u64, tracing: bool) -> Outcome {
 }
 
 impl Cluster {
-    fn new(seed: u64, tracing: bool) -> Cluster {
-        let mut random = Rng::with_seed(seed);
-        let nature = agenda::nature(&mut random);
+    fn new(seed: u64, nature: Nature, tracing: bool) -> Cluster {
+        let mut random = Rng::with_seed(!seed);
         let mut net = SimNet::new(random.u64(..), nature.network);
         let core_node = net.add_node(Role::Orchestrator, "orchestrator");
         let Nature { config, runs, .. } = nature;
@@ -125,6 +145,7 @@ impl Cluster {
                 seeds: 1,
                 ..Counts::default()
             },
+            reasons: Vec::new(),
             fingerprint: seed,
         };
         for run in 0..cluster.runs.len() {
@@ -280,7 +301,10 @@ impl Cluster {
             if let LinkCommand::Transmit(transmit) = &command {
                 self.wire.from_worker(&transmit.frame);
             }
-            self.transmit(node, node, command);
+            let process = self.processes.get_mut(&node).expect("it is there");
+            for command in process.behaviour.says(command) {
+                self.transmit(node, node, command);
+            }
         }
         if let Some(ended) = ended {
             trace!(self, "{} ended: {ended}", self.processes[&node].name);
@@ -430,7 +454,6 @@ impl Cluster {
                 self.counts.rebalances += u64::from(rebalanced);
             }
             Event::DigestMismatch { .. } => violated!("verification", "{event:?}"),
-            Event::WorkerRefused { reason, .. } => violated!("registry", "{reason}"),
             event => self.hear_of_worker(&event),
         }
     }
@@ -440,8 +463,19 @@ impl Cluster {
             Event::WorkerJoined { worker, .. } => {
                 self.good.insert(*worker);
             }
-            Event::WorkerLost { worker, .. } | Event::WorkerDraining { worker } => {
+            Event::WorkerDraining { worker } | Event::WorkerLeft { worker } => {
                 self.good.remove(worker);
+            }
+            Event::WorkerLost { worker, reason } => {
+                self.good.remove(worker);
+                self.reasons.push(reason.clone());
+            }
+            Event::WorkerRefused { reason, .. } => {
+                let foreign = |p: &Process| p.behaviour.manner == Manner::Foreign;
+                if !self.processes.values().any(foreign) {
+                    violated!("registry", "a worker was refused: {reason}");
+                }
+                self.reasons.push(reason.clone());
             }
             Event::WorkerSuspect { worker, .. } => {
                 self.good.remove(worker);
@@ -508,6 +542,7 @@ impl Cluster {
         counts.most_frame_bytes = self.pool.copies().allocated.load(Relaxed);
         Outcome {
             counts: self.counts,
+            reasons: self.reasons,
             fingerprint: self.fingerprint,
         }
     }
@@ -530,7 +565,7 @@ impl Cluster {
                     self.draw_fault();
                 }
             }
-            Act::Join => self.join(),
+            Act::Join => self.join(Manner::Correct),
             Act::Wake(node) => {
                 if let Some(process) = self.processes.get_mut(&node) {
                     process.wake(self.now, &mut self.random);
@@ -549,13 +584,14 @@ impl Cluster {
         }
     }
 
-    fn join(&mut self) {
+    fn join(&mut self, manner: Manner) {
         if self.processes.len() >= MAX_PROCESSES {
             return;
         }
         let name = format!("worker-{}", self.planned);
         let node = self.net.add_node(Role::Worker, &name);
-        let process = Process::new(self.now, name, &self.pool, &mut self.random);
+        let mut process = Process::new(self.now, name, &self.pool, &mut self.random);
+        process.behaviour.manner = manner;
         self.processes.insert(node, process);
     }
 
@@ -567,7 +603,7 @@ impl Cluster {
         match fault {
             Fault::Join => {
                 self.counts.joins += 1;
-                return self.join();
+                return self.join(Manner::Correct);
             }
             Fault::Stall => {
                 if self.stalled.is_none() {
@@ -707,7 +743,7 @@ impl Cluster {
         let least = self.random.usize(1..=2);
         let staying = self.processes.values().filter(|p| !p.draining).count();
         for _ in staying..least {
-            self.join();
+            self.join(Manner::Correct);
         }
         for run in 0..self.runs.len() {
             self.resume(run);
