@@ -57,6 +57,8 @@ pub(crate) struct Cluster {
     parted: BTreeMap<NodeId, Vec<(NodeId, LinkCommand)>>,
     agenda: BTreeMap<(Duration, u64), Act>,
     planned: u64,
+    /// Processes started so far.
+    started: u32,
     faults: Vec<Fault>,
     fault_every: Duration,
     runs: Vec<Run>,
@@ -131,6 +133,7 @@ impl Cluster {
             parted: BTreeMap::new(),
             agenda: BTreeMap::new(),
             planned: 0,
+            started: 0,
             faults: nature.faults,
             fault_every: nature.fault_every,
             runs: runs.into_iter().map(Run::new).collect(),
@@ -403,6 +406,7 @@ impl Cluster {
                     window.tick,
                     window.ticks
                 );
+                self.counts.windows += u64::from(window.ticks > 1);
                 self.note(window.digests.last().map_or(0, |d| d.digest));
                 self.run_of(window.simulation).published(&window);
             }
@@ -588,7 +592,8 @@ impl Cluster {
         if self.processes.len() >= MAX_PROCESSES {
             return;
         }
-        let name = format!("worker-{}", self.planned);
+        self.started += 1;
+        let name = format!("worker-{}", self.started);
         let node = self.net.add_node(Role::Worker, &name);
         let mut process = Process::new(self.now, name, &self.pool, &mut self.random);
         process.behaviour.manner = manner;
@@ -669,16 +674,30 @@ impl Cluster {
                 }
                 self.plan(time, Act::Heal(node));
             }
-            Fault::Drain if !process.draining => {
+            Fault::Drain if !process.draining && !process.stopped => {
                 self.counts.drains += 1;
                 process.draining = true;
-                if !process.stopped {
+                // Asked of the process, as by SIGTERM, or of the orchestrator.
+                if self.random.bool() {
                     process.worker.drain(self.now);
                     self.drain_process(node);
+                } else {
+                    self.drain_by_core(node);
                 }
                 self.replace();
             }
             _ => {}
+        }
+    }
+
+    /// An operator takes a worker out of service, and its process down once it is empty.
+    fn drain_by_core(&mut self, node: NodeId) {
+        let name = &self.processes[&node].name;
+        let snapshot = self.core.snapshot(self.now);
+        if let Some(worker) = snapshot.workers.iter().find(|w| w.name == *name) {
+            let known = self.core.drain(self.now, worker.id);
+            known.expect("the snapshot has it");
+            self.drain_core();
         }
     }
 
