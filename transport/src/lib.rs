@@ -18,6 +18,8 @@ pub mod message;
 pub mod pool;
 pub mod quic;
 pub mod quic_config;
+mod quic_reason;
+mod quic_share;
 mod quic_stream;
 pub mod result;
 pub mod sim;

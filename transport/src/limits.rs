@@ -1,5 +1,7 @@
 //! Every bound that outside input can meet, by name.
 
+use std::time::Duration;
+
 use crate::header::Kind;
 
 /// Bytes of a frame's header.
@@ -11,6 +13,9 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// Longest reason that is sent with a close; longer ones are cut.
 pub const MAX_REASON_BYTES: usize = 256;
 
+/// How long a connection that this side closes stays open for what was queued before.
+pub const DISCONNECT_LINGER: Duration = Duration::from_secs(1);
+
 /// Most connections one endpoint holds.
 pub const MAX_PEERS: usize = 1_024;
 /// Commands that may wait for a link.
@@ -19,10 +24,48 @@ pub const MAX_QUEUED_COMMANDS: usize = 8_192;
 pub const MAX_QUEUED_EVENTS: usize = 8_192;
 /// Frames that may wait to be sent to one peer; at the bound the peer is dropped.
 pub const MAX_QUEUED_FRAMES_PER_PEER: usize = 4_096;
-/// Payload bytes that may wait to be sent to one peer; at the bound the peer is dropped.
+/// Bytes that may wait to be sent to one peer, or for its acknowledgement; at the bound the peer is dropped.
 pub const MAX_QUEUED_BYTES_PER_PEER: usize = 256 << 20;
+/// Payload bytes of one peer's frames that may be under way to this side's role at once; streams beyond wait.
+pub const MAX_RECEIVING_BYTES_PER_PEER: usize = 128 << 20;
+/// Chunks of one payload that are held before they are copied together.
+pub const MAX_HELD_CHUNKS: usize = 1_024;
 /// Streams open at once in one direction of a connection.
 pub const MAX_STREAMS_PER_PEER: u32 = 512;
+
+/// The bounds of one endpoint. A test, or a small machine, may set lower ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// At most [`MAX_PEERS`].
+    pub peers: usize,
+    /// At most [`MAX_QUEUED_FRAMES_PER_PEER`].
+    pub queued_frames_per_peer: usize,
+    /// At most [`MAX_QUEUED_BYTES_PER_PEER`].
+    pub queued_bytes_per_peer: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            peers: MAX_PEERS,
+            queued_frames_per_peer: MAX_QUEUED_FRAMES_PER_PEER,
+            queued_bytes_per_peer: MAX_QUEUED_BYTES_PER_PEER,
+        }
+    }
+}
+
+impl Bounds {
+    /// The same bounds, none of them above its maximum.
+    #[must_use]
+    pub(crate) fn within_maxima(self) -> Bounds {
+        let most = Bounds::default();
+        Bounds {
+            peers: self.peers.min(most.peers),
+            queued_frames_per_peer: self.queued_frames_per_peer.min(most.queued_frames_per_peer),
+            queued_bytes_per_peer: self.queued_bytes_per_peer.min(most.queued_bytes_per_peer),
+        }
+    }
+}
 
 /// Largest buffer a pool keeps; a larger one is given back to the allocator.
 pub const MAX_POOLED_BUFFER_BYTES: usize = 32 << 20;
@@ -49,6 +92,8 @@ pub const fn max_payload_bytes(kind: Kind) -> u32 {
 
 const _: () = assert!(MAX_PAYLOAD_BYTES as usize <= MAX_POOLED_BUFFER_BYTES);
 const _: () = assert!(MAX_PAYLOAD_BYTES as usize <= MAX_QUEUED_BYTES_PER_PEER);
+// One large frame never keeps all others waiting.
+const _: () = assert!(2 * MAX_PAYLOAD_BYTES as usize <= MAX_RECEIVING_BYTES_PER_PEER);
 const _: () = assert!(MAX_POOLED_BUFFER_BYTES <= MAX_POOLED_BYTES);
 const _: () = assert!(MAX_QUEUED_FRAMES_PER_PEER <= MAX_QUEUED_EVENTS);
 const _: () = assert!(PAYLOAD_ALIGN == HEADER_BYTES);

@@ -100,7 +100,8 @@ pub struct Transmit {
 pub enum LinkCommand {
     /// Send a frame. To a peer that is gone it does nothing.
     Transmit(Transmit),
-    /// Close a connection.
+    /// Close a connection, after what was queued before. The peer has
+    /// [`DISCONNECT_LINGER`](crate::limits::DISCONNECT_LINGER) to take it; then it is lost.
     Disconnect {
         /// Whose.
         peer: PeerId,
@@ -174,7 +175,7 @@ pub enum LinkEvent {
     },
 }
 
-/// A role's end of a link. Dropping it closes every connection.
+/// A role's end of a link. Dropping it closes every connection, as [`LinkCommand::Disconnect`] does.
 #[derive(Debug)]
 pub struct Endpoint {
     /// What the link shall do. Full means that the link is stuck: drop the peer, never wait.

@@ -7,23 +7,30 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use quinn::{Connection, ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::frame::FrameError;
 use crate::identity::{Identity, role_name, role_of};
-use crate::limits::{MAX_PEERS, MAX_REASON_BYTES};
+use crate::limits::{Bounds, DISCONNECT_LINGER, MAX_PEERS, MAX_RECEIVING_BYTES_PER_PEER};
 use crate::link::{
     DisconnectReason, Driver, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
 };
 use crate::pool::FramePool;
 use crate::quic_config::{self, Network};
+use crate::quic_reason::{cut, explain, reason_of};
 use crate::quic_stream::{self, Outbound};
 
+/// Pause before the first retry, before it is jittered.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// Longest pause between retries, before it is jittered.
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// A connection that lived as long as this was good: the next retry starts from the first delay again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
@@ -61,6 +68,23 @@ pub fn listen(
     network: Network,
     pool: &FramePool,
 ) -> Result<(Endpoint, SocketAddr), QuicError> {
+    listen_within(Bounds::default(), address, identity, accept, network, pool)
+}
+
+/// As [`listen`], within other bounds than the maxima.
+///
+/// # Errors
+/// [`QuicError`].
+pub fn listen_within(
+    bounds: Bounds,
+    address: SocketAddr,
+    identity: &Identity,
+    accept: &[Role],
+    network: Network,
+    pool: &FramePool,
+) -> Result<(Endpoint, SocketAddr), QuicError> {
+    let bounds = bounds.within_maxima();
+    check_own(identity);
     let server = quic_config::server(identity, network)?;
     let quic = quic_config::bind(address, Some(server), network)?;
     let local = quic
@@ -68,8 +92,9 @@ pub fn listen(
         .map_err(|source| QuicError::Bind { address, source })?;
     let (endpoint, driver) = endpoint();
     let (arrivals, arrived) = mpsc::channel(MAX_PEERS);
-    tokio::spawn(accept_all(quic.clone(), accept.to_vec(), arrivals));
-    tokio::spawn(drive(quic, driver, arrived, pool.clone()));
+    let accepting = accept_all(quic.clone(), accept.to_vec(), arrivals, bounds.peers);
+    tokio::spawn(accepting);
+    tokio::spawn(drive(quic, driver, arrived, pool.clone(), bounds));
     Ok((endpoint, local))
 }
 
@@ -85,6 +110,30 @@ pub fn connect(
     network: Network,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
+    connect_within(
+        Bounds::default(),
+        address,
+        identity,
+        expected,
+        network,
+        pool,
+    )
+}
+
+/// As [`connect`], within other bounds than the maxima.
+///
+/// # Errors
+/// [`QuicError`].
+pub fn connect_within(
+    bounds: Bounds,
+    address: SocketAddr,
+    identity: &Identity,
+    expected: Role,
+    network: Network,
+    pool: &FramePool,
+) -> Result<Endpoint, QuicError> {
+    let bounds = bounds.within_maxima();
+    check_own(identity);
     let client = quic_config::client(identity, network)?;
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
@@ -95,8 +144,15 @@ pub fn connect(
     let (endpoint, driver) = endpoint();
     let (arrivals, arrived) = mpsc::channel(1);
     tokio::spawn(dial(quic.clone(), address, expected, arrivals));
-    tokio::spawn(drive(quic, driver, arrived, pool.clone()));
+    tokio::spawn(drive(quic, driver, arrived, pool.clone(), bounds));
     Ok(endpoint)
+}
+
+/// A certificate that every peer will refuse is told of where it can be mended, before any peer is met.
+fn check_own(identity: &Identity) {
+    if let Err(error) = identity.verify(SystemTime::now()) {
+        warn!(reason = %error, "peers will refuse this process's own certificate");
+    }
 }
 
 struct Arrival {
@@ -104,11 +160,16 @@ struct Arrival {
     role: Role,
 }
 
-async fn accept_all(quic: quinn::Endpoint, accept: Vec<Role>, arrivals: mpsc::Sender<Arrival>) {
+async fn accept_all(
+    quic: quinn::Endpoint,
+    accept: Vec<Role>,
+    arrivals: mpsc::Sender<Arrival>,
+    max_peers: usize,
+) {
     while let Some(incoming) = quic.accept().await {
         let address = incoming.remote_address();
-        if quic.open_connections() > MAX_PEERS {
-            warn!(%address, "refused: {MAX_PEERS} peers are connected");
+        if quic.open_connections() >= max_peers {
+            warn!(%address, "connection refused: {max_peers} peers are connected, which is the bound");
             incoming.refuse();
             continue;
         }
@@ -116,7 +177,7 @@ async fn accept_all(quic: quinn::Endpoint, accept: Vec<Role>, arrivals: mpsc::Se
         tokio::spawn(async move {
             match incoming.await {
                 Ok(connection) => admit(connection, &accept, &arrivals).await,
-                Err(error) => warn!(%address, reason = %error, "connection refused"),
+                Err(error) => warn!(%address, reason = %explain(&error), "no connection to a peer"),
             }
         });
     }
@@ -151,20 +212,33 @@ async fn dial(
     expected: Role,
     arrivals: mpsc::Sender<Arrival>,
 ) {
-    let mut pause = FIRST_RETRY;
+    let mut failures = 0;
     while !arrivals.is_closed() {
         let started = Instant::now();
         let reason = dial_once(&quic, address, expected, &arrivals).await;
-        warn!(%address, %reason, "no connection to the {expected}; trying again");
-        if started.elapsed() >= GOOD_CONNECTION {
-            pause = FIRST_RETRY;
+        if arrivals.is_closed() {
+            return;
         }
-        let jittered = pause.mul_f64(0.5 + fastrand::f64());
+        if started.elapsed() >= GOOD_CONNECTION {
+            failures = 0;
+        }
+        let pause = retry_pause(failures, fastrand::f64());
+        failures += 1;
+        let pause_ms = pause.as_millis();
+        warn!(%address, %reason, pause_ms, "no connection to the {expected}; trying again");
         tokio::select! {
-            () = tokio::time::sleep(jittered) => pause = (2 * pause).min(LAST_RETRY),
+            () = tokio::time::sleep(pause) => {}
             () = arrivals.closed() => return,
         }
     }
+}
+
+/// How long to wait after so many failures in a row: doubled each time up to a limit, then spread from half
+/// of it to half as much again by `jitter` in 0..1, so that workers do not come back all at once.
+fn retry_pause(failures: u32, jitter: f64) -> Duration {
+    let growth = 2u32.saturating_pow(failures);
+    let pause = FIRST_RETRY.saturating_mul(growth).min(LAST_RETRY);
+    pause.mul_f64(0.5 + jitter)
 }
 
 /// Connects and stays until the connection ends. Says why it did.
@@ -182,9 +256,9 @@ async fn dial_once(
         Ok(connection) => {
             let watched = connection.clone();
             let _ = arrivals.send(Arrival { connection, role }).await;
-            watched.closed().await.to_string()
+            explain(&watched.closed().await)
         }
-        Err(error) => error.to_string(),
+        Err(error) => explain(&error),
     }
 }
 
@@ -196,7 +270,8 @@ fn peer_role(connection: &Connection) -> Option<Role> {
 
 struct Peer {
     connection: Connection,
-    outbound: Outbound,
+    /// `None` once this side closes.
+    outbound: Option<Outbound>,
     /// Set where this side closes: QUIC itself would only say that it was closed locally.
     reason: Option<DisconnectReason>,
 }
@@ -207,6 +282,7 @@ async fn drive(
     mut driver: Driver,
     mut arrived: mpsc::Receiver<Arrival>,
     pool: FramePool,
+    bounds: Bounds,
 ) {
     let mut peers: BTreeMap<PeerId, Peer> = BTreeMap::new();
     let mut next_peer = 1;
@@ -232,7 +308,7 @@ async fn drive(
                     let reason = receive(peer, &watched, &events, &pool).await;
                     let _ = gone.send((peer, reason)).await;
                 });
-                let outbound = Outbound::new(connection.clone());
+                let outbound = Some(Outbound::new(connection.clone(), &bounds));
                 peers.insert(peer, Peer { connection, outbound, reason: None });
             }
             Some((peer, reason)) = ended.recv() => {
@@ -243,6 +319,11 @@ async fn drive(
             }
         }
     }
+    // Nobody dials or is let in any more.
+    drop(arrived);
+    let drains = peers.into_values().filter_map(|peer| peer.outbound);
+    let drained = drains.map(Outbound::drain).collect::<JoinSet<()>>();
+    let _ = timeout(DISCONNECT_LINGER, drained.join_all()).await;
     quic.close(CODE_CLOSED, b"the process ends");
     quic.wait_idle().await;
 }
@@ -253,26 +334,36 @@ fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, command: LinkCommand) {
             let Some(peer) = peers.get_mut(&transmit.peer) else {
                 return;
             };
-            if let Err(slow) = peer.outbound.send(transmit) {
-                close(peer, slow);
+            let Some(outbound) = &mut peer.outbound else {
+                return;
+            };
+            if let Err(slow) = outbound.send(transmit) {
+                peer.outbound = None;
+                peer.connection.close(CODE_CLOSED, cut(&slow.to_string()));
+                peer.reason.get_or_insert(slow);
             }
         }
         LinkCommand::Disconnect { peer, reason } => {
-            let Some(peer) = peers.get_mut(&peer) else {
-                return;
-            };
-            close(peer, DisconnectReason::Local { reason });
+            if let Some(peer) = peers.get_mut(&peer) {
+                close(peer, reason);
+            }
         }
     }
 }
 
-fn close(peer: &mut Peer, reason: DisconnectReason) {
-    let text = match &reason {
-        DisconnectReason::Local { reason } => reason.clone(),
-        other => other.to_string(),
+/// Closes a connection when the peer has what was queued for it, or has had its time for that.
+fn close(peer: &mut Peer, reason: String) {
+    let Some(outbound) = peer.outbound.take() else {
+        return;
     };
-    peer.connection.close(CODE_CLOSED, cut(&text));
-    peer.reason.get_or_insert(reason);
+    let connection = peer.connection.clone();
+    peer.reason = Some(DisconnectReason::Local {
+        reason: reason.clone(),
+    });
+    tokio::spawn(async move {
+        let _ = timeout(DISCONNECT_LINGER, outbound.drain()).await;
+        connection.close(CODE_CLOSED, cut(&reason));
+    });
 }
 
 /// Takes in streams until the connection ends. Returns only when no frame of it can follow.
@@ -282,42 +373,300 @@ async fn receive(
     events: &mpsc::Sender<LinkEvent>,
     pool: &FramePool,
 ) -> DisconnectReason {
-    let mut streams = tokio::task::JoinSet::new();
+    let room = Arc::new(Semaphore::new(MAX_RECEIVING_BYTES_PER_PEER));
+    let mut streams = JoinSet::new();
     let mut bad_frame = None;
     let ended = loop {
         tokio::select! {
             accepted = connection.accept_uni() => match accepted {
                 Ok(stream) => {
-                    let (events, pool) = (events.clone(), pool.clone());
+                    let (events, pool, room) = (events.clone(), pool.clone(), room.clone());
                     streams.spawn(async move {
-                        quic_stream::receive_stream(peer, stream, &events, &pool).await
+                        quic_stream::receive_stream(peer, stream, &events, &pool, &room).await
                     });
                 }
                 Err(error) => break error,
             },
-            Some(Ok(Err(error))) = streams.join_next(), if !streams.is_empty() => {
-                let error = error.to_string();
-                connection.close(CODE_BAD_FRAME, cut(&error));
-                bad_frame.get_or_insert(DisconnectReason::BadFrame { error });
+            Some(joined) = streams.join_next() => {
+                if let Some(error) = failure(joined) {
+                    connection.close(CODE_BAD_FRAME, cut(&error));
+                    bad_frame.get_or_insert(DisconnectReason::BadFrame { error });
+                }
             }
         }
     };
-    streams.shutdown().await;
+    if matches!(ended, ConnectionError::LocallyClosed) {
+        streams.shutdown().await;
+    } else {
+        // What the peer sent before it closed is here already; it is its last word, and is handed on.
+        while streams.join_next().await.is_some() {}
+    }
     bad_frame.unwrap_or_else(|| reason_of(&ended))
 }
 
-fn reason_of(error: &ConnectionError) -> DisconnectReason {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            let reason = String::from_utf8_lossy(&close.reason).into_owned();
-            DisconnectReason::Peer { reason }
-        }
-        other => DisconnectReason::Lost {
-            error: other.to_string(),
-        },
+/// What was wrong with a stream that ended.
+fn failure(joined: Result<Result<(), FrameError>, JoinError>) -> Option<String> {
+    match joined {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => Some(error.to_string()),
     }
 }
 
-fn cut(reason: &str) -> &[u8] {
-    &reason.as_bytes()[..reason.floor_char_boundary(MAX_REASON_BYTES)]
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+    use crate::certs::generate;
+    use crate::frame::Frame;
+    use crate::header::{Header, Kind, PayloadSeal};
+    use crate::limits::HEADER_BYTES;
+    use crate::link::{Class, Transmit};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn retries_grow_to_a_limit_and_are_spread_around_it() {
+        let ms = Duration::from_millis;
+        for (failures, least, most) in [
+            (0, 50, 150),
+            (1, 100, 300),
+            (4, 800, 2_400),
+            (5, 1_000, 3_000),
+            (40, 1_000, 3_000),
+            (u32::MAX, 1_000, 3_000),
+        ] {
+            assert_eq!(retry_pause(failures, 0.0), ms(least));
+            assert_eq!(retry_pause(failures, 1.0), ms(most));
+            let drawn = retry_pause(failures, fastrand::f64());
+            assert!((ms(least)..=ms(most)).contains(&drawn));
+        }
+    }
+
+    fn any() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    fn identities() -> (Identity, Identity) {
+        let day = Duration::from_secs(24 * 3_600);
+        let certs = generate(SystemTime::now() - day, 2 * day).unwrap();
+        let identity = |role| certs.identity(role);
+        (identity(Role::Orchestrator), identity(Role::Worker))
+    }
+
+    async fn next(endpoint: &mut Endpoint) -> LinkEvent {
+        let event = timeout(PATIENCE, endpoint.events.recv()).await;
+        event.expect("in time").expect("the link lives")
+    }
+
+    async fn connected(endpoint: &mut Endpoint) -> PeerId {
+        match next(endpoint).await {
+            LinkEvent::Connected { peer, .. } => peer,
+            other => panic!("{other:?} before the connection"),
+        }
+    }
+
+    async fn disconnected(endpoint: &mut Endpoint) -> DisconnectReason {
+        match next(endpoint).await {
+            LinkEvent::Disconnected { reason, .. } => reason,
+            other => panic!("{other:?} where the end was awaited"),
+        }
+    }
+
+    /// A worker of ours, and an orchestrator that takes its connection and reads no stream of it.
+    async fn stalled(bounds: Bounds) -> (Endpoint, PeerId, quinn::Endpoint, Connection) {
+        let (orchestrator, worker) = identities();
+        let network = Network::Local;
+        let server = quic_config::server(&orchestrator, network).unwrap();
+        let quic = quic_config::bind(any(), Some(server), network).unwrap();
+        let at = quic.local_addr().unwrap();
+        let (pool, role) = (FramePool::new(), Role::Orchestrator);
+        let mut ours = connect_within(bounds, at, &worker, role, network, &pool).unwrap();
+        let theirs = quic.accept().await.unwrap().await.unwrap();
+        let peer = connected(&mut ours).await;
+        (ours, peer, quic, theirs)
+    }
+
+    fn result(peer: PeerId, payload: impl Into<bytes::Bytes>) -> LinkCommand {
+        let frame = Frame::from_bytes(Header::new(Kind::Result), payload).unwrap();
+        LinkCommand::Transmit(Transmit {
+            peer,
+            class: Class::Tick,
+            group: 1,
+            frame,
+            last: false,
+        })
+    }
+
+    fn closed_with(error: &ConnectionError) -> (VarInt, String) {
+        let ConnectionError::ApplicationClosed(close) = error else {
+            panic!("{error}")
+        };
+        let reason = String::from_utf8(close.reason.to_vec()).unwrap();
+        (close.error_code, reason)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_dropped_at_the_bound_and_told_so() {
+        const FRAME: usize = 1_000_000;
+        let queued_bytes_per_peer = 8 * (FRAME + HEADER_BYTES);
+        let bounds = Bounds {
+            queued_bytes_per_peer,
+            ..Bounds::default()
+        };
+        let (mut ours, peer, _quic, theirs) = stalled(bounds).await;
+        // What fills the peer's window is acknowledged, and waits no more.
+        for _ in 0..8 + 3 {
+            ours.commands
+                .try_send(result(peer, vec![0; FRAME]))
+                .unwrap();
+        }
+        let reason = disconnected(&mut ours).await;
+        let DisconnectReason::Slow { frames, bytes } = reason else {
+            panic!("{reason}")
+        };
+        assert_eq!((frames, bytes), (9, 9 * (FRAME + HEADER_BYTES)));
+        let (code, told) = closed_with(&theirs.closed().await);
+        assert_eq!(code, CODE_CLOSED);
+        assert!(
+            told.starts_with("the peer takes frames too slowly: 9 frames"),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_has_its_time_for_the_last_words_and_no_more() {
+        let (mut ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        ours.commands
+            .try_send(result(peer, vec![0; 8_000_000]))
+            .unwrap();
+        let reason = "enough".to_owned();
+        let end = LinkCommand::Disconnect { peer, reason };
+        let started = Instant::now();
+        ours.commands.try_send(end).unwrap();
+        let (_, told) = closed_with(&theirs.closed().await);
+        let took = started.elapsed();
+        assert_eq!(told, "enough");
+        assert!(
+            took >= DISCONNECT_LINGER && took < 3 * DISCONNECT_LINGER,
+            "{took:?}"
+        );
+        let reason = disconnected(&mut ours).await;
+        assert!(matches!(reason, DisconnectReason::Local { .. }), "{reason}");
+    }
+
+    /// Memory that tells whether anyone still holds it.
+    struct Held {
+        bytes: Vec<u8>,
+        _holder: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+
+    /// A copy made on the way out would let the original go as soon as it was queued in QUIC.
+    #[tokio::test]
+    async fn a_payload_that_is_being_sent_is_the_senders_own_memory() {
+        let (ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        let holders = Arc::new(());
+        let payload = bytes::Bytes::from_owner(Held {
+            bytes: vec![0; 8_000_000],
+            _holder: holders.clone(),
+        });
+        ours.commands.try_send(result(peer, payload)).unwrap();
+        let mut stream = theirs.accept_uni().await.unwrap();
+        let mut head = [0; HEADER_BYTES + 1];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(Arc::strong_count(&holders), 2, "it is on its way");
+        let mut rest = vec![0; 8_000_000 - 1];
+        stream.read_exact(&mut rest).await.unwrap();
+        timeout(PATIENCE, async {
+            while Arc::strong_count(&holders) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it is let go once it is acknowledged");
+    }
+
+    /// An orchestrator of ours, its pool, and a worker that may send it anything.
+    async fn stranger() -> (Endpoint, FramePool, quinn::Endpoint, Connection) {
+        let (orchestrator, worker) = identities();
+        let (network, pool) = (Network::Local, FramePool::new());
+        let (mut ours, at) = listen(any(), &orchestrator, &[Role::Worker], network, &pool).unwrap();
+        let mut quic = quic_config::bind(any(), None, network).unwrap();
+        quic.set_default_client_config(quic_config::client(&worker, network).unwrap());
+        let name = role_name(Role::Orchestrator);
+        let theirs = quic.connect(at, &name).unwrap().await.unwrap();
+        connected(&mut ours).await;
+        (ours, pool, quic, theirs)
+    }
+
+    fn head(len: u32) -> [u8; HEADER_BYTES] {
+        Header::new(Kind::Result).encode(PayloadSeal { len, crc: 0 })
+    }
+
+    #[tokio::test]
+    async fn a_bad_frame_ends_the_connection_and_is_named_on_both_sides() {
+        let version = {
+            let mut bytes = head(0);
+            bytes[4] = 9;
+            bytes
+        };
+        let truncated = [&head(100)[..], &[0; 40]].concat();
+        let cases: [(&[u8], &str); 6] = [
+            (
+                b"GET / HTTP/1.1 and more of the same, to fill up a header's bytes",
+                "magic",
+            ),
+            (b"AFRM", "header: 4 bytes of 64"),
+            (&version, "version: the peer speaks protocol 9"),
+            (
+                &head(u32::MAX),
+                "payload length: 4294967295 bytes announced",
+            ),
+            (&truncated, "Result frame: 40 bytes of a payload of 100"),
+            (&head(0), "checksum"),
+        ];
+        for (bytes, expected) in cases {
+            let (mut ours, pool, _quic, theirs) = stranger().await;
+            let mut stream = theirs.open_uni().await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            stream.finish().unwrap();
+            let reason = disconnected(&mut ours).await;
+            let DisconnectReason::BadFrame { error } = &reason else {
+                panic!("{expected}: {reason}")
+            };
+            assert!(error.contains(expected), "{error}");
+            let (code, told) = closed_with(&theirs.closed().await);
+            assert_eq!((code, &told), (CODE_BAD_FRAME, error));
+            let allocated = pool.copies().allocated.load(Relaxed);
+            assert!(allocated <= 1 << 10, "{expected}: {allocated} bytes");
+        }
+    }
+
+    /// It was once noticed only when the peer opened another stream.
+    #[tokio::test]
+    async fn a_bad_frame_is_noticed_after_another_stream_has_ended() {
+        let (mut ours, _pool, _quic, theirs) = stranger().await;
+        let mut bad = theirs.open_uni().await.unwrap();
+        bad.write_all(b"AFRM").await.unwrap();
+        let mut good = theirs.open_uni().await.unwrap();
+        let frame = Frame::bare(Header::new(Kind::Close));
+        good.write_all(&frame.wire_header()).await.unwrap();
+        good.finish().unwrap();
+        good.stopped().await.unwrap();
+        let event = next(&mut ours).await;
+        assert!(matches!(event, LinkEvent::Frame { .. }), "{event:?}");
+        bad.finish().unwrap();
+        let reason = disconnected(&mut ours).await;
+        assert!(
+            matches!(reason, DisconnectReason::BadFrame { .. }),
+            "{reason}"
+        );
+    }
 }

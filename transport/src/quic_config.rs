@@ -23,6 +23,9 @@ use crate::quic::QuicError;
 const STREAM_WINDOW_BYTES: u32 = 2_400_000;
 /// Bytes that may be unacknowledged on a connection.
 const SEND_WINDOW_BYTES: u64 = 32 << 20;
+/// Bytes that may be unacknowledged of all views and checkpoints: two windows, one being sent while the
+/// other is acknowledged.
+pub(crate) const BULK_IN_FLIGHT_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
 /// UDP payload on loopback and jumbo networks.
 const LOCAL_MTU: u16 = 6_400;
 /// Segments quinn hands to the kernel at once.
@@ -30,14 +33,23 @@ const GSO_SEGMENTS: u32 = 10;
 /// Above `u32::MAX`, where quinn turns its pacer off.
 const LOCAL_WINDOW_BYTES: u64 = 1 << 33;
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// What each side sends where nothing else is sent, so that silence means that the peer is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT_MS: u32 = 4_000;
+/// How long a peer may be silent, killed or stopped, until its connection is given up. QUIC does not
+/// learn of a dead peer from the network; a role that waits for an answer knows sooner, by its deadline.
+pub const IDLE_TIMEOUT: Duration = Duration::from_millis(IDLE_TIMEOUT_MS as u64);
+/// The default of 25 ms would hold a window, and thus a tick, for as long.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(1);
 
 // A larger batch is lost by the kernel without a word.
 const _: () = assert!(LOCAL_MTU as u32 * GSO_SEGMENTS < 65_507);
 const _: () = assert!(LOCAL_WINDOW_BYTES > u32::MAX as u64);
+// One lost keep-alive is no dead peer.
 const _: () = assert!(IDLE_TIMEOUT_MS as u128 > 2 * KEEP_ALIVE.as_millis());
+const _: () = assert!(STREAM_WINDOW_BYTES <= 2_400_000);
+// Views and checkpoints leave most of the connection to results and dispatches.
+const _: () = assert!((BULK_IN_FLIGHT_BYTES as u64) < SEND_WINDOW_BYTES / 4);
 
 /// The network between the roles. Both sides of a connection must agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,5 +188,128 @@ impl Controller for FixedWindow {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::certs::generate;
+    use crate::identity::role_name;
+    use crate::link::Role;
+
+    #[test]
+    fn both_networks_keep_the_timers_and_windows_that_were_measured() {
+        for network in [Network::Local, Network::Routed] {
+            let set = format!("{:?}", transport(network));
+            for expected in [
+                "keep_alive_interval: Some(1s)",
+                "max_idle_timeout: Some(4000)",
+                "stream_receive_window: 2400000",
+                "send_window: 33554432",
+                "send_fairness: false",
+                "max_concurrent_bidi_streams: 0",
+                "max_concurrent_uni_streams: 512",
+                "max_ack_delay: Some(1ms)",
+                "enable_segmentation_offload: true",
+            ] {
+                assert!(set.contains(expected), "{expected} is not in {set}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_has_the_buffers_that_the_system_grants() {
+        let socket = socket(([127, 0, 0, 1], 0).into()).unwrap();
+        let socket = socket2::SockRef::from(&socket);
+        let granted = |file: &str| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let most = text.trim().parse().unwrap_or(0usize);
+            SOCKET_BUFFER_BYTES.min(most)
+        };
+        let received = socket.recv_buffer_size().unwrap();
+        assert!(
+            received >= granted("/proc/sys/net/core/rmem_max"),
+            "{received}"
+        );
+        let sent = socket.send_buffer_size().unwrap();
+        assert!(sent >= granted("/proc/sys/net/core/wmem_max"), "{sent}");
+    }
+
+    /// Two ends, and 1 MB from one to the other.
+    async fn exchange(server: Network, client: Network) -> [quinn::Connection; 2] {
+        let day = Duration::from_secs(24 * 3_600);
+        let certs = generate(SystemTime::now() - day, 2 * day).unwrap();
+        let any = ([127, 0, 0, 1], 0).into();
+        let config = super::server(&certs.identity(Role::Orchestrator), server).unwrap();
+        let listening = bind(any, Some(config), server).unwrap();
+        let at = listening.local_addr().unwrap();
+        let mut dialling = bind(any, None, client).unwrap();
+        let config = super::client(&certs.identity(Role::Worker), client).unwrap();
+        dialling.set_default_client_config(config);
+        let dialled = dialling
+            .connect(at, &role_name(Role::Orchestrator))
+            .unwrap();
+        let accepted = async { listening.accept().await.unwrap().await };
+        let (dialled, accepted) = tokio::join!(dialled, accepted);
+        let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap());
+        let mut stream = dialled.open_uni().await.unwrap();
+        let sending = async {
+            stream.write_all(&[7; 1_000_000]).await.unwrap();
+            stream.finish().unwrap();
+        };
+        let receiving = async {
+            let mut stream = accepted.accept_uni().await.unwrap();
+            stream.read_to_end(1_000_000).await.unwrap().len()
+        };
+        let ((), received) = tokio::join!(sending, receiving);
+        assert_eq!(received, 1_000_000);
+        [dialled, accepted]
+    }
+
+    #[tokio::test]
+    async fn a_local_connection_has_large_datagrams_a_fixed_window_and_quick_acknowledgements() {
+        for connection in exchange(Network::Local, Network::Local).await {
+            let stats = connection.stats();
+            assert_eq!(stats.path.current_mtu, LOCAL_MTU);
+            assert_eq!(stats.path.cwnd, LOCAL_WINDOW_BYTES);
+            assert!(
+                stats.frame_tx.ack_frequency > 0,
+                "the peer is told to be quick"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_routed_connection_begins_with_small_datagrams_and_a_window_that_grows() {
+        for connection in exchange(Network::Routed, Network::Routed).await {
+            let stats = connection.stats();
+            assert!(
+                stats.path.current_mtu <= 1_472,
+                "{}",
+                stats.path.current_mtu
+            );
+            assert!(stats.path.cwnd < LOCAL_WINDOW_BYTES);
+            assert!(
+                stats.frame_tx.ack_frequency > 0,
+                "the peer is told to be quick"
+            );
+        }
+    }
+
+    /// An orchestrator on all addresses is routed, a worker on the same machine is local.
+    #[tokio::test]
+    async fn ends_that_disagree_on_the_network_still_talk_in_the_smaller_datagrams() {
+        for (server, client) in [
+            (Network::Routed, Network::Local),
+            (Network::Local, Network::Routed),
+        ] {
+            for connection in exchange(server, client).await {
+                let mtu = connection.stats().path.current_mtu;
+                assert!(mtu <= 1_472, "{server:?}, {client:?}: {mtu}");
+            }
+        }
     }
 }

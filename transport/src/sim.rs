@@ -1,7 +1,8 @@
 //! A network in virtual time, from a seed: the same seed and calls give the same run.
 //!
 //! Within a connection it behaves as QUIC does: frames of a stream arrive once and in order, streams
-//! overtake each other, a lost connection loses what was in flight, and coming back is a new peer.
+//! overtake each other, a connection that is closed delivers what was sent before, one that is lost loses
+//! what was in flight, and coming back is a new peer.
 //! [`Faults`] can also drop and repeat frames, which no QUIC does, to show that the state machines bear it.
 //! It has no clock: `now` is passed in.
 
@@ -145,18 +146,33 @@ impl SimNet {
     pub fn command(&mut self, now: Duration, from: NodeId, command: LinkCommand) {
         match command {
             LinkCommand::Transmit(transmit) => self.send(now, from, transmit),
-            LinkCommand::Disconnect { peer, reason } => {
-                let Some(direction) = self.close(from, peer) else {
-                    return;
-                };
-                let theirs = DisconnectReason::Peer {
-                    reason: reason.clone(),
-                };
-                let arrival = now + self.delay();
-                self.schedule_gone(now, from, peer, DisconnectReason::Local { reason });
-                self.schedule_gone(arrival, direction.to, direction.back, theirs);
-            }
+            LinkCommand::Disconnect { peer, reason } => self.disconnect(now, from, peer, reason),
         }
+    }
+
+    /// What was sent before still arrives, and the end after it; a peer that cannot be reached learns of
+    /// the end by the silence.
+    fn disconnect(&mut self, now: Duration, from: NodeId, peer: PeerId, reason: String) {
+        let Some(&Direction { to, back }) = self.directions.get(&(from, peer)) else {
+            return;
+        };
+        let parted = self.silent.contains(&from) || self.silent.contains(&to);
+        let ours = DisconnectReason::Local {
+            reason: reason.clone(),
+        };
+        if parted {
+            let unheard = now + self.faults.loss_notice;
+            self.close(from, peer);
+            self.schedule_gone(unheard, to, back, lost());
+        } else {
+            let underway: Vec<_> = self.frames_to(to, back).collect();
+            let last = underway.last().map_or(now, |((time, _), _)| *time);
+            let arrival = (now + self.delay()).max(last);
+            self.close(from, peer);
+            self.in_flight.extend(underway);
+            self.schedule_gone(arrival, to, back, DisconnectReason::Peer { reason });
+        }
+        self.schedule_gone(now, from, peer, ours);
     }
 
     /// Sends a frame. To a peer that is gone it does nothing.
@@ -213,9 +229,6 @@ impl SimNet {
             return;
         };
         let at = now + self.faults.loss_notice;
-        let lost = || DisconnectReason::Lost {
-            error: "timed out".to_owned(),
-        };
         self.schedule_gone(at, node, peer, lost());
         self.schedule_gone(at, direction.to, direction.back, lost());
     }
@@ -257,6 +270,18 @@ impl SimNet {
         Some(direction)
     }
 
+    /// The frames under way to a peer, in the order of their arrival.
+    fn frames_to(&self, to: NodeId, at: PeerId) -> impl Iterator<Item = Scheduled> + '_ {
+        let of_peer = move |event: &LinkEvent| match event {
+            LinkEvent::Frame { peer, .. } => *peer == at,
+            _ => false,
+        };
+        let underway = self.in_flight.iter();
+        underway
+            .filter(move |(_, (node, event))| *node == to && of_peer(event))
+            .map(|(key, value)| (*key, value.clone()))
+    }
+
     fn schedule_gone(
         &mut self,
         at: Duration,
@@ -286,6 +311,14 @@ impl SimNet {
     }
 }
 
+type Scheduled = ((Duration, u64), (NodeId, LinkEvent));
+
+fn lost() -> DisconnectReason {
+    DisconnectReason::Lost {
+        error: "timed out".to_owned(),
+    }
+}
+
 /// Steele, Lea and Flood's generator: one add and three mixing steps a number.
 #[derive(Clone, Debug)]
 struct SplitMix(u64);
@@ -300,5 +333,256 @@ impl SplitMix {
 
     fn hits(&mut self, per_mille: u16) -> bool {
         self.next() % 1_000 < u64::from(per_mille)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+    use crate::header::{Header, Kind};
+
+    const MS: Duration = Duration::from_millis(1);
+    const END: Duration = Duration::from_secs(3_600);
+
+    struct Pair {
+        net: SimNet,
+        a: NodeId,
+        b: NodeId,
+        b_at_a: PeerId,
+        a_at_b: PeerId,
+    }
+
+    /// Two nodes joined at time 0, both of which have learned of it.
+    fn pair(seed: u64, faults: Faults) -> Pair {
+        let mut net = SimNet::new(seed, faults);
+        let a = net.add_node(Role::Orchestrator, "a");
+        let b = net.add_node(Role::Worker, "b");
+        let (b_at_a, a_at_b) = net.connect(Duration::ZERO, a, b);
+        let joined = log(&mut net, Duration::ZERO);
+        assert_eq!(joined.len(), 2, "{joined:?}");
+        Pair {
+            net,
+            a,
+            b,
+            b_at_a,
+            a_at_b,
+        }
+    }
+
+    impl Pair {
+        fn send(&mut self, now: Duration, class: Class, group: u64, tick: u64) {
+            let header = Header {
+                tick,
+                ..Header::new(Kind::Close)
+            };
+            let transmit = Transmit {
+                peer: self.b_at_a,
+                class,
+                group,
+                frame: Frame::bare(header),
+                last: false,
+            };
+            self.net.send(now, self.a, transmit);
+        }
+
+        fn disconnect(&mut self, now: Duration) {
+            let (peer, reason) = (self.b_at_a, "done".to_owned());
+            let command = LinkCommand::Disconnect { peer, reason };
+            self.net.command(now, self.a, command);
+        }
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Seen {
+        Connected,
+        Frame(u64),
+        Gone(DisconnectReason),
+    }
+
+    /// Everything that is due until a time: when, at which node, and what.
+    fn log(net: &mut SimNet, until: Duration) -> Vec<(Duration, NodeId, Seen)> {
+        let mut seen = Vec::new();
+        while let Some(at) = net.next_time().filter(|at| *at <= until) {
+            let (node, event) = net.poll(at).expect("it is due");
+            let event = match event {
+                LinkEvent::Connected { .. } => Seen::Connected,
+                LinkEvent::Frame { frame, .. } => Seen::Frame(frame.header.tick),
+                LinkEvent::Disconnected { reason, .. } => Seen::Gone(reason),
+            };
+            seen.push((at, node, event));
+        }
+        seen
+    }
+
+    fn ticks(seen: &[(Duration, NodeId, Seen)]) -> Vec<u64> {
+        let frames = seen.iter().filter_map(|(_, _, seen)| match seen {
+            Seen::Frame(tick) => Some(*tick),
+            _ => None,
+        });
+        frames.collect()
+    }
+
+    fn faulty() -> Faults {
+        Faults {
+            drop_per_mille: 100,
+            duplicate_per_mille: 100,
+            ..Faults::default()
+        }
+    }
+
+    /// 1,000 frames, 100 us apart, on 10 streams.
+    fn traffic(seed: u64, faults: Faults) -> Vec<(Duration, NodeId, Seen)> {
+        let mut pair = pair(seed, faults);
+        for tick in 0..1_000 {
+            pair.send(MS / 10 * tick as u32, Class::Tick, tick % 10, tick);
+        }
+        log(&mut pair.net, END)
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_run_again_and_another_seed_another() {
+        assert_eq!(traffic(7, faulty()), traffic(7, faulty()));
+        assert_ne!(traffic(7, faulty()), traffic(8, faulty()));
+    }
+
+    #[test]
+    fn frames_are_lost_and_repeated_as_often_as_asked() {
+        let mut arrived = ticks(&traffic(1, faulty()));
+        let all = arrived.len();
+        arrived.sort_unstable();
+        arrived.dedup();
+        let (lost, repeated) = (1_000 - arrived.len(), all - arrived.len());
+        assert!((50..200).contains(&lost), "{lost}");
+        assert!((50..200).contains(&repeated), "{repeated}");
+        assert_eq!(ticks(&traffic(1, Faults::default())).len(), 1_000);
+    }
+
+    #[test]
+    fn control_is_never_lost_or_repeated() {
+        let all = Faults {
+            drop_per_mille: 1_000,
+            duplicate_per_mille: 1_000,
+            ..Faults::default()
+        };
+        let mut pair = pair(1, all);
+        for tick in 0..100 {
+            pair.send(Duration::ZERO, Class::Control, tick, tick);
+            pair.send(Duration::ZERO, Class::View, tick, tick + 1_000);
+        }
+        let arrived = ticks(&log(&mut pair.net, END));
+        assert_eq!(
+            arrived,
+            (0..100).collect::<Vec<_>>(),
+            "one stream, whatever the group"
+        );
+    }
+
+    #[test]
+    fn every_frame_takes_between_the_shortest_and_the_longest_way() {
+        let faults = Faults {
+            min_delay: 3 * MS,
+            max_delay: 9 * MS,
+            ..Faults::default()
+        };
+        let mut pair = pair(1, faults);
+        for group in 0..1_000 {
+            pair.send(MS, Class::Tick, group, group);
+        }
+        let seen = log(&mut pair.net, END);
+        let ways: Vec<_> = seen.iter().map(|(at, ..)| *at - MS).collect();
+        assert!(ways.iter().all(|way| (3 * MS..=9 * MS).contains(way)));
+        assert!(ways[0] < 4 * MS && ways[999] > 8 * MS, "the range is used");
+    }
+
+    #[test]
+    fn a_stream_keeps_its_order_and_streams_overtake_each_other() {
+        let arrived = ticks(&traffic(1, Faults::default()));
+        for stream in 0..10 {
+            let of_stream = arrived.iter().filter(|tick| *tick % 10 == stream);
+            assert!(of_stream.is_sorted(), "stream {stream}");
+        }
+        assert!(!arrived.is_sorted());
+    }
+
+    #[test]
+    fn a_disconnect_delivers_what_was_sent_before_and_nothing_after() {
+        for seed in 0..50 {
+            let mut pair = pair(seed, Faults::default());
+            for tick in 0..20 {
+                pair.send(MS, Class::ALL[tick as usize % 4], tick, tick);
+            }
+            pair.disconnect(MS);
+            pair.send(MS, Class::Tick, 0, 99);
+            let seen = log(&mut pair.net, END);
+            let reason = "done".to_owned();
+            let local = DisconnectReason::Local {
+                reason: reason.clone(),
+            };
+            assert_eq!(seen[0], (MS, pair.a, Seen::Gone(local)));
+            let last = seen.last().unwrap();
+            assert_eq!(
+                (last.1, &last.2),
+                (pair.b, &Seen::Gone(DisconnectReason::Peer { reason }))
+            );
+            let mut arrived = ticks(&seen);
+            arrived.sort_unstable();
+            assert_eq!(arrived, (0..20).collect::<Vec<_>>());
+            assert_eq!(
+                pair.net.peers(pair.a).count() + pair.net.peers(pair.b).count(),
+                0
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_loses_what_was_under_way_and_both_learn_of_it_after_the_notice() {
+        let mut pair = pair(1, Faults::default());
+        pair.send(MS, Class::Control, 0, 1);
+        pair.net.cut(MS, pair.b, pair.a_at_b);
+        let at = MS + pair.net.faults.loss_notice;
+        let expected = [
+            (at, pair.b, Seen::Gone(lost())),
+            (at, pair.a, Seen::Gone(lost())),
+        ];
+        assert_eq!(log(&mut pair.net, END), expected);
+        let again = pair.net.connect(END, pair.a, pair.b);
+        assert!(again.0 > pair.b_at_a && again.1 > pair.a_at_b, "a new peer");
+    }
+
+    #[test]
+    fn the_dead_hear_nothing_and_the_living_learn_of_it() {
+        let mut pair = pair(1, Faults::default());
+        pair.send(MS, Class::Tick, 0, 1);
+        pair.net.kill(MS, pair.b);
+        let at = MS + pair.net.faults.loss_notice;
+        assert_eq!(log(&mut pair.net, END), [(at, pair.a, Seen::Gone(lost()))]);
+    }
+
+    /// A peer behind a broken network once heard at once, with the reason, that it was let go.
+    #[test]
+    fn a_parted_node_hears_nothing_until_it_is_joined_again() {
+        let mut pair = pair(1, Faults::default());
+        pair.net.partition(pair.b, true);
+        pair.send(MS, Class::Control, 0, 1);
+        assert_eq!(log(&mut pair.net, END), []);
+        pair.net.partition(pair.b, false);
+        pair.send(MS, Class::Control, 0, 2);
+        assert_eq!(ticks(&log(&mut pair.net, END)), [2]);
+
+        pair.net.partition(pair.b, true);
+        pair.disconnect(END);
+        let seen = log(&mut pair.net, 2 * END);
+        let at = END + pair.net.faults.loss_notice;
+        assert_eq!(seen[1..], [(at, pair.b, Seen::Gone(lost()))]);
+    }
+
+    #[test]
+    #[should_panic(expected = "floods its network")]
+    fn more_under_way_than_the_bound_stops_the_run() {
+        let mut pair = pair(1, Faults::default());
+        for tick in 0..=2 * MAX_QUEUED_EVENTS as u64 {
+            pair.send(MS, Class::Tick, tick, tick);
+        }
     }
 }
