@@ -559,12 +559,12 @@ impl Orchestrator {
         self.advance_all(now);
     }
 
-    /// A worker is told why it is not let in, and ends. Its connection is not closed here, for that
-    /// would overtake the word; one that stays is closed as one that never registered.
     fn refuse(&mut self, peer: PeerId, name: String, reason: String) {
         self.refused += 1;
+        self.strangers.remove(&peer.0);
         let frame = wire::refused(&self.outbox.pool, self.config.lease_epoch, &reason);
         self.outbox.send(peer, Class::Control, 0, frame, true);
+        self.outbox.disconnect(peer, reason.clone());
         self.outbox.event(Event::WorkerRefused { name, reason });
     }
 
