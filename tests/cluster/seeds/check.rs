@@ -230,7 +230,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// The orchestrator sends a frame.
-    pub(crate) fn to_worker(&mut self, peer: PeerId, frame: &Frame) {
+    pub(crate) fn sent(&mut self, peer: PeerId, frame: &Frame) {
         let header = &frame.header;
         match header.kind {
             Kind::Welcome => {
@@ -284,7 +284,7 @@ impl Wire {
     }
 
     /// A worker sends a frame.
-    pub(crate) fn from_worker(&mut self, frame: &Frame) {
+    pub(crate) fn answered(&mut self, frame: &Frame) {
         let header = &frame.header;
         if header.kind != Kind::Result || header.ticks == 0 {
             return;

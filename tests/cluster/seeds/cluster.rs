@@ -302,7 +302,7 @@ impl Cluster {
         let ended = process.worker.ended().cloned();
         for command in commands {
             if let LinkCommand::Transmit(transmit) = &command {
-                self.wire.from_worker(&transmit.frame);
+                self.wire.answered(&transmit.frame);
             }
             let process = self.processes.get_mut(&node).expect("it is there");
             for command in process.behaviour.says(command) {
@@ -345,7 +345,7 @@ impl Cluster {
         while let Some(event) = self.core.poll_event() {
             self.hear(event);
         }
-        while let Some(arbitration) = self.core.poll_arbitration() {
+        if let Some(arbitration) = self.core.poll_arbitration() {
             let (partition, tick) = (arbitration.partition, arbitration.tick);
             let right = arbitrate(&arbitration).digest;
             violated!(
@@ -372,7 +372,7 @@ impl Cluster {
             header.ticks,
             header.placement_epoch
         );
-        self.wire.to_worker(peer, frame);
+        self.wire.sent(peer, frame);
         if header.kind != Kind::Dispatch {
             return;
         }

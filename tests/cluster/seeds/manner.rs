@@ -59,9 +59,9 @@ impl Behaviour {
             (Manner::Lies, Kind::Result) => {
                 self.results += 1;
                 let lies = self.results.is_multiple_of(LIES_ONE_IN);
-                vec![send(if lies { cut_short(transmit) } else { transmit })]
+                vec![send(if lies { cut_short(&transmit) } else { transmit })]
             }
-            (Manner::Foreign, Kind::Register) => vec![send(foreign(transmit))],
+            (Manner::Foreign, Kind::Register) => vec![send(foreign(&transmit))],
             _ => vec![send(transmit)],
         }
     }
@@ -104,14 +104,17 @@ fn again(transmit: &Transmit) -> Vec<LinkCommand> {
     vec![send(first), send(transmit.clone())]
 }
 
-fn cut_short(transmit: Transmit) -> Transmit {
+fn cut_short(transmit: &Transmit) -> Transmit {
     let payload = transmit.frame.payload();
     let short = payload.slice(..payload.len() - 1);
     let frame = Frame::from_bytes(transmit.frame.header, short).expect("shorter than before");
-    Transmit { frame, ..transmit }
+    Transmit {
+        frame,
+        ..transmit.clone()
+    }
 }
 
-fn foreign(transmit: Transmit) -> Transmit {
+fn foreign(transmit: &Transmit) -> Transmit {
     let register: Register = transmit.frame.decode().expect("just encoded");
     let register = Register {
         protocol_version: register.protocol_version + 1,
@@ -119,5 +122,8 @@ fn foreign(transmit: Transmit) -> Transmit {
     };
     let pool = FramePool::new();
     let frame = frame::encode(&pool, transmit.frame.header, &register).expect("a short name");
-    Transmit { frame, ..transmit }
+    Transmit {
+        frame,
+        ..transmit.clone()
+    }
 }
