@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) stands_at: Option<u64>,
     /// Last tick dispatched.
     pub(crate) dispatched: u64,
+    /// Whether it is due, and waits for a worker and nothing else.
+    pub(crate) waits: bool,
 }
 
 impl Run {
@@ -66,6 +68,7 @@ impl Run {
             last_seq: 0,
             stands_at: None,
             dispatched: 0,
+            waits: false,
             spec,
         }
     }

@@ -377,6 +377,7 @@ impl Cluster {
             return;
         }
         let run = self.run_of(header.simulation);
+        run.waits = false;
         run.dispatched = run.dispatched.max(header.tick);
         if run.stands_at.is_some_and(|tick| header.tick > tick) {
             let (tick, stands_at) = (header.tick, run.stands_at);
@@ -419,7 +420,10 @@ impl Cluster {
                 if status == Status::Failed {
                     violated!("lifecycle", "simulation {} failed: {cause:?}", simulation.0);
                 }
-                self.run_of(simulation).status = status;
+                let run = self.run_of(simulation);
+                run.status = status;
+                // It may stand now, or be due only later.
+                run.waits = false;
             }
             Event::Settled {
                 simulation,
@@ -466,6 +470,11 @@ impl Cluster {
         match event {
             Event::WorkerJoined { worker, .. } => {
                 self.good.insert(*worker);
+                // What it was given at once has been sent by now.
+                if let Some(run) = self.runs.iter().find(|run| run.waits) {
+                    let id = run.spec.id.0;
+                    violated!("liveness", "a worker came and simulation {id} waits on");
+                }
             }
             Event::WorkerDraining { worker } | Event::WorkerLeft { worker } => {
                 self.good.remove(worker);
@@ -486,7 +495,10 @@ impl Cluster {
                 self.counts.suspicions += 1;
             }
             Event::WorkerDrained { .. } => self.counts.drained += 1,
-            Event::NoWorker { .. } => self.counts.no_worker += 1,
+            Event::NoWorker { simulation, .. } => {
+                self.run_of(*simulation).waits = true;
+                self.counts.no_worker += 1;
+            }
             _ => {}
         }
     }
@@ -884,6 +896,7 @@ impl Cluster {
         let id = self.runs[run].spec.id;
         if self.core.set_speed(self.now, id, speed).is_ok() {
             trace!(self, "simulation {} goes at {speed:?}", id.0);
+            self.runs[run].waits = false;
             self.counts.speeds += 1;
         }
         self.drain_core();
