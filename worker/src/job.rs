@@ -10,7 +10,7 @@ use kernel::Partition;
 use kernel::config::SimulationConfig;
 use kernel::isa::Isa;
 use kernel::plan::Plan;
-use transport::frame::{self, Frame};
+use transport::frame::{self, Frame, FrameError};
 use transport::header::{Header, Kind, SimulationId};
 use transport::message::{Computed, PartitionWork, Unable, unable};
 use transport::pool::FramePool;
@@ -75,6 +75,12 @@ pub(crate) enum JobError {
     Panicked(String),
     #[error("the answer cannot be sent: {0}")]
     Answer(String),
+}
+
+impl From<FrameError> for JobError {
+    fn from(error: FrameError) -> JobError {
+        JobError::Answer(error.to_string())
+    }
 }
 
 impl JobError {

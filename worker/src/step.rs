@@ -123,7 +123,7 @@ pub(crate) fn window(
         queue_us: micros(queue),
         compute_us: micros(clock().saturating_sub(started)),
     };
-    let result = result::write(&simulation.pool, header, &fixed, &extras).map_err(answer)?;
+    let result = result::write(&simulation.pool, header, &fixed, &extras)?;
     if work.wants & want::CHECKPOINT != 0 {
         checkpoints.push(checkpoint(partition, header)?);
     }
@@ -204,21 +204,20 @@ fn checkpoint(partition: &Partition, header: Header) -> Result<Frame, JobError> 
         ticks: 0,
         ..header
     };
-    Frame::from_bytes(header, bytes).map_err(answer)
+    Ok(Frame::from_bytes(header, bytes)?)
 }
 
 fn view(simulation: &Simulation, holding: &mut Holding, header: Header) -> Result<Frame, JobError> {
     let Holding { partition, view } = holding;
     let mut writer = match view.take() {
         Some(writer) => writer,
-        None => ViewWriter::new(&simulation.pool, partition.view_blocks(), partition.rows())
-            .map_err(answer)?,
+        None => ViewWriter::new(&simulation.pool, partition.view_blocks(), partition.rows())?,
     };
     let frame = writer.write(header, |blocks, records| {
-        partition.write_view(blocks, records)
+        partition.write_view(blocks, records);
     });
     *view = Some(writer);
-    frame.map_err(answer)
+    Ok(frame?)
 }
 
 /// The run of a sorted slice that belongs to one tick.
@@ -234,10 +233,6 @@ pub(crate) fn cut(mut text: String) -> String {
         text.truncate(text.floor_char_boundary(MAX_REASON_BYTES));
     }
     text
-}
-
-fn answer(error: transport::frame::FrameError) -> JobError {
-    JobError::Answer(error.to_string())
 }
 
 fn micros(time: Duration) -> u32 {

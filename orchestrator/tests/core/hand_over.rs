@@ -47,7 +47,7 @@ fn a_killed_worker_changes_no_digest() {
             let expected = expected_digests(&spec, 300, &[(70, stamp.seq, 3)]);
             assert_eq!(t.digests(), expected);
             assert!(t.totals().replays > 0);
-            assert!(t.core.snapshot(t.now).stalls.histogram().len() > 0);
+            assert!(!t.core.snapshot(t.now).stalls.histogram().is_empty());
         }
     }
 }

@@ -95,10 +95,10 @@ impl Testbed {
 
     /// A worker that registers.
     pub(crate) fn join(&mut self) -> u64 {
-        self.join_as(registration())
+        self.join_as(&registration())
     }
 
-    pub(crate) fn join_as(&mut self, register: Register) -> u64 {
+    pub(crate) fn join_as(&mut self, register: &Register) -> u64 {
         self.last_peer += 1;
         let peer = PeerId(self.last_peer);
         self.workers.insert(peer.0, FakeWorker::default());
@@ -107,7 +107,7 @@ impl Testbed {
         let connected = LinkEvent::Connected { peer, role, name };
         self.core.handle_link(self.now, connected);
         self.drain();
-        let frame = frame::encode(&self.pool, Header::new(Kind::Register), &register).unwrap();
+        let frame = frame::encode(&self.pool, Header::new(Kind::Register), register).unwrap();
         self.core
             .handle_link(self.now, LinkEvent::Frame { peer, frame });
         self.drain();
@@ -266,7 +266,7 @@ impl Testbed {
     fn drain(&mut self) {
         while let Some(command) = self.core.poll_transmit() {
             match command {
-                LinkCommand::Transmit(transmit) => self.receive(transmit),
+                LinkCommand::Transmit(transmit) => self.receive(&transmit),
                 LinkCommand::Disconnect { peer, reason } => {
                     if let Some(worker) = self.workers.get_mut(&peer.0) {
                         worker.disconnected = Some(reason);
@@ -282,7 +282,7 @@ impl Testbed {
         }
     }
 
-    fn receive(&mut self, transmit: Transmit) {
+    fn receive(&mut self, transmit: &Transmit) {
         let Some(worker) = self.workers.get_mut(&transmit.peer.0) else {
             return;
         };

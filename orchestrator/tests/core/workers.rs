@@ -28,7 +28,7 @@ fn a_worker_of_another_build_is_refused_and_told_what_differs() {
     ];
     for (register, names) in others.into_iter().zip(["protocol", "kernel", "schema"]) {
         let mut t = Testbed::plain();
-        let peer = t.join_as(register);
+        let peer = t.join_as(&register);
         let worker = t.worker(peer);
         assert_eq!(worker.id, None);
         let reason = worker.refused.clone().expect("told why");

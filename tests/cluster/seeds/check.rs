@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) stands_at: Option<u64>,
     /// Last tick dispatched.
     pub(crate) dispatched: u64,
+    /// Whether it is due, and waits for a worker and nothing else.
+    pub(crate) waits: bool,
 }
 
 impl Run {
@@ -66,6 +68,7 @@ impl Run {
             last_seq: 0,
             stands_at: None,
             dispatched: 0,
+            waits: false,
             spec,
         }
     }
@@ -230,7 +233,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// The orchestrator sends a frame.
-    pub(crate) fn to_worker(&mut self, peer: PeerId, frame: &Frame) {
+    pub(crate) fn sent(&mut self, peer: PeerId, frame: &Frame) {
         let header = &frame.header;
         match header.kind {
             Kind::Welcome => {
@@ -284,7 +287,7 @@ impl Wire {
     }
 
     /// A worker sends a frame.
-    pub(crate) fn from_worker(&mut self, frame: &Frame) {
+    pub(crate) fn answered(&mut self, frame: &Frame) {
         let header = &frame.header;
         if header.kind != Kind::Result || header.ticks == 0 {
             return;

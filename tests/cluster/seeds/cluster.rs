@@ -22,6 +22,7 @@ use crate::check::{
     Run, Wire, violated,
 };
 use crate::counts::Counts;
+use crate::manner::Manner;
 use crate::process::Process;
 
 /// Most worker processes at once.
@@ -56,6 +57,8 @@ pub(crate) struct Cluster {
     parted: BTreeMap<NodeId, Vec<(NodeId, LinkCommand)>>,
     agenda: BTreeMap<(Duration, u64), Act>,
     planned: u64,
+    /// Processes started so far.
+    started: u32,
     faults: Vec<Fault>,
     fault_every: Duration,
     runs: Vec<Run>,
@@ -68,6 +71,7 @@ pub(crate) struct Cluster {
     inputs: u64,
     at_once: u32,
     counts: Counts,
+    reasons: Vec<String>,
     /// A hash of all that happened, to compare two runs of one seed.
     fingerprint: u64,
 }
@@ -75,6 +79,8 @@ pub(crate) struct Cluster {
 /// What a seed came to.
 pub(crate) struct Outcome {
     pub(crate) counts: Counts,
+    /// Why workers were lost or refused.
+    pub(crate) reasons: Vec<String>,
     pub(crate) fingerprint: u64,
 }
 
@@ -83,7 +89,24 @@ pub(crate) struct Outcome {
 /// # Panics
 /// Where an invariant does not hold.
 pub(crate) fn run(seed: u64, tracing: bool) -> Outcome {
-    let mut cluster = Cluster::new(seed, tracing);
+    let nature = agenda::nature(&mut Rng::with_seed(seed));
+    run_nature(seed, nature, None, tracing)
+}
+
+/// Runs a seed of this nature, with one more process of this manner.
+///
+/// # Panics
+/// Where an invariant does not hold.
+pub(crate) fn run_nature(
+    seed: u64,
+    nature: Nature,
+    manner: Option<Manner>,
+    tracing: bool,
+) -> Outcome {
+    let mut cluster = Cluster::new(seed, nature, tracing);
+    if let Some(manner) = manner {
+        cluster.join(manner);
+    }
     while !cluster.is_over() {
         cluster.step();
     }
@@ -91,9 +114,8 @@ pub(crate) fn run(seed: u64, tracing: bool) -> Outcome {
 }
 
 impl Cluster {
-    fn new(seed: u64, tracing: bool) -> Cluster {
-        let mut random = Rng::with_seed(seed);
-        let nature = agenda::nature(&mut random);
+    fn new(seed: u64, nature: Nature, tracing: bool) -> Cluster {
+        let mut random = Rng::with_seed(!seed);
         let mut net = SimNet::new(random.u64(..), nature.network);
         let core_node = net.add_node(Role::Orchestrator, "orchestrator");
         let Nature { config, runs, .. } = nature;
@@ -111,6 +133,7 @@ impl Cluster {
             parted: BTreeMap::new(),
             agenda: BTreeMap::new(),
             planned: 0,
+            started: 0,
             faults: nature.faults,
             fault_every: nature.fault_every,
             runs: runs.into_iter().map(Run::new).collect(),
@@ -125,6 +148,7 @@ impl Cluster {
                 seeds: 1,
                 ..Counts::default()
             },
+            reasons: Vec::new(),
             fingerprint: seed,
         };
         for run in 0..cluster.runs.len() {
@@ -278,9 +302,12 @@ impl Cluster {
         let ended = process.worker.ended().cloned();
         for command in commands {
             if let LinkCommand::Transmit(transmit) = &command {
-                self.wire.from_worker(&transmit.frame);
+                self.wire.answered(&transmit.frame);
             }
-            self.transmit(node, node, command);
+            let process = self.processes.get_mut(&node).expect("it is there");
+            for command in process.behaviour.says(command) {
+                self.transmit(node, node, command);
+            }
         }
         if let Some(ended) = ended {
             trace!(self, "{} ended: {ended}", self.processes[&node].name);
@@ -318,7 +345,7 @@ impl Cluster {
         while let Some(event) = self.core.poll_event() {
             self.hear(event);
         }
-        while let Some(arbitration) = self.core.poll_arbitration() {
+        if let Some(arbitration) = self.core.poll_arbitration() {
             let (partition, tick) = (arbitration.partition, arbitration.tick);
             let right = arbitrate(&arbitration).digest;
             violated!(
@@ -345,11 +372,12 @@ impl Cluster {
             header.ticks,
             header.placement_epoch
         );
-        self.wire.to_worker(peer, frame);
+        self.wire.sent(peer, frame);
         if header.kind != Kind::Dispatch {
             return;
         }
         let run = self.run_of(header.simulation);
+        run.waits = false;
         run.dispatched = run.dispatched.max(header.tick);
         if run.stands_at.is_some_and(|tick| header.tick > tick) {
             let (tick, stands_at) = (header.tick, run.stands_at);
@@ -379,6 +407,7 @@ impl Cluster {
                     window.tick,
                     window.ticks
                 );
+                self.counts.windows += u64::from(window.ticks > 1);
                 self.note(window.digests.last().map_or(0, |d| d.digest));
                 self.run_of(window.simulation).published(&window);
             }
@@ -391,7 +420,10 @@ impl Cluster {
                 if status == Status::Failed {
                     violated!("lifecycle", "simulation {} failed: {cause:?}", simulation.0);
                 }
-                self.run_of(simulation).status = status;
+                let run = self.run_of(simulation);
+                run.status = status;
+                // It may stand now, or be due only later.
+                run.waits = false;
             }
             Event::Settled {
                 simulation,
@@ -430,7 +462,6 @@ impl Cluster {
                 self.counts.rebalances += u64::from(rebalanced);
             }
             Event::DigestMismatch { .. } => violated!("verification", "{event:?}"),
-            Event::WorkerRefused { reason, .. } => violated!("registry", "{reason}"),
             event => self.hear_of_worker(&event),
         }
     }
@@ -439,16 +470,35 @@ impl Cluster {
         match event {
             Event::WorkerJoined { worker, .. } => {
                 self.good.insert(*worker);
+                // What it was given at once has been sent by now.
+                if let Some(run) = self.runs.iter().find(|run| run.waits) {
+                    let id = run.spec.id.0;
+                    violated!("liveness", "a worker came and simulation {id} waits on");
+                }
             }
-            Event::WorkerLost { worker, .. } | Event::WorkerDraining { worker } => {
+            Event::WorkerDraining { worker } | Event::WorkerLeft { worker } => {
                 self.good.remove(worker);
+            }
+            Event::WorkerLost { worker, reason } => {
+                self.good.remove(worker);
+                self.reasons.push(reason.clone());
+            }
+            Event::WorkerRefused { reason, .. } => {
+                let foreign = |p: &Process| p.behaviour.manner == Manner::Foreign;
+                if !self.processes.values().any(foreign) {
+                    violated!("registry", "a worker was refused: {reason}");
+                }
+                self.reasons.push(reason.clone());
             }
             Event::WorkerSuspect { worker, .. } => {
                 self.good.remove(worker);
                 self.counts.suspicions += 1;
             }
             Event::WorkerDrained { .. } => self.counts.drained += 1,
-            Event::NoWorker { .. } => self.counts.no_worker += 1,
+            Event::NoWorker { simulation, .. } => {
+                self.run_of(*simulation).waits = true;
+                self.counts.no_worker += 1;
+            }
             _ => {}
         }
     }
@@ -508,6 +558,7 @@ impl Cluster {
         counts.most_frame_bytes = self.pool.copies().allocated.load(Relaxed);
         Outcome {
             counts: self.counts,
+            reasons: self.reasons,
             fingerprint: self.fingerprint,
         }
     }
@@ -530,7 +581,7 @@ impl Cluster {
                     self.draw_fault();
                 }
             }
-            Act::Join => self.join(),
+            Act::Join => self.join(Manner::Correct),
             Act::Wake(node) => {
                 if let Some(process) = self.processes.get_mut(&node) {
                     process.wake(self.now, &mut self.random);
@@ -549,13 +600,15 @@ impl Cluster {
         }
     }
 
-    fn join(&mut self) {
+    fn join(&mut self, manner: Manner) {
         if self.processes.len() >= MAX_PROCESSES {
             return;
         }
-        let name = format!("worker-{}", self.planned);
+        self.started += 1;
+        let name = format!("worker-{}", self.started);
         let node = self.net.add_node(Role::Worker, &name);
-        let process = Process::new(self.now, name, &self.pool, &mut self.random);
+        let mut process = Process::new(self.now, name, &self.pool, &mut self.random);
+        process.behaviour.manner = manner;
         self.processes.insert(node, process);
     }
 
@@ -567,7 +620,7 @@ impl Cluster {
         match fault {
             Fault::Join => {
                 self.counts.joins += 1;
-                return self.join();
+                return self.join(Manner::Correct);
             }
             Fault::Stall => {
                 if self.stalled.is_none() {
@@ -633,16 +686,30 @@ impl Cluster {
                 }
                 self.plan(time, Act::Heal(node));
             }
-            Fault::Drain if !process.draining => {
+            Fault::Drain if !process.draining && !process.stopped => {
                 self.counts.drains += 1;
                 process.draining = true;
-                if !process.stopped {
+                // Asked of the process, as by SIGTERM, or of the orchestrator.
+                if self.random.bool() {
                     process.worker.drain(self.now);
                     self.drain_process(node);
+                } else {
+                    self.drain_by_core(node);
                 }
                 self.replace();
             }
             _ => {}
+        }
+    }
+
+    /// An operator takes a worker out of service, and its process down once it is empty.
+    fn drain_by_core(&mut self, node: NodeId) {
+        let name = &self.processes[&node].name;
+        let snapshot = self.core.snapshot(self.now);
+        if let Some(worker) = snapshot.workers.iter().find(|w| w.name == *name) {
+            let known = self.core.drain(self.now, worker.id);
+            known.expect("the snapshot has it");
+            self.drain_core();
         }
     }
 
@@ -707,7 +774,7 @@ impl Cluster {
         let least = self.random.usize(1..=2);
         let staying = self.processes.values().filter(|p| !p.draining).count();
         for _ in staying..least {
-            self.join();
+            self.join(Manner::Correct);
         }
         for run in 0..self.runs.len() {
             self.resume(run);
@@ -829,6 +896,7 @@ impl Cluster {
         let id = self.runs[run].spec.id;
         if self.core.set_speed(self.now, id, speed).is_ok() {
             trace!(self, "simulation {} goes at {speed:?}", id.0);
+            self.runs[run].waits = false;
             self.counts.speeds += 1;
         }
         self.drain_core();

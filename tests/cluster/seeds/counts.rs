@@ -31,6 +31,8 @@ pub(crate) struct Counts {
     pub(crate) no_worker: u64,
     pub(crate) late_answers: u64,
     pub(crate) drained: u64,
+    /// Windows of several ticks.
+    pub(crate) windows: u64,
     /// What was asked of the runs.
     pub(crate) commands: u64,
     pub(crate) pauses: u64,
@@ -62,7 +64,7 @@ impl Counts {
         }
     }
 
-    fn sums(&mut self) -> [&mut u64; 22] {
+    fn sums(&mut self) -> [&mut u64; 23] {
         [
             &mut self.seeds,
             &mut self.simulations,
@@ -86,6 +88,7 @@ impl Counts {
             &mut self.steps,
             &mut self.speeds,
             &mut self.ends,
+            &mut self.windows,
         ]
     }
 
@@ -129,6 +132,7 @@ impl Counts {
             ("steps", self.steps),
             ("changes of speed", self.speeds),
             ("runs stopped", self.ends),
+            ("windows of several ticks", self.windows),
         ] {
             assert!(count > 0, "{what} did not happen in {self:#?}");
         }

@@ -7,6 +7,8 @@ mod agenda;
 mod check;
 mod cluster;
 mod counts;
+mod impostors;
+mod manner;
 mod process;
 mod reference;
 

@@ -12,6 +12,8 @@ use transport::link::{LinkCommand, LinkEvent, PeerId};
 use transport::pool::FramePool;
 use worker::{Job, JobDone, Worker, WorkerConfig};
 
+use crate::manner::Behaviour;
+
 /// Time a job takes whatever it does.
 const JOB_NS: u64 = 20_000;
 /// Time a row-step takes.
@@ -31,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) stopped: bool,
     /// Whether it was asked to drain.
     pub(crate) draining: bool,
+    /// What becomes of what the worker says.
+    pub(crate) behaviour: Behaviour,
     inbox: VecDeque<LinkEvent>,
     waiting: VecDeque<Job>,
     running: BTreeMap<(Duration, u64), JobDone>,
@@ -58,6 +62,7 @@ impl Process {
             slowness: 1,
             stopped: false,
             draining: false,
+            behaviour: Behaviour::default(),
             inbox: VecDeque::new(),
             waiting: VecDeque::new(),
             running: BTreeMap::new(),
@@ -84,6 +89,9 @@ impl Process {
         if self.stopped {
             self.inbox.push_back(event);
             return;
+        }
+        if let LinkEvent::Frame { frame, .. } = &event {
+            self.behaviour.hears(&frame.header);
         }
         let gone = matches!(event, LinkEvent::Disconnected { .. });
         self.worker.handle_link(now, event);
@@ -130,7 +138,7 @@ impl Process {
         }
     }
 
-    /// What it gives to its link.
+    /// What its worker gives to the link.
     pub(crate) fn poll_transmit(&mut self) -> Option<LinkCommand> {
         self.worker.poll_transmit()
     }
