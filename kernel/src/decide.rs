@@ -11,16 +11,13 @@ use crate::laws::guidance::due;
 use crate::laws::{battery, turn};
 use crate::layout::{NONE, Point, units};
 use crate::math;
-use crate::message::{Bulletin, Grant, Request, grant, request, segments};
+use crate::message::{Bulletin, Grant, Request, goal, grant, request};
 use crate::philox::{self, Purpose};
-use crate::route::{self, Goal};
+use crate::route::Route;
 use crate::rows::{FULL_CHARGE, NEVER, NO_SPEED_LIMIT, Rows, State, flag, mode, task};
 
 /// A leg that deviates from the heading by less is not worth a turn on the spot; about 1 degree.
 const STRAIGHT_ENOUGH: u32 = 1 << 24;
-/// How far a machine drives aside to make way, and then past the obstacle, m. [assumed]
-const ASIDE_M: f32 = 3.2;
-const PAST_M: f32 = 7.0;
 /// Charge below which a machine without work uses a free charger, and what a rescue brings along.
 const TOP_UP_BELOW: i32 = FULL_CHARGE / 10 * 6;
 const RESCUE_CHARGE: i32 = FULL_CHARGE / 10;
@@ -82,7 +79,14 @@ impl Decide<'_> {
         }
         if bits & due::TIMER != 0 {
             self.rows.timer[i] = NEVER;
-            self.look_for_work(i, bulletin);
+            if self.rows.flags[i] & flag::BACKS != 0 {
+                self.rows.flags[i] &= !flag::BACKS;
+                self.drive_leg(i);
+            } else if self.is_under_way(i) {
+                self.report(i);
+            } else {
+                self.look_for_work(i, bulletin);
+            }
         }
         if bits & due::BLOCKED != 0 {
             self.make_way(i, blocker);
@@ -92,10 +96,17 @@ impl Decide<'_> {
         }
     }
 
-    /// Reads an answer of the site.
+    /// Reads an answer of the site. One to a question that is no longer of interest is dropped: the
+    /// site has been told, by [`request::CANCEL`].
     pub(crate) fn granted(&mut self, i: usize, g: &Grant) {
+        if matches!(g.kind, grant::WAY | grant::HOLD) {
+            if g.ask == self.rows.way_ask[i] && self.rows.flags[i] & flag::WAITS != 0 {
+                self.way_answered(i, g.kind == grant::WAY);
+            }
+            return;
+        }
         if g.ask != self.rows.ask[i] {
-            return self.give_back(i, g);
+            return;
         }
         match g.kind {
             grant::SWATH => {
@@ -104,31 +115,52 @@ impl Decide<'_> {
                 self.rows.done_before[i] = g.c.cast_signed();
                 self.set_off(i, task::TO_SWATH, State::Travelling);
             }
-            grant::SWATH_AND_WAY => {
+            grant::NEXT_SWATH => {
                 self.rows.swath[i] = g.b;
-                let (first, count) = segments(g.c);
-                self.begin_turn(i, first, count);
-            }
-            grant::SWATH_AND_HOLD => {
-                self.rows.swath[i] = g.b;
-                self.rows.flags[i] |= flag::QUEUED;
-                self.rows.task[i] = task::WAIT_WAY;
-                self.enter(i, State::Holding);
-            }
-            grant::WAY => {
-                self.rows.flags[i] &= !flag::QUEUED;
-                self.begin_turn(i, g.a, g.b);
+                self.rows.done_before[i] = 0;
+                self.rows.flags[i] |= flag::WAITS;
             }
             grant::SLOT => {
-                self.rows.flags[i] &= !flag::QUEUED;
                 self.rows.slot[i] = g.a;
-                self.set_off(i, task::TO_SLOT, State::Returning);
+                if self.rows.task[i] != task::TO_QUEUE || self.rows.flags[i] & flag::WAITS != 0 {
+                    self.set_off(i, task::TO_SLOT, State::Returning);
+                }
+            }
+            grant::QUEUE if g.a == NONE => {
+                self.rows.task[i] = task::IN_QUEUE;
+                self.enter(i, State::Queueing);
             }
             grant::QUEUE => {
-                self.rows.flags[i] |= flag::QUEUED;
+                self.rows.park[i] = g.a;
                 self.set_off(i, task::TO_QUEUE, State::Returning);
             }
-            _ => self.set_off(i, task::TO_HOME, State::Returning),
+            _ => {
+                self.leave_land(i);
+                self.set_off(i, task::TO_HOME, State::Returning);
+            }
+        }
+    }
+
+    fn way_answered(&mut self, i: usize, is_given: bool) {
+        if !is_given {
+            return self.enter(i, State::Holding);
+        }
+        self.rows.flags[i] &= !flag::WAITS;
+        self.rows.stage[i] = 0;
+        match self.rows.task[i] {
+            task::AT_END => {
+                self.rows.task[i] = task::TURN;
+                self.enter(i, State::Turning);
+                self.turn_on(i);
+            }
+            task::TO_SWATH | task::GOTO => {
+                self.enter(i, State::Travelling);
+                self.drive_leg(i);
+            }
+            _ => {
+                self.enter(i, State::Returning);
+                self.drive_leg(i);
+            }
         }
     }
 
@@ -174,18 +206,25 @@ impl Decide<'_> {
             }
             Action::Goto { x_mm, y_mm } => {
                 let to = self.place_in_site(x_mm, y_mm)?;
-                self.rows.flags[i] &= !flag::HELD;
-                self.abandon(i);
-                self.rows.sent_x[i] = to.x;
-                self.rows.sent_y[i] = to.y;
-                self.set_off(i, task::GOTO, State::Travelling);
+                self.rows.flags[i] &= !(flag::HELD | flag::THEN_CHARGE);
+                self.rows.flags[i] |= flag::THEN_GOTO;
+                self.rows.then_x[i] = to.x;
+                self.rows.then_y[i] = to.y;
+                self.refresh(i);
+                if !self.is_under_way(i) {
+                    self.in_berth(i);
+                }
             }
             Action::ReturnToCharger => {
                 if (task::WAIT_CHARGER..=task::ON_SLOT).contains(&self.rows.task[i]) {
                     return Err(Rejection::AlreadyCharging);
                 }
-                self.rows.flags[i] &= !flag::HELD;
-                self.return_to_charger(i);
+                self.rows.flags[i] &= !(flag::HELD | flag::THEN_GOTO);
+                self.rows.flags[i] |= flag::THEN_CHARGE;
+                self.refresh(i);
+                if !self.is_under_way(i) {
+                    self.in_berth(i);
+                }
             }
             Action::SetSpeedLimit { mm_per_s } => {
                 self.rows.speed_limit[i] = match mm_per_s {
@@ -231,15 +270,12 @@ impl Decide<'_> {
     }
 
     fn event(&mut self, i: usize, kind: u32, detail: u32, reason: u32) {
-        let entity = self.rows.entity[i];
-        let ordinal = (self.events.iter().rev())
-            .filter(|e| e.entity == entity)
-            .count() as u32;
         self.events.push(Event {
             tick: u64::from(self.tick),
             site: self.rows.site[i],
-            entity,
-            ordinal,
+            entity: self.rows.entity[i],
+            // The step numbers each machine's events apart once it has all of them.
+            ordinal: self.events.len() as u32,
             kind,
             detail,
             reason,
@@ -291,54 +327,61 @@ impl Decide<'_> {
         self.tell(i, kind, a, b, c);
     }
 
-    /// Returns what was granted to a question that is no longer of interest.
-    fn give_back(&mut self, i: usize, g: &Grant) {
-        match g.kind {
-            grant::SWATH => self.tell(i, request::LEAVE_LAND, g.a, g.c, g.b),
-            grant::SWATH_AND_WAY => {
-                let (first, count) = segments(g.c);
-                self.tell(i, request::LEAVE_LAND, g.a, 0, g.b);
-                self.tell(i, request::LEAVE_HEADLAND, first, count, 0);
-            }
-            grant::SWATH_AND_HOLD => self.tell(i, request::LEAVE_LAND, g.a, 0, g.b),
-            grant::WAY => self.tell(i, request::LEAVE_HEADLAND, g.a, g.b, 0),
-            grant::SLOT => self.tell(i, request::LEAVE_SLOT, g.a, 0, 0),
-            _ => {}
-        }
+    /// Whether it is on shared ground, on a way that it has been given. Such a machine drives to the
+    /// end of its way, whatever it is told meanwhile, so that others may rely on it.
+    fn is_under_way(&self, i: usize) -> bool {
+        let drives = matches!(
+            self.rows.task[i],
+            task::TO_SWATH
+                | task::TURN
+                | task::TO_QUEUE
+                | task::TO_SLOT
+                | task::TO_HOME
+                | task::GOTO
+        );
+        drives && self.rows.flags[i] & flag::WAITS == 0
     }
 
-    /// Drops everything a machine has or waits for, and stands.
+    /// Does what a user told it while it was under way; whether there was anything.
+    fn in_berth(&mut self, i: usize) -> bool {
+        let told = self.rows.flags[i] & (flag::THEN_CHARGE | flag::THEN_GOTO);
+        self.rows.flags[i] &= !told;
+        if told & flag::THEN_CHARGE != 0 {
+            self.return_to_charger(i);
+        } else if told & flag::THEN_GOTO != 0 {
+            self.abandon(i);
+            self.rows.sent_x[i] = self.rows.then_x[i];
+            self.rows.sent_y[i] = self.rows.then_y[i];
+            let to = [self.rows.sent_x[i], self.rows.sent_y[i]].map(i32::cast_unsigned);
+            self.tell(i, request::TARGET, 0, to[0], to[1]);
+            self.set_off(i, task::GOTO, State::Travelling);
+        }
+        told != 0
+    }
+
+    /// Drops everything a machine has or waits for, and stands, in its berth.
     fn abandon(&mut self, i: usize) {
-        let waits = matches!(self.rows.task[i], task::AT_END | task::WAIT_CHARGER);
-        if waits || self.rows.flags[i] & flag::QUEUED != 0 {
-            self.tell(i, request::LEAVE_QUEUE, 0, 0, 0);
-        }
-        if self.rows.land[i] != NONE {
-            let progress = self.progress(i).cast_unsigned();
-            self.tell(
-                i,
-                request::LEAVE_LAND,
-                self.rows.land[i],
-                progress,
-                self.rows.swath[i],
-            );
-        }
-        if self.rows.segment[i] != NONE {
-            let (first, count) = (self.rows.segment[i], self.rows.segments[i]);
-            self.tell(i, request::LEAVE_HEADLAND, first, count, 0);
-        }
-        if self.rows.slot[i] != NONE {
-            self.tell(i, request::LEAVE_SLOT, self.rows.slot[i], 0, 0);
-        }
+        self.tell(i, request::CANCEL, 0, 0, 0);
+        self.leave_land(i);
         self.rows.ask[i] = self.rows.ask[i].wrapping_add(1);
-        self.rows.land[i] = NONE;
-        self.rows.segment[i] = NONE;
+        self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
         self.rows.slot[i] = NONE;
-        self.rows.flags[i] &= !(flag::QUEUED | flag::ASIDE | flag::PAST);
-        self.rows.engaged[i] = 0.0;
+        self.rows.park[i] = NONE;
+        self.rows.flags[i] &= !(flag::WAITS | flag::BACKS);
         self.rows.timer[i] = NEVER;
         self.rows.mode[i] = mode::STILL;
         self.rows.task[i] = task::NONE;
+    }
+
+    /// Works no longer on its land, if it has one.
+    fn leave_land(&mut self, i: usize) {
+        if self.rows.land[i] != NONE {
+            let (land, swath) = (self.rows.land[i], self.rows.swath[i]);
+            let progress = self.progress(i).cast_unsigned();
+            self.tell(i, request::LEAVE_LAND, land, progress, swath);
+        }
+        self.rows.land[i] = NONE;
+        self.rows.engaged[i] = 0.0;
     }
 
     /// How far a row's swath is done, from its start.
@@ -375,7 +418,7 @@ impl Decide<'_> {
         matches!(
             self.rows.task[i],
             task::NONE | task::TO_SWATH | task::OVER_DONE | task::SWATH | task::TO_HOME
-        )
+        ) && !self.is_under_way(i)
     }
 
     fn return_to_charger(&mut self, i: usize) {
@@ -412,12 +455,32 @@ impl Decide<'_> {
         self.refresh(i);
     }
 
-    /// Takes up a task that begins with a way.
+    /// Takes up a task that begins with a way: asks for it, and stands until it is given.
     fn set_off(&mut self, i: usize, task: u8, state: State) {
+        let index = match task {
+            task::TO_SWATH => goal::pack(goal::SWATH, self.rows.land[i]),
+            task::TO_SLOT => goal::pack(goal::SLOT, self.rows.slot[i]),
+            task::TO_QUEUE => goal::pack(goal::PARK, self.rows.park[i]),
+            task::TO_HOME => goal::pack(goal::HOME, 0),
+            _ => goal::pack(goal::TARGET, 0),
+        };
+        let at = self.at(i);
         self.rows.task[i] = task;
-        self.rows.stage[i] = 0;
+        self.rows.mode[i] = mode::STILL;
+        self.rows.flags[i] |= flag::WAITS;
+        self.rows.from_x[i] = at.x;
+        self.rows.from_y[i] = at.y;
+        self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
+        self.requests.push(Request {
+            site: self.rows.site[i],
+            machine: self.machine(i),
+            kind: request::WAY,
+            ask: self.rows.way_ask[i],
+            a: index,
+            b: at.x.cast_unsigned(),
+            c: at.y.cast_unsigned(),
+        });
         self.enter(i, state);
-        self.go_on(i);
     }
 
     fn leg_ended(&mut self, i: usize) {
@@ -426,27 +489,79 @@ impl Decide<'_> {
             return;
         }
         self.rows.mode[i] = mode::STILL;
-        if self.rows.flags[i] & flag::ASIDE != 0 {
-            self.rows.flags[i] ^= flag::ASIDE | flag::PAST;
-            let back = if self.aside_is_right(i) { 1 } else { -1 };
-            return self.start_relative_leg(i, back, PAST_M);
-        }
-        self.rows.flags[i] &= !flag::PAST;
-        self.go_on(i);
-    }
-
-    /// The next thing of a row's task, once it stands where the last one led.
-    fn go_on(&mut self, i: usize) {
-        if let Some(goal) = self.goal(i)
-            && let Some(to) = route::next_leg(&self.farm.layout, self.at(i), goal)
-        {
-            return self.start_leg(i, to, self.class(i).travel_m_per_s);
-        }
         match self.rows.task[i] {
-            task::TO_SWATH if self.rows.done_before[i] > 0 => self.drive_over_done(i),
-            task::TO_SWATH | task::OVER_DONE => self.work(i),
+            task::OVER_DONE => self.work(i),
             task::SWATH => self.swath_ended(i),
             task::TURN => self.turn_on(i),
+            task::GOTO if self.rows.flags[i] & flag::BACKS != 0 => {
+                self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
+            }
+            _ if self.is_under_way(i) => {
+                self.rows.stage[i] = self.rows.stage[i].saturating_add(1);
+                let legs = u32::from(self.rows.stage[i]);
+                self.tell(i, request::LEG, legs, 0, 0);
+                self.drive_leg(i);
+            }
+            _ => {}
+        }
+    }
+
+    /// The way that a row has been given.
+    fn route(&self, i: usize) -> Route {
+        let from = Point {
+            x: self.rows.from_x[i],
+            y: self.rows.from_y[i],
+        };
+        Route::plan(&self.farm.layout, from, self.destination(i))
+    }
+
+    fn destination(&self, i: usize) -> Point {
+        let layout = &self.farm.layout;
+        match self.rows.task[i] {
+            task::TO_SWATH => layout.swath_run(self.rows.land[i], self.rows.swath[i]).0,
+            task::TO_QUEUE => layout.park(self.rows.park[i]),
+            task::TO_SLOT => layout.slot(self.rows.slot[i]),
+            task::TO_HOME => layout.home(self.machine(i)),
+            _ => Point {
+                x: self.rows.sent_x[i],
+                y: self.rows.sent_y[i],
+            },
+        }
+    }
+
+    /// The next leg of its way, or what follows the last.
+    fn drive_leg(&mut self, i: usize) {
+        let route = self.route(i);
+        let leg = u32::from(self.rows.stage[i]);
+        if let Some((_, to)) = route.leg(leg) {
+            self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.report_s);
+            return self.start_leg(i, to, self.class(i).travel_m_per_s);
+        }
+        self.rows.timer[i] = NEVER;
+        if leg == 0 {
+            self.tell(i, request::LEG, 0, 0, 0);
+        }
+        self.arrived(i);
+    }
+
+    /// Tells the site how far it is, so that what lies behind it is free before its leg ends.
+    fn report(&mut self, i: usize) {
+        let legs = u32::from(self.rows.stage[i]);
+        if let Some((start, _)) = self.route(i).leg(legs) {
+            let at = self.at(i);
+            let driven = (at.x - start.x).abs().max((at.y - start.y).abs());
+            self.tell(i, request::LEG, legs, driven.cast_unsigned(), 0);
+            self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.report_s);
+        }
+    }
+
+    fn arrived(&mut self, i: usize) {
+        match self.rows.task[i] {
+            task::TO_SWATH if self.rows.done_before[i] > 0 => self.drive_over_done(i),
+            task::TO_SWATH => self.work(i),
+            task::TO_QUEUE if self.rows.slot[i] != NONE => {
+                self.set_off(i, task::TO_SLOT, State::Returning);
+            }
             task::TO_QUEUE => {
                 self.rows.task[i] = task::IN_QUEUE;
                 self.enter(i, State::Queueing);
@@ -460,46 +575,12 @@ impl Decide<'_> {
                 self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
                 self.enter(i, State::Idle);
             }
-            task::GOTO => {
+            _ => {
                 self.rows.task[i] = task::AT_GOTO;
                 self.enter(i, State::Holding);
             }
-            _ => {}
         }
-    }
-
-    /// Where a row's task leads by road.
-    fn goal(&self, i: usize) -> Option<Goal> {
-        let layout = &self.farm.layout;
-        match self.rows.task[i] {
-            task::TO_SWATH => {
-                let (land, swath) = (self.rows.land[i], self.rows.swath[i]);
-                let (at, _) = layout.swath_run(land, swath);
-                let row = layout.field_of_land(land) / layout.columns;
-                let headland = row + u32::from(!layout.runs_north(land, swath));
-                Some(Goal::SwathEnd { at, headland })
-            }
-            task::TO_QUEUE | task::TO_HOME => {
-                let machine = self.machine(i);
-                Some(Goal::Place {
-                    at: layout.home(machine),
-                    column: layout.home_field(machine) % layout.columns,
-                })
-            }
-            task::TO_SLOT => {
-                let slot = self.rows.slot[i];
-                let field = layout.field_of_station(slot / layout.slots_per_station);
-                Some(Goal::Place {
-                    at: layout.slot(slot),
-                    column: field % layout.columns,
-                })
-            }
-            task::GOTO => Some(Goal::Point(Point {
-                x: self.rows.sent_x[i],
-                y: self.rows.sent_y[i],
-            })),
-            _ => None,
-        }
+        self.in_berth(i);
     }
 
     fn drive_over_done(&mut self, i: usize) {
@@ -525,16 +606,9 @@ impl Decide<'_> {
     fn swath_ended(&mut self, i: usize) {
         self.rows.engaged[i] = 0.0;
         self.rows.task[i] = task::AT_END;
-        let reach = units(2.0 * self.class(i).turn_radius_m);
         let (land, swath) = (self.rows.land[i], self.rows.swath[i]);
-        self.ask(i, request::SWATH_DONE, land, swath, reach.cast_unsigned());
-    }
-
-    fn begin_turn(&mut self, i: usize, first: u32, count: u32) {
-        self.rows.segment[i] = first;
-        self.rows.segments[i] = count;
-        self.rows.done_before[i] = 0;
-        self.set_off(i, task::TURN, State::Turning);
+        self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
+        self.ask(i, request::SWATH_DONE, land, swath, self.rows.way_ask[i]);
     }
 
     /// The next piece of a turn: arcs for a machine that needs them, else straight to the next swath.
@@ -569,33 +643,27 @@ impl Decide<'_> {
 
     fn turned(&mut self, i: usize) {
         self.counters.turns += 1;
-        let (first, count) = (self.rows.segment[i], self.rows.segments[i]);
-        self.tell(i, request::LEAVE_HEADLAND, first, count, 0);
-        self.rows.segment[i] = NONE;
-        self.rows.segments[i] = 0;
+        self.tell(i, request::LEG, 1, 0, 0);
         self.work(i);
+        self.in_berth(i);
     }
 
-    /// Ends a stand-off: a machine on its way drives around; one at work is only reported.
+    /// A stand-off: who is off the roads on a user's errand backs off to the last headland and tries
+    /// again; who is at work, or on the roads behind somebody who stands, waits, and it is reported.
     fn make_way(&mut self, i: usize, blocker: u32) {
         self.counters.stand_offs += 1;
         self.rows.blocked[i] = 0;
         self.event(i, event::kind::STAND_OFF, blocker, 0);
-        let on_its_way = matches!(
-            self.rows.task[i],
-            task::TO_SWATH | task::TO_QUEUE | task::TO_SLOT | task::TO_HOME | task::GOTO
-        );
-        if on_its_way {
-            self.rows.flags[i] = self.rows.flags[i] & !flag::PAST | flag::ASIDE;
-            self.rows.stage[i] = self.rows.stage[i].wrapping_add(1);
-            let side = if self.aside_is_right(i) { -1 } else { 1 };
-            self.start_relative_leg(i, side, ASIDE_M);
+        let (route, stage) = (self.route(i), u32::from(self.rows.stage[i]));
+        let on_last_leg = stage > 0 && stage + 1 == route.legs();
+        if self.rows.task[i] == task::GOTO
+            && self.rows.flags[i] & flag::BACKS == 0
+            && on_last_leg
+            && let Some((back, _)) = route.leg(stage)
+        {
+            self.rows.flags[i] |= flag::BACKS;
+            self.start_leg(i, back, self.class(i).turn_m_per_s);
         }
-    }
-
-    /// The first time a machine makes way it does so to the right, then to the left, and so on.
-    fn aside_is_right(&self, i: usize) -> bool {
-        self.rows.stage[i] % 2 == 1
     }
 
     /// The point `m` ahead after `quarters` quarter turns to the left, kept inside the site.
@@ -607,11 +675,6 @@ impl Decide<'_> {
             x: (self.rows.x[i] + units(m * cos)).clamp(low.x, high.x),
             y: (self.rows.y[i] + units(m * sin)).clamp(low.y, high.y),
         }
-    }
-
-    fn start_relative_leg(&mut self, i: usize, quarters: i32, m: f32) {
-        let to = self.ahead(i, quarters, m);
-        self.start_leg(i, to, self.class(i).turn_m_per_s);
     }
 
     /// Begins a straight leg, with a turn on the spot where the heading is off.

@@ -405,11 +405,7 @@ impl Partition {
             layout.swaths_per_field,
         )?;
         below("slot", &mut rows.slot.iter().copied(), layout.slots())?;
-        below(
-            "segment",
-            &mut rows.segment.iter().copied(),
-            layout.segments(),
-        )?;
+        below("park", &mut rows.park.iter().copied(), layout.parks())?;
         let charge = rows.charge.iter().map(|c| c.cast_unsigned());
         below(
             "charge",

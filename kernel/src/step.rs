@@ -9,12 +9,13 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::command::Command;
 use crate::decide::Decide;
+use crate::event::Event;
 use crate::farm::{Farm, SENSING_RADIUS_M};
 use crate::laws::battery::battery;
 use crate::laws::guidance::{self, GuidanceParams, WatchParams, due};
 use crate::laws::neighbours::{Mover, Neighbourhood};
 use crate::laws::power::ground_power;
-use crate::layout::{NONE, Point, units};
+use crate::layout::{NONE, Point, UNITS_PER_M, units};
 use crate::mail::{self, Letter, MailError};
 use crate::math;
 use crate::message::{Body, Bulletin, Grant, Request, grant};
@@ -81,6 +82,24 @@ fn column<T: Clone>(rows: usize, value: T, bump: &Bump) -> BumpVec<'_, T> {
     let mut column = BumpVec::with_capacity_in(rows, bump);
     column.resize(rows, value);
     column
+}
+
+/// A stable sort that takes its memory from the arena; std's takes it from the heap.
+fn sort_stably<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K, bump: &Bump) {
+    if items.is_sorted_by_key(&key) {
+        return;
+    }
+    let mut order = BumpVec::with_capacity_in(items.len(), bump);
+    order.extend(
+        (0..)
+            .zip(items.iter())
+            .map(|(place, item)| (key(item), place as u32)),
+    );
+    order.sort_unstable();
+    let unsorted = bump.alloc_slice_copy(items);
+    for (item, (_, place)) in items.iter_mut().zip(order) {
+        *item = unsorted[place as usize];
+    }
 }
 
 impl Partition {
@@ -167,8 +186,8 @@ impl Partition {
             });
         }
         // A machine's messages come from one place, in order; a stable sort keeps that order.
-        inbox.requests.sort_by_key(|r| (r.site, r.machine));
-        inbox.grants.sort_by_key(|g| (g.site, g.machine));
+        sort_stably(&mut inbox.requests, |r| (r.site, r.machine), bump);
+        sort_stably(&mut inbox.grants, |g| (g.site, g.machine), bump);
         inbox.ghosts.sort_unstable_by_key(|b| b.entity);
         Ok(inbox)
     }
@@ -240,6 +259,7 @@ impl Partition {
                     cos: scratch.cos[i],
                     sin: scratch.sin[i],
                     accel_m_per_s2: class.accel_m_per_s2,
+                    open_m: way_to_go_m(rows, i),
                 });
                 scratch.cap[i] = allowed.m_per_s();
                 scratch.blocker[i] = allowed.blocker;
@@ -424,10 +444,11 @@ impl Partition {
 
     /// Puts this tick's messages and events in order, and writes letters to the other parts.
     fn publish(&mut self, inbox: &Inbox<'_>, bump: &Bump) {
-        self.state.requests.sort_by_key(|r| (r.site, r.machine));
-        self.state.grants.sort_by_key(|g| (g.site, g.machine));
+        sort_stably(&mut self.state.requests, |r| (r.site, r.machine), bump);
+        sort_stably(&mut self.state.grants, |g| (g.site, g.machine), bump);
         self.events
             .sort_unstable_by_key(|e| (e.site, e.entity, e.ordinal));
+        number_events(&mut self.events);
         self.write_letters(&inbox.cells, bump);
     }
 
@@ -533,6 +554,25 @@ impl Partition {
     }
 }
 
+/// How far a row wants to drive straight on; an arc leads anywhere.
+fn way_to_go_m(rows: &Rows, i: usize) -> f32 {
+    if rows.mode[i] != mode::LINE {
+        return SENSING_RADIUS_M;
+    }
+    let dx = rows.goal_x[i].wrapping_sub(rows.x[i]) as f32;
+    let dy = rows.goal_y[i].wrapping_sub(rows.y[i]) as f32;
+    (dx * rows.dir_x[i] + dy * rows.dir_y[i]) * (1.0 / UNITS_PER_M)
+}
+
+/// Numbers the events of each machine, which stand together in the order in which they happened.
+fn number_events(events: &mut [Event]) {
+    for of_machine in events.chunk_by_mut(|a, b| a.entity == b.entity) {
+        for (ordinal, event) in (0..).zip(of_machine) {
+            event.ordinal = ordinal;
+        }
+    }
+}
+
 /// Who gives way to whom: the lower number. What cannot move comes first.
 fn priority(rows: &Rows, i: usize) -> u32 {
     const CANNOT_MOVE: u32 = 6;
@@ -565,13 +605,14 @@ pub(crate) fn check_grant(farm: &Farm, g: &Grant) -> Result<(), MailError> {
         false => Err(MailError::OutOfRange { what, value }),
     };
     check("machine", g.machine, farm.machines_per_site)?;
+    check("grant kind", g.kind, grant::COUNT)?;
     match g.kind {
-        grant::SWATH | grant::SWATH_AND_WAY | grant::SWATH_AND_HOLD => {
+        grant::SWATH | grant::NEXT_SWATH => {
             check("land", g.a, layout.lands())?;
             check("swath", g.b, layout.swaths_per_field)
         }
-        grant::WAY => check("segment", g.a.saturating_add(g.b), layout.segments() + 1),
         grant::SLOT => check("slot", g.a, layout.slots()),
-        kind => check("grant kind", kind, grant::NO_WORK + 1),
+        grant::QUEUE if g.a != NONE => check("parking place", g.a, layout.parks()),
+        _ => Ok(()),
     }
 }

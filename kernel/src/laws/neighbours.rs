@@ -23,6 +23,9 @@ use crate::message::Body;
 const CAPS_PER_M_PER_S: f32 = 65_536.0;
 /// No neighbour limits the speed.
 pub const NO_CAP: i32 = i32::MAX;
+/// How much farther than room a machine stays behind another in its corridor, m: so that the other can
+/// turn out of it without being in the way itself. [assumed]
+const STAND_OFF_M: f32 = 1.0;
 /// Slower than this stands still, m/s.
 const STANDS_M_PER_S: f32 = 0.05;
 /// Sine of the angle below which two lines count as parallel.
@@ -47,6 +50,8 @@ pub struct Mover {
     pub sin: f32,
     /// Deceleration that it plans with, m/s^2.
     pub accel_m_per_s2: f32,
+    /// How far it wants to drive before it turns or stands, m.
+    pub open_m: f32,
 }
 
 /// What neighbours allow, and whether bodies touch.
@@ -163,7 +168,8 @@ impl Allowed {
         let room = bodies + MARGIN_M;
         let aside = math::abs(rx * mover.sin - ry * mover.cos);
         let gap = if aside < room {
-            Some(ahead - (room * room - aside * aside).sqrt())
+            let contact = ahead - (room * room - aside * aside).sqrt();
+            (contact < mover.open_m).then_some(contact - STAND_OFF_M)
         } else if moves && yields(at, other) {
             mover.gap_to_corridor(other, [rx, ry], room)
         } else {
@@ -303,6 +309,7 @@ mod tests {
             cos: 1.0,
             sin: 0.0,
             accel_m_per_s2: 0.5,
+            open_m: 100.0,
         }
     }
 
@@ -314,8 +321,8 @@ mod tests {
     fn nobody_runs_into_what_is_in_the_way() {
         let me = body(1, 0.0, 0.0, 1.0, 4);
         for (vx, priority) in [(0.0, 1), (0.0, 6), (-1.0, 2)] {
-            let other = body(2, 6.3, 0.0, vx, priority);
-            // Gap 6.3 - 2.3 = 4 m: sqrt(2 * 0.5 * 4) = 2 m/s.
+            let other = body(2, 7.3, 0.0, vx, priority);
+            // Gap 7.3 - 2.3 - 1 = 4 m: sqrt(2 * 0.5 * 4) = 2 m/s.
             let allowed = allow(&[me, other], &mover(me));
             assert!((allowed.m_per_s() - 2.0).abs() < 1e-3, "{allowed:?}");
         }
