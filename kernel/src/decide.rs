@@ -13,7 +13,7 @@ use crate::layout::{NONE, Point, units};
 use crate::math;
 use crate::message::{Bulletin, Grant, Request, goal, grant, request};
 use crate::philox::{self, Purpose};
-use crate::route::Route;
+use crate::route::{Exit, Route, Zone};
 use crate::rows::{FULL_CHARGE, NEVER, NO_SPEED_LIMIT, Rows, State, flag, mode, task};
 
 /// A leg that deviates from the heading by less is not worth a turn on the spot; about 1 degree.
@@ -21,6 +21,10 @@ const STRAIGHT_ENOUGH: u32 = 1 << 24;
 /// Charge below which a machine without work uses a free charger, and what a rescue brings along.
 const TOP_UP_BELOW: i32 = FULL_CHARGE / 10 * 6;
 const RESCUE_CHARGE: i32 = FULL_CHARGE / 10;
+
+/// Flags of an errand, which end with it.
+const OF_ERRAND: u32 =
+    flag::BACKS | flag::BACKED | flag::LEAVES | flag::LEAVES_SOUTH | flag::LEAVES_NORTH;
 
 /// What deciding reads and writes; one for a step of a partition.
 pub(crate) struct Decide<'a> {
@@ -194,9 +198,10 @@ impl Decide<'_> {
                 if self.rows.flags[i] & flag::HELD != 0 {
                     self.rows.flags[i] &= !flag::HELD;
                     self.refresh(i);
-                } else if matches!(self.rows.task[i], task::GOTO | task::AT_GOTO) {
-                    self.abandon(i);
-                    self.want_work(i);
+                } else if self.rows.flags[i] & flag::THEN_GOTO != 0
+                    || matches!(self.rows.task[i], task::GOTO | task::AT_GOTO)
+                {
+                    self.then(i, flag::THEN_WORK);
                 } else {
                     return Err(Rejection::NotHeld);
                 }
@@ -206,25 +211,15 @@ impl Decide<'_> {
             }
             Action::Goto { x_mm, y_mm } => {
                 let to = self.place_in_site(x_mm, y_mm)?;
-                self.rows.flags[i] &= !(flag::HELD | flag::THEN_CHARGE);
-                self.rows.flags[i] |= flag::THEN_GOTO;
                 self.rows.then_x[i] = to.x;
                 self.rows.then_y[i] = to.y;
-                self.refresh(i);
-                if !self.is_under_way(i) {
-                    self.in_berth(i);
-                }
+                self.then(i, flag::THEN_GOTO);
             }
             Action::ReturnToCharger => {
                 if (task::WAIT_CHARGER..=task::ON_SLOT).contains(&self.rows.task[i]) {
                     return Err(Rejection::AlreadyCharging);
                 }
-                self.rows.flags[i] &= !(flag::HELD | flag::THEN_GOTO);
-                self.rows.flags[i] |= flag::THEN_CHARGE;
-                self.refresh(i);
-                if !self.is_under_way(i) {
-                    self.in_berth(i);
-                }
+                self.then(i, flag::THEN_CHARGE);
             }
             Action::SetSpeedLimit { mm_per_s } => {
                 self.rows.speed_limit[i] = match mm_per_s {
@@ -342,21 +337,36 @@ impl Decide<'_> {
         drives && self.rows.flags[i] & flag::WAITS == 0
     }
 
-    /// Does what a user told it while it was under way; whether there was anything.
-    fn in_berth(&mut self, i: usize) -> bool {
-        let told = self.rows.flags[i] & (flag::THEN_CHARGE | flag::THEN_GOTO);
-        self.rows.flags[i] &= !told;
-        if told & flag::THEN_CHARGE != 0 {
-            self.return_to_charger(i);
-        } else if told & flag::THEN_GOTO != 0 {
-            self.abandon(i);
-            self.rows.sent_x[i] = self.rows.then_x[i];
-            self.rows.sent_y[i] = self.rows.then_y[i];
-            let to = [self.rows.sent_x[i], self.rows.sent_y[i]].map(i32::cast_unsigned);
-            self.tell(i, request::TARGET, 0, to[0], to[1]);
-            self.set_off(i, task::GOTO, State::Travelling);
+    /// Lets a machine do what a user told it: now, or at the end of its way.
+    fn then(&mut self, i: usize, what: u32) {
+        self.rows.flags[i] &= !(flag::HELD | flag::THEN);
+        self.rows.flags[i] |= what;
+        self.refresh(i);
+        if !self.is_under_way(i) {
+            self.in_berth(i);
         }
-        told != 0
+    }
+
+    /// In a berth, does what a user told it before.
+    fn in_berth(&mut self, i: usize) {
+        let told = self.rows.flags[i] & flag::THEN;
+        self.rows.flags[i] &= !flag::THEN;
+        match told {
+            flag::THEN_CHARGE => self.return_to_charger(i),
+            flag::THEN_WORK => {
+                self.abandon(i);
+                self.want_work(i);
+            }
+            flag::THEN_GOTO => {
+                self.abandon(i);
+                self.rows.sent_x[i] = self.rows.then_x[i];
+                self.rows.sent_y[i] = self.rows.then_y[i];
+                let to = [self.rows.sent_x[i], self.rows.sent_y[i]].map(i32::cast_unsigned);
+                self.tell(i, request::TARGET, 0, to[0], to[1]);
+                self.set_off(i, task::GOTO, State::Travelling);
+            }
+            _ => {}
+        }
     }
 
     /// Drops everything a machine has or waits for, and stands, in its berth.
@@ -367,7 +377,7 @@ impl Decide<'_> {
         self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
         self.rows.slot[i] = NONE;
         self.rows.park[i] = NONE;
-        self.rows.flags[i] &= !(flag::WAITS | flag::BACKS);
+        self.rows.flags[i] &= !(flag::WAITS | OF_ERRAND);
         self.rows.timer[i] = NEVER;
         self.rows.mode[i] = mode::STILL;
         self.rows.task[i] = task::NONE;
@@ -461,7 +471,7 @@ impl Decide<'_> {
             task::TO_SWATH => goal::pack(goal::SWATH, self.rows.land[i]),
             task::TO_SLOT => goal::pack(goal::SLOT, self.rows.slot[i]),
             task::TO_QUEUE => goal::pack(goal::PARK, self.rows.park[i]),
-            task::TO_HOME => goal::pack(goal::HOME, 0),
+            task::TO_HOME => goal::pack(goal::HOME, self.exit(i) as u32),
             _ => goal::pack(goal::TARGET, 0),
         };
         let at = self.at(i);
@@ -494,12 +504,13 @@ impl Decide<'_> {
             task::SWATH => self.swath_ended(i),
             task::TURN => self.turn_on(i),
             task::GOTO if self.rows.flags[i] & flag::BACKS != 0 => {
-                self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
+                self.backed_off(i);
             }
             _ if self.is_under_way(i) => {
                 self.rows.stage[i] = self.rows.stage[i].saturating_add(1);
                 let legs = u32::from(self.rows.stage[i]);
                 self.tell(i, request::LEG, legs, 0, 0);
+                self.rows.flags[i] &= !flag::AT_TARGET;
                 self.drive_leg(i);
             }
             _ => {}
@@ -512,7 +523,7 @@ impl Decide<'_> {
             x: self.rows.from_x[i],
             y: self.rows.from_y[i],
         };
-        Route::plan(&self.farm.layout, from, self.destination(i))
+        Route::plan_by(&self.farm.layout, from, self.destination(i), self.exit(i))
     }
 
     fn destination(&self, i: usize) -> Point {
@@ -556,6 +567,7 @@ impl Decide<'_> {
     }
 
     fn arrived(&mut self, i: usize) {
+        self.rows.flags[i] &= !OF_ERRAND;
         match self.rows.task[i] {
             task::TO_SWATH if self.rows.done_before[i] > 0 => self.drive_over_done(i),
             task::TO_SWATH => self.work(i),
@@ -577,6 +589,7 @@ impl Decide<'_> {
             }
             _ => {
                 self.rows.task[i] = task::AT_GOTO;
+                self.rows.flags[i] |= flag::AT_TARGET;
                 self.enter(i, State::Holding);
             }
         }
@@ -648,21 +661,76 @@ impl Decide<'_> {
         self.in_berth(i);
     }
 
-    /// A stand-off: who is off the roads on a user's errand backs off to the last headland and tries
-    /// again; who is at work, or on the roads behind somebody who stands, waits, and it is reported.
+    /// A stand-off. Who is off the roads on a user's word, or on its way back to them, is not at work
+    /// there and gives way to who is; who is at work, or on the roads behind somebody who stands,
+    /// waits. All of it is reported.
     fn make_way(&mut self, i: usize, blocker: u32) {
         self.counters.stand_offs += 1;
         self.rows.blocked[i] = 0;
         self.event(i, event::kind::STAND_OFF, blocker, 0);
-        let (route, stage) = (self.route(i), u32::from(self.rows.stage[i]));
-        let on_last_leg = stage > 0 && stage + 1 == route.legs();
-        if self.rows.task[i] == task::GOTO
-            && self.rows.flags[i] & flag::BACKS == 0
-            && on_last_leg
-            && let Some((back, _)) = route.leg(stage)
-        {
-            self.rows.flags[i] |= flag::BACKS;
-            self.start_leg(i, back, self.class(i).turn_m_per_s);
+        let (flags, stage) = (self.rows.flags[i], u32::from(self.rows.stage[i]));
+        if !self.is_under_way(i) || flags & flag::BACKS != 0 {
+            return;
+        }
+        if flags & flag::AT_TARGET != 0 && stage == 0 {
+            return self.leave_by_the_other_headland(i);
+        }
+        let route = self.route(i);
+        if self.rows.task[i] == task::GOTO && stage > 0 && stage + 1 == route.legs() {
+            self.back_off(i, &route);
+        }
+    }
+
+    /// Backs off to the last headland; from there it tries once more, and then drives home.
+    fn back_off(&mut self, i: usize, route: &Route) {
+        let again = self.rows.flags[i] & flag::BACKED != 0;
+        self.rows.flags[i] |= if again {
+            flag::BACKS | flag::LEAVES
+        } else {
+            flag::BACKS | flag::BACKED
+        };
+        self.rows.timer[i] = NEVER;
+        self.start_leg(i, route.last_corner(), self.class(i).turn_m_per_s);
+    }
+
+    /// Is back at the last headland.
+    fn backed_off(&mut self, i: usize) {
+        if self.rows.flags[i] & flag::LEAVES == 0 {
+            self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
+            return;
+        }
+        let from = self.route(i).last_corner();
+        self.tell(i, request::ESCAPE, 0, 0, 0);
+        self.rows.flags[i] &= !OF_ERRAND;
+        self.rows.task[i] = task::TO_HOME;
+        self.rows.stage[i] = 0;
+        (self.rows.from_x[i], self.rows.from_y[i]) = (from.x, from.y);
+        self.enter(i, State::Returning);
+        self.drive_leg(i);
+    }
+
+    /// Turns around in a field that it was sent into, and goes home by its other headland.
+    fn leave_by_the_other_headland(&mut self, i: usize) {
+        if !matches!(Zone::of(&self.farm.layout, self.at(i)), Zone::Field { .. }) {
+            return;
+        }
+        let exit = if self.rows.dir_y[i] > 0.0 {
+            flag::LEAVES_SOUTH
+        } else {
+            flag::LEAVES_NORTH
+        };
+        self.tell(i, request::STOP, 0, 0, 0);
+        self.abandon(i);
+        self.rows.flags[i] |= exit;
+        self.set_off(i, task::TO_HOME, State::Returning);
+    }
+
+    /// The headland by which it is to leave a field.
+    fn exit(&self, i: usize) -> Exit {
+        match self.rows.flags[i] & (flag::LEAVES_SOUTH | flag::LEAVES_NORTH) {
+            flag::LEAVES_SOUTH => Exit::South,
+            flag::LEAVES_NORTH => Exit::North,
+            _ => Exit::Any,
         }
     }
 
@@ -709,7 +777,7 @@ impl Decide<'_> {
             (Some(x), Some(y))
                 if (low.x..=high.x).contains(&x) && (low.y..=high.y).contains(&y) =>
             {
-                Ok(Point { x, y })
+                Ok(self.farm.layout.off_road(Point { x, y }))
             }
             _ => Err(Rejection::OutsideSite),
         }

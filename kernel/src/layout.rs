@@ -193,16 +193,15 @@ impl Layout {
     pub fn swath_ends(&self, field: u32, swath: u32) -> [Point; 2] {
         let corner = self.field_corner(field);
         let x = corner.x + YARD_WIDTH + self.swath_pitch * swath as i32 + self.swath_pitch / 2;
-        [
-            Point {
-                x,
-                y: corner.y - TURN_LINE,
-            },
-            Point {
-                x,
-                y: corner.y + self.swath_length + TURN_LINE,
-            },
-        ]
+        self.turn_lines(field / self.columns)
+            .map(|y| Point { x, y })
+    }
+
+    /// The turn lines south and north of a row of fields.
+    #[must_use]
+    pub fn turn_lines(&self, row: u32) -> [i32; 2] {
+        let south = self.field_corner(row * self.columns).y;
+        [south - TURN_LINE, south + self.swath_length + TURN_LINE]
     }
 
     /// Where a swath of a land is begun and where it ends: machines go up the first and down the next.
@@ -213,6 +212,25 @@ impl Layout {
             (south, north)
         } else {
             (north, south)
+        }
+    }
+
+    /// The nearest place in a field, well inside it. Nobody is sent to stand on a road or in a yard.
+    #[must_use]
+    pub fn off_road(&self, at: Point) -> Point {
+        let origin = self.origin();
+        let column = ((at.x - origin.x) / self.column_pitch()).clamp(0, self.columns as i32 - 1);
+        // The row whose field is the nearer one of those beside a headland.
+        let row = (at.y - origin.y - self.headland / 2) / self.row_pitch();
+        let row = row.clamp(0, self.field_rows as i32 - 1);
+        let corner = self.field_corner((row * self.columns as i32 + column).cast_unsigned());
+        let west = corner.x + YARD_WIDTH;
+        let width = self.swath_pitch * self.swaths_per_field as i32;
+        Point {
+            x: at.x.clamp(west + ROOM, west + width - ROOM),
+            y: at
+                .y
+                .clamp(corner.y + ROOM, corner.y + self.swath_length - ROOM),
         }
     }
 

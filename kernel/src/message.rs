@@ -23,8 +23,12 @@ pub mod request {
     pub const CANCEL: u32 = 7;
     /// A user sends it to (`b`, `c`): the place of [`super::goal::TARGET`].
     pub const TARGET: u32 = 8;
+    /// Ends its way where it stands, in a field.
+    pub const STOP: u32 = 9;
+    /// Gives up its way to such a place at the last corner, and drives home from there.
+    pub const ESCAPE: u32 = 10;
     /// Codes.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 11;
 }
 
 /// Codes of [`Grant::kind`].
@@ -57,7 +61,7 @@ pub mod goal {
     pub const SLOT: u32 = 2;
     /// A parking place.
     pub const PARK: u32 = 3;
-    /// The machine's home.
+    /// The machine's home; with index 1 leaving a field by its southern headland, 2 by its northern.
     pub const HOME: u32 = 4;
     /// Where a user sent it.
     pub const TARGET: u32 = 5;

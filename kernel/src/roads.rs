@@ -125,17 +125,6 @@ pub fn turn_holds(
     }
 }
 
-/// Cells under a machine that stands at a place.
-pub fn standing_holds(layout: &Layout, at: Point, holds: &mut BumpVec<'_, Hold>) {
-    for (east, north) in [(-1, -1), (-1, 1), (1, -1), (1, 1)] {
-        let corner = Point {
-            x: at.x.saturating_add(east * (ROOM / 2)),
-            y: at.y.saturating_add(north * (ROOM / 2)),
-        };
-        holds.extend(cell_at(layout, corner).map(|(cell, _)| (cell, SOLE)));
-    }
-}
-
 /// Cells that the rest of a route takes from leg `first` on, of which `driven` position units lie
 /// behind.
 pub fn route_holds(
@@ -165,6 +154,8 @@ fn leg_holds(layout: &Layout, route: &Route, leg: u32, driven: i32, holds: &mut 
             && corner == cell
             && keeps_lane(kind, mode_of(from, a), [from, a, b])
         {
+            // Until it is off it; who leaves it for a swath's end is off it only there.
+            holds.push((cell, mode_of(from, a)));
             return;
         }
         let needs = match (last, ends) {

@@ -67,10 +67,40 @@ pub(crate) fn row_of(layout: &Layout, y: i32) -> (u32, i32) {
     (row as u32, north - row * layout.row_pitch())
 }
 
+/// By which headland a field is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The nearer way.
+    Any,
+    /// The one to its south.
+    South,
+    /// The one to its north.
+    North,
+}
+
+impl Exit {
+    /// Its code in a way home, see [`crate::message::goal::HOME`].
+    pub(crate) const ALL: [Exit; 3] = [Exit::Any, Exit::South, Exit::North];
+
+    fn allows(self, from: Zone, headland: u32) -> bool {
+        match (self, from) {
+            (Exit::South, Zone::Field { row, .. }) => headland == row,
+            (Exit::North, Zone::Field { row, .. }) => headland == row + 1,
+            _ => true,
+        }
+    }
+}
+
 impl Route {
     /// The route between two places. Places outside the site count as at its edge.
     #[must_use]
     pub fn plan(layout: &Layout, from: Point, to: Point) -> Route {
+        Route::plan_by(layout, from, to, Exit::Any)
+    }
+
+    /// The same, leaving the field that it begins in by a given headland.
+    #[must_use]
+    pub fn plan_by(layout: &Layout, from: Point, to: Point, exit: Exit) -> Route {
         let (from, to) = (inside(layout, from), inside(layout, to));
         let ends = [from, to].map(|at| Zone::of(layout, at));
         let mut route = Route::at(from);
@@ -91,7 +121,7 @@ impl Route {
             }
         }
         let mut best: Option<(i64, Route)> = None;
-        for first in ends[0].headlands() {
+        for first in ends[0].headlands().filter(|h| exit.allows(ends[0], *h)) {
             for last in ends[1].headlands() {
                 let (near_column, far_column) = columns_between(layout, from.x, to.x);
                 for column in near_column..=far_column {
@@ -114,6 +144,12 @@ impl Route {
     #[must_use]
     pub fn legs(&self) -> u32 {
         self.legs
+    }
+
+    /// Where its last leg begins: on a road, unless it has but one.
+    #[must_use]
+    pub fn last_corner(&self) -> Point {
+        self.corners[self.legs.saturating_sub(1) as usize]
     }
 
     /// Both ends of a leg.
@@ -295,7 +331,7 @@ mod tests {
         for &from in &places {
             for &to in &places {
                 let route = Route::plan(&layout, from, to);
-                assert!(route.legs() as usize <= MAX_LEGS - 1);
+                assert!((route.legs() as usize) < MAX_LEGS);
                 assert_eq!(route.end(), to);
                 for leg in 0..route.legs() {
                     let (a, b) = route.leg(leg).expect("a leg");

@@ -124,10 +124,24 @@ pub mod flag {
     pub const WAITS: u32 = 8;
     /// Backs off to the last headland, to let another pass.
     pub const BACKS: u32 = 16;
+    /// Has backed off on its present errand.
+    pub const BACKED: u32 = 256;
+    /// Stands where a user sent it, or has not yet left for the roads from there.
+    pub const AT_TARGET: u32 = 512;
+    /// Is to leave the field that it was sent into by the southern headland.
+    pub const LEAVES_SOUTH: u32 = 1024;
+    /// By the northern one.
+    pub const LEAVES_NORTH: u32 = 2048;
+    /// Is to go home, once it has backed off.
+    pub const LEAVES: u32 = 4096;
     /// To go and charge once it is in a berth.
     pub const THEN_CHARGE: u32 = 32;
     /// To go to (`then_x`, `then_y`) once it is in a berth.
     pub const THEN_GOTO: u32 = 64;
+    /// To look for work once it is in a berth: it was released on its way to where a user sent it.
+    pub const THEN_WORK: u32 = 128;
+    /// All that a user had it do next.
+    pub const THEN: u32 = THEN_CHARGE | THEN_GOTO | THEN_WORK;
 }
 
 /// A timer that never fires.

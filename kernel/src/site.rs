@@ -3,7 +3,10 @@
 //! The coordinator reads the requests of the tick before, in the order of machines, and answers with
 //! grants. It never looks at rows: a machine and its site know of each other by messages only.
 //!
-//! Ways and slots are given first come, first served. Since a way is given whole or not at all (see
+//! Slots are given first come, first served, to those in the station's parking places before those
+//! who wait elsewhere for one of these. Ways are given first come, first served too, but first to who
+//! stands on a road at a user's word, then to who leaves a slot, then to who drives to one: the roads at
+//! a station are what a farm can have too few of. Since a way is given whole or not at all (see
 //! [`crate::roads`]), a long one might wait for ever while short ones take turns on its cells; so who
 //! has waited for [`PATIENCE_S`] has first claim on all the cells it wants.
 
@@ -18,12 +21,12 @@ use crate::layout::{Layout, NONE, Point, units};
 use crate::mail::MailError;
 use crate::message::{Bulletin, Grant, Request, goal, grant, request};
 use crate::roads::{self, Hold, SOLE};
-use crate::route::Route;
+use crate::route::{Exit, Route};
 
 /// How far from its home a machine is given work, in fields.
 const FARTHEST_WORK: i32 = 5;
-/// Wait after which nobody may be given what a machine waits for. [assumed]
-const PATIENCE_S: f32 = 60.0;
+/// Wait after which nobody may be given what a machine waits for, by its urgency. [assumed]
+const PATIENCE_S: [f32; 4] = [0.0, 5.0, 5.0, 60.0];
 
 /// Bits of [`Sites::waits`].
 mod wait {
@@ -60,10 +63,6 @@ pub struct Client {
     pub to_x: i32,
     /// Where the way ends.
     pub to_y: i32,
-    /// Where it stands if a user sent it there.
-    pub berth_x: i32,
-    /// Where it stands if a user sent it there.
-    pub berth_y: i32,
     /// Tick of the step in which it asked for the way.
     pub way_since: u32,
     /// Number of the request that the way answers.
@@ -91,8 +90,6 @@ impl Client {
         from_y: 0,
         to_x: 0,
         to_y: 0,
-        berth_x: 0,
-        berth_y: 0,
         way_since: 0,
         way_ask: 0,
         station: 0,
@@ -100,7 +97,7 @@ impl Client {
         slot_ask: 0,
     };
 
-    fn words(&self) -> [u32; 19] {
+    fn words(&self) -> [u32; 17] {
         [
             self.land,
             self.slot,
@@ -114,8 +111,6 @@ impl Client {
             self.from_y.cast_unsigned(),
             self.to_x.cast_unsigned(),
             self.to_y.cast_unsigned(),
-            self.berth_x.cast_unsigned(),
-            self.berth_y.cast_unsigned(),
             self.way_since,
             self.way_ask,
             self.station,
@@ -151,28 +146,41 @@ impl Client {
         }
     }
 
-    /// The cells that it holds, one entry a cell.
-    fn holds(&self, layout: &Layout, reach: i32, holds: &mut BumpVec<'_, Hold>) {
+    /// Who is given its way first: the lower.
+    fn urgency(&self) -> u32 {
+        match (goal::unpack(self.berth).0, goal::unpack(self.way).0) {
+            (goal::TARGET, _) => 0,
+            (goal::SLOT, _) => 1,
+            (_, goal::SLOT) => 2,
+            _ => 3,
+        }
+    }
+
+    fn route(&self, layout: &Layout) -> Route {
+        let exit = match goal::unpack(self.way) {
+            (goal::HOME, exit) => Exit::ALL[exit as usize % Exit::ALL.len()],
+            _ => Exit::Any,
+        };
+        Route::plan_by(layout, self.from(), self.to(), exit)
+    }
+
+    /// The cells that it holds, one entry a cell. Who is sent somewhere by a user may find its way
+    /// blocked, so it holds the way home from the last corner too.
+    fn holds(&self, layout: &Layout, machine: u32, reach: i32, holds: &mut BumpVec<'_, Hold>) {
         holds.clear();
         if self.has_way != 0 {
             let (kind, index) = goal::unpack(self.way);
             if kind == goal::TURN {
                 roads::turn_holds(layout, index, self.from_x.cast_unsigned(), reach, holds);
             } else {
-                let route = Route::plan(layout, self.from(), self.to());
+                let route = self.route(layout);
                 let driven = i32::try_from(self.driven).unwrap_or(i32::MAX);
                 roads::route_holds(layout, &route, self.legs, driven, holds);
+                if kind == goal::TARGET {
+                    let escape = Route::plan(layout, route.last_corner(), layout.home(machine));
+                    roads::route_holds(layout, &escape, 0, 0, holds);
+                }
             }
-            if kind == goal::TARGET {
-                roads::standing_holds(layout, self.to(), holds);
-            }
-        }
-        if goal::unpack(self.berth).0 == goal::TARGET {
-            let at = Point {
-                x: self.berth_x,
-                y: self.berth_y,
-            };
-            roads::standing_holds(layout, at, holds);
         }
         roads::merge(holds);
     }
@@ -347,6 +355,8 @@ impl Coordinator<'_> {
                 request::LEAVE_LAND => self.leave_land(r),
                 request::WAY => self.want_way(r, scratch),
                 request::LEG => self.leg_done(r, scratch),
+                request::STOP => self.stop(r.machine, scratch),
+                request::ESCAPE => self.escape(r, scratch),
                 request::CHARGER => self.give_slot(r),
                 request::CANCEL => self.cancel(r.machine, scratch),
                 request::TARGET => {
@@ -544,8 +554,9 @@ impl Coordinator<'_> {
         if kind == goal::TURN {
             return self.drop_way(r.machine, scratch);
         }
-        let route = Route::plan(self.layout(), client.from(), client.to());
-        if client.legs == 0 && (r.a > 0 || route.legs() == 0) {
+        let route = client.route(self.layout());
+        let leaves = client.legs == 0 && (r.a > 0 || route.legs() == 0);
+        if leaves && client.berth != client.way {
             self.vacate(r.machine);
             client = *self.client(r.machine);
         }
@@ -553,10 +564,41 @@ impl Coordinator<'_> {
         client.driven = r.b;
         if client.legs == route.legs() {
             client.berth = client.way;
-            (client.berth_x, client.berth_y) = (client.to_x, client.to_y);
             client.way = goal::NOWHERE;
             client.has_way = 0;
         }
+        self.become_client(r.machine, client, None, scratch);
+    }
+
+    /// A machine ends its way where it stands: in a field.
+    fn stop(&mut self, machine: u32, scratch: &Bump) {
+        if self.client(machine).has_way == 0 {
+            return;
+        }
+        self.vacate(machine);
+        let mut client = *self.client(machine);
+        client.berth = goal::pack(goal::TARGET, 0);
+        client.way = goal::NOWHERE;
+        client.has_way = 0;
+        self.become_client(machine, client, None, scratch);
+    }
+
+    /// A machine that a user sent somewhere gives up at the last corner before, and drives home, which
+    /// way it holds.
+    fn escape(&mut self, r: &Request, scratch: &Bump) {
+        let mut client = *self.client(r.machine);
+        if client.has_way == 0 || goal::unpack(client.way).0 != goal::TARGET {
+            return;
+        }
+        let (from, to) = (
+            client.route(self.layout()).last_corner(),
+            self.layout().home(r.machine),
+        );
+        (client.from_x, client.from_y) = (from.x, from.y);
+        (client.to_x, client.to_y) = (to.x, to.y);
+        client.way = goal::pack(goal::HOME, 0);
+        client.legs = 0;
+        client.driven = 0;
         self.become_client(r.machine, client, None, scratch);
     }
 
@@ -567,18 +609,17 @@ impl Coordinator<'_> {
         match kind {
             goal::SWATH if self.client(machine).land != index => {
                 let at = self.land(index);
-                self.free_if_held(|sites| &mut sites.land_owner[at], machine);
+                free_if_held(&mut self.sites.land_owner[at], machine);
             }
-            goal::SLOT => self.give_up_slot(machine),
-            goal::PARK => self.give_up_park(machine),
+            goal::SLOT => {
+                free_if_held(self.slot_holder(index), machine);
+                free_if_held(&mut self.client(machine).slot, index);
+            }
+            goal::PARK => {
+                free_if_held(self.park_holder(index), machine);
+                free_if_held(&mut self.client(machine).park, index);
+            }
             _ => {}
-        }
-    }
-
-    fn free_if_held(&mut self, holder: impl Fn(&mut Sites) -> &mut u32, machine: u32) {
-        let holder = holder(self.sites);
-        if *holder == machine {
-            *holder = NONE;
         }
     }
 
@@ -634,6 +675,10 @@ impl Coordinator<'_> {
     fn take_slot(&mut self, machine: u32, station: u32) -> Option<u32> {
         self.give_up_slot(machine);
         let each = self.layout().slots_per_station;
+        let own = self.client(machine).slot;
+        if own != NONE && own / each == station {
+            return Some(own);
+        }
         let mut slots = station * each..(station + 1) * each;
         let slot = slots.find(|&slot| *self.slot_holder(slot) == NONE)?;
         *self.slot_holder(slot) = machine;
@@ -644,6 +689,10 @@ impl Coordinator<'_> {
     fn take_park(&mut self, machine: u32, station: u32) -> Option<u32> {
         self.give_up_park(machine);
         let each = self.layout().parks_per_station;
+        let own = self.client(machine).park;
+        if own != NONE && own / each == station {
+            return Some(own);
+        }
         let mut parks = station * each..(station + 1) * each;
         let park = parks.find(|&park| *self.park_holder(park) == NONE)?;
         *self.park_holder(park) = machine;
@@ -651,39 +700,60 @@ impl Coordinator<'_> {
         Some(park)
     }
 
-    /// Gives what is free to those who wait, first come first served, ties to the lower machine.
+    /// Gives what is free to those who wait: first to who stands on a road, then first come first
+    /// served, ties to the lower machine.
     fn serve_queues(&mut self, scratch: &Bump) {
         let waits = &self.sites.waits[span(self.local, self.farm.machines_per_site)];
         let mut queue = BumpVec::new_in(scratch);
         for (machine, &what) in (0..).zip(waits).filter(|(_, what)| **what != 0) {
             let client = &self.sites.clients[self.machine(machine)];
             if what & wait::CHARGER != 0 {
-                queue.push((client.slot_since, machine, wait::CHARGER));
+                // Who is there comes first: a slot should not stand empty while others are coming.
+                let elsewhere = goal::unpack(client.berth).0 != goal::PARK;
+                queue.push((
+                    u32::from(elsewhere),
+                    client.slot_since,
+                    machine,
+                    wait::CHARGER,
+                ));
             }
             if what & wait::WAY != 0 {
-                queue.push((client.way_since, machine, wait::WAY));
+                queue.push((client.urgency(), client.way_since, machine, wait::WAY));
             }
         }
         queue.sort_unstable();
         let mut claims = Claims::new(scratch);
-        for &(since, machine, what) in &queue {
+        for &(urgency, since, machine, what) in &queue {
             if what == wait::CHARGER {
                 self.serve_station(machine);
             } else {
-                self.serve_way(machine, since, &mut claims, scratch);
+                self.serve_way(machine, urgency, since, &mut claims, scratch);
             }
         }
     }
 
+    /// Gives a machine in a station's queue a slot, or a parking place if it has none yet.
     fn serve_station(&mut self, machine: u32) {
-        let (station, ask) = (self.client(machine).station, self.client(machine).slot_ask);
+        let client = *self.client(machine);
+        let (station, ask) = (client.station, client.slot_ask);
         if let Some(slot) = self.take_slot(machine, station) {
             self.wait_no_longer(machine, wait::CHARGER);
             self.grant(machine, ask, grant::SLOT, [slot, 0, 0]);
+        } else if client.park == NONE
+            && let Some(park) = self.take_park(machine, station)
+        {
+            self.grant(machine, ask, grant::QUEUE, [park, 0, 0]);
         }
     }
 
-    fn serve_way(&mut self, machine: u32, since: u32, claims: &mut Claims<'_>, scratch: &Bump) {
+    fn serve_way(
+        &mut self,
+        machine: u32,
+        urgency: u32,
+        since: u32,
+        claims: &mut Claims<'_>,
+        scratch: &Bump,
+    ) {
         let mut with = *self.client(machine);
         with.has_way = 1;
         if self.become_client(machine, with, Some(claims), scratch) {
@@ -693,9 +763,11 @@ impl Coordinator<'_> {
         if since == self.tick {
             self.counters.denied_grants += 1;
             self.grant(machine, with.way_ask, grant::HOLD, [0; 3]);
-        } else if self.tick.saturating_sub(since) >= self.farm.ticks(PATIENCE_S) {
+        }
+        let patience_s = PATIENCE_S[urgency as usize];
+        if self.tick.saturating_sub(since) >= self.farm.ticks(patience_s) {
             let mut wanted = BumpVec::new_in(scratch);
-            with.holds(self.layout(), self.reach(machine), &mut wanted);
+            with.holds(self.layout(), machine, self.reach(machine), &mut wanted);
             claims.add(roads::cells(self.layout()), &wanted);
         }
     }
@@ -714,8 +786,8 @@ impl Coordinator<'_> {
         let layout = &self.farm.layout;
         let cells = &mut self.sites.cell[span(self.local, roads::cells(layout))];
         let (mut had, mut wants) = (BumpVec::new_in(scratch), BumpVec::new_in(scratch));
-        self.sites.clients[m].holds(layout, reach, &mut had);
-        client.holds(layout, reach, &mut wants);
+        self.sites.clients[m].holds(layout, machine, reach, &mut had);
+        client.holds(layout, machine, reach, &mut wants);
         had.iter().for_each(|hold| release(cells, *hold));
         let free = claims.is_none_or(|claims| {
             wants.iter().all(|&(cell, mode)| {
@@ -736,6 +808,12 @@ impl Coordinator<'_> {
     fn reach(&self, machine: u32) -> i32 {
         let class = &self.farm.classes[self.farm.class_of(machine) as usize];
         units(2.0 * class.turn_radius_m)
+    }
+}
+
+fn free_if_held(holder: &mut u32, by: u32) {
+    if *holder == by {
+        *holder = NONE;
     }
 }
 
