@@ -22,6 +22,12 @@ use crate::rows::{FULL_CHARGE, Rows, mode, task};
 use crate::site::{Sites, check_request};
 use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
 
+/// Requests, and events, that a machine may have in one tick without a buffer growing: a command in a
+/// tick in which it arrives, breaks down or is low.
+const MESSAGES_PER_ROW: usize = 6;
+/// Grants that it may be given.
+const GRANTS_PER_MACHINE: usize = 3;
+
 /// Why a checkpoint cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
@@ -227,8 +233,7 @@ impl Partition {
     /// Its share of the digest of its tick; the simulation's is the wrapping sum over partitions.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        let mut hashes = vec![0; self.state.rows.len()];
-        let mut sum = digest::rows(&self.state.rows, &mut hashes)
+        let mut sum = digest::rows(&self.state.rows)
             .wrapping_add(digest::requests(&self.state.requests))
             .wrapping_add(digest::grants(&self.state.grants));
         for (local, bulletin) in (0..).zip(&self.state.bulletins) {
@@ -321,15 +326,32 @@ impl Partition {
 
     fn empty(plan: &Plan, index: u32) -> Partition {
         let partition = plan.partitions[index as usize].clone();
+        // Room for what a tick brings, so that none of them grows in a step.
+        let rows = partition.rows as usize;
+        let messages = || Vec::with_capacity(MESSAGES_PER_ROW * rows);
+        let grants = match partition.cut {
+            Some(_) => GRANTS_PER_MACHINE * plan.farm.machines_per_site as usize,
+            None => GRANTS_PER_MACHINE * rows,
+        };
+        let sites = partition.sites as usize;
         Partition {
             index: Index::new(plan, &partition),
             farm: plan.farm.clone(),
             plan: partition,
             isa: Isa::detect(),
-            state: State::default(),
-            events: Vec::new(),
+            state: State {
+                requests: messages(),
+                grants: Vec::with_capacity(grants),
+                bulletins: Vec::with_capacity(sites),
+                ..State::default()
+            },
+            events: Vec::with_capacity(MESSAGES_PER_ROW * rows),
             outbox: Outbox::default(),
-            spare: Default::default(),
+            spare: (
+                messages(),
+                Vec::with_capacity(grants),
+                Vec::with_capacity(sites),
+            ),
         }
     }
 

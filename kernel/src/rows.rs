@@ -171,9 +171,9 @@ macro_rules! columns {
                 true $(&& self.$name.len() == n)*
             }
 
-            /// Folds every column of the rows into their hashes, one a row.
-            pub(crate) fn hash_into(&self, hashes: &mut [u64]) {
-                $(crate::digest::fold_column(&self.$name, hashes);)*
+            /// Folds every column of consecutive rows into their hashes, one a row.
+            pub(crate) fn hash_into(&self, rows: std::ops::Range<usize>, hashes: &mut [u64]) {
+                $(crate::digest::fold_column(&self.$name[rows.clone()], hashes);)*
             }
         }
     };
