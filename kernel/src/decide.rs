@@ -62,7 +62,7 @@ impl Decide<'_> {
         if bits & due::FAULT != 0 {
             let mttr_s = self.class(i).mttr_s;
             let ticks = self.draw(i, Purpose::Repair, mttr_s);
-            self.rows.faults[i] += 1;
+            self.rows.faults[i] = self.rows.faults[i].wrapping_add(1);
             let mtbf_s = self.class(i).mtbf_s;
             let next = self.draw(i, Purpose::Fault, mtbf_s);
             self.rows.next_fault[i] = self.rows.operated[i].saturating_add(next);
@@ -119,7 +119,7 @@ impl Decide<'_> {
                 self.rows.done_before[i] = g.c.cast_signed();
                 self.set_off(i, task::TO_SWATH, State::Travelling);
             }
-            grant::NEXT_SWATH => {
+            grant::NEXT_SWATH if g.a == self.rows.land[i] => {
                 self.rows.swath[i] = g.b;
                 self.rows.done_before[i] = 0;
                 self.rows.flags[i] |= flag::WAITS;
@@ -545,7 +545,9 @@ impl Decide<'_> {
         let route = self.route(i);
         let leg = u32::from(self.rows.stage[i]);
         if let Some((_, to)) = route.leg(leg) {
-            self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.report_s);
+            self.rows.timer[i] = self
+                .tick
+                .saturating_add(self.farm.ticks(self.farm.report_s));
             return self.start_leg(i, to, self.class(i).travel_m_per_s);
         }
         self.rows.timer[i] = NEVER;
@@ -562,7 +564,9 @@ impl Decide<'_> {
             let at = self.at(i);
             let driven = (at.x - start.x).abs().max((at.y - start.y).abs());
             self.tell(i, request::LEG, legs, driven.cast_unsigned(), 0);
-            self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.report_s);
+            self.rows.timer[i] = self
+                .tick
+                .saturating_add(self.farm.ticks(self.farm.report_s));
         }
     }
 
@@ -584,7 +588,7 @@ impl Decide<'_> {
             }
             task::TO_HOME => {
                 self.rows.task[i] = task::NONE;
-                self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
+                self.rows.timer[i] = self.tick.saturating_add(self.farm.ticks(self.farm.retry_s));
                 self.enter(i, State::Idle);
             }
             _ => {
@@ -627,7 +631,7 @@ impl Decide<'_> {
     /// The next piece of a turn: arcs for a machine that needs them, else straight to the next swath.
     fn turn_on(&mut self, i: usize) {
         let stage = self.rows.stage[i];
-        self.rows.stage[i] += 1;
+        self.rows.stage[i] = self.rows.stage[i].saturating_add(1);
         let (radius, speed) = (self.class(i).turn_radius_m, self.class(i).turn_m_per_s);
         let (start, _) = (self.farm.layout).swath_run(self.rows.land[i], self.rows.swath[i]);
         if radius == 0.0 {
@@ -696,7 +700,7 @@ impl Decide<'_> {
     /// Is back at the last headland.
     fn backed_off(&mut self, i: usize) {
         if self.rows.flags[i] & flag::LEAVES == 0 {
-            self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
+            self.rows.timer[i] = self.tick.saturating_add(self.farm.ticks(self.farm.retry_s));
             return;
         }
         let from = self.route(i).last_corner();

@@ -21,6 +21,11 @@ const MULTIPLIER: u64 = 0xff51_afd7_ed55_8ccd;
 /// A column's value as 64 bits.
 pub(crate) trait Word: Copy {
     fn word(self) -> u64;
+
+    /// Whether it is a number.
+    fn is_number(self) -> bool {
+        true
+    }
 }
 
 impl Word for u8 {
@@ -45,11 +50,20 @@ impl Word for f32 {
     fn word(self) -> u64 {
         u64::from(self.to_bits())
     }
+
+    fn is_number(self) -> bool {
+        self.is_finite()
+    }
 }
 
 fn fold(hash: u64, word: u64) -> u64 {
     let mixed = (hash ^ word).wrapping_mul(MULTIPLIER);
     mixed ^ mixed >> 32
+}
+
+/// The first row of a column that holds no number.
+pub(crate) fn no_number<T: Word>(column: &[T]) -> Option<usize> {
+    column.iter().position(|value| !value.is_number())
 }
 
 /// Folds a column into the hashes of its rows.

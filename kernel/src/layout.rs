@@ -128,6 +128,20 @@ impl Layout {
         (land % self.lands_per_field()) * self.swaths_per_land
     }
 
+    /// Whether a swath of a land's field is one of the land.
+    #[must_use]
+    pub fn has_swath(&self, land: u32, swath: u32) -> bool {
+        let first = self.first_swath_of_land(land);
+        (first..first + self.swaths_of_land(land)).contains(&swath)
+    }
+
+    /// Whether a place lies in the site.
+    #[must_use]
+    pub fn contains(&self, at: Point) -> bool {
+        let (low, high) = (self.origin(), self.far_corner());
+        (low.x..=high.x).contains(&at.x) && (low.y..=high.y).contains(&at.y)
+    }
+
     /// Field of a land.
     #[must_use]
     pub fn field_of_land(&self, land: u32) -> u32 {

@@ -171,6 +171,14 @@ macro_rules! columns {
                 true $(&& self.$name.len() == n)*
             }
 
+            /// A column and a row of it that hold no number, if there are.
+            pub(crate) fn no_number(&self) -> Option<(&'static str, usize)> {
+                $(if let Some(row) = crate::digest::no_number(&self.$name) {
+                    return Some((stringify!($name), row));
+                })*
+                None
+            }
+
             /// Folds every column of consecutive rows into their hashes, one a row.
             pub(crate) fn hash_into(&self, rows: std::ops::Range<usize>, hashes: &mut [u64]) {
                 $(crate::digest::fold_column(&self.$name[rows.clone()], hashes);)*

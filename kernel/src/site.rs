@@ -128,8 +128,10 @@ impl Client {
             && self.station < layout.stations()
             && goal_fits(layout, self.berth)
             && goal_fits(layout, self.way)
-            && (goal::unpack(self.way).0 != goal::TURN
-                || (0..layout.swaths_per_field as i32).contains(&self.from_x))
+            && match goal::unpack(self.way) {
+                (goal::TURN, land) => layout.has_swath(land, self.from_x.cast_unsigned()),
+                _ => true,
+            }
     }
 
     fn from(&self) -> Point {
@@ -313,14 +315,8 @@ pub fn check_request(farm: &Farm, r: &Request) -> Result<(), MailError> {
     check("machine", r.machine, farm.machines_per_site)?;
     check("request kind", r.kind, request::COUNT)?;
     match r.kind {
-        request::SWATH_DONE => {
-            check("land", r.a, layout.lands())?;
-            check("swath", r.b, layout.swaths_per_field)
-        }
-        request::LEAVE_LAND => {
-            check("land", r.a, layout.lands())?;
-            check("swath", r.c, layout.swaths_per_field)
-        }
+        request::SWATH_DONE => check_swath(layout, r.a, r.b),
+        request::LEAVE_LAND => check_swath(layout, r.a, r.c),
         request::CHARGER => check("station", r.a, layout.stations()),
         request::WAY if !goal_fits(layout, r.a) || goal::unpack(r.a).0 == goal::TURN => {
             Err(MailError::OutOfRange {
@@ -330,6 +326,18 @@ pub fn check_request(farm: &Farm, r: &Request) -> Result<(), MailError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses a swath that its land does not have.
+pub(crate) fn check_swath(layout: &Layout, land: u32, swath: u32) -> Result<(), MailError> {
+    let (what, value) = if land >= layout.lands() {
+        ("land", land)
+    } else if !layout.has_swath(land, swath) {
+        ("swath", swath)
+    } else {
+        return Ok(());
+    };
+    Err(MailError::OutOfRange { what, value })
 }
 
 /// One site's coordinator for one step.

@@ -22,7 +22,7 @@ use crate::message::{Body, Bulletin, Grant, Request, grant};
 use crate::partition::{Cut, Partition};
 use crate::plan::Plan;
 use crate::rows::{NO_SPEED_LIMIT, Rows, State, flag, mode};
-use crate::site::{Coordinator, check_request};
+use crate::site::{Coordinator, check_request, check_swath};
 
 /// What a step is given from outside its partition.
 #[derive(Clone, Copy, Debug, Default)]
@@ -177,8 +177,14 @@ impl Partition {
                 check_grant(&self.farm, &g)?;
                 inbox.grants.push(g);
             }
-            inbox.ghosts.extend(letter.ghosts());
-            inbox.bulletins.extend(letter.bulletin());
+            for ghost in letter.ghosts() {
+                check_ghost(&self.farm, &ghost)?;
+                inbox.ghosts.push(ghost);
+            }
+            if let Some(bulletin) = letter.bulletin() {
+                check_bulletin(&bulletin)?;
+                inbox.bulletins.push(bulletin);
+            }
         }
         if mail.len() + 1 != cut.part.parts as usize || inbox.bulletins.len() != 1 {
             return Err(MailError::Senders {
@@ -607,12 +613,45 @@ pub(crate) fn check_grant(farm: &Farm, g: &Grant) -> Result<(), MailError> {
     check("machine", g.machine, farm.machines_per_site)?;
     check("grant kind", g.kind, grant::COUNT)?;
     match g.kind {
-        grant::SWATH | grant::NEXT_SWATH => {
-            check("land", g.a, layout.lands())?;
-            check("swath", g.b, layout.swaths_per_field)
-        }
+        grant::SWATH | grant::NEXT_SWATH => check_swath(layout, g.a, g.b),
         grant::SLOT => check("slot", g.a, layout.slots()),
         grant::QUEUE if g.a != NONE => check("parking place", g.a, layout.parks()),
         _ => Ok(()),
+    }
+}
+
+/// Refuses a ghost that is nowhere in the site or moves like no machine.
+fn check_ghost(farm: &Farm, b: &Body) -> Result<(), MailError> {
+    let is_number = |value: f32, most: f32| value.is_finite() && value.abs() <= most;
+    let wrong = if !farm.layout.contains(Point { x: b.x, y: b.y }) {
+        ("ghost's place, x", b.x.cast_unsigned())
+    } else if !is_number(b.vx, MAX_GHOST_M_PER_S) || !is_number(b.vy, MAX_GHOST_M_PER_S) {
+        ("ghost's velocity", b.vx.to_bits())
+    } else if !is_number(b.radius, SENSING_RADIUS_M) {
+        ("ghost's radius", b.radius.to_bits())
+    } else {
+        return Ok(());
+    };
+    Err(MailError::OutOfRange {
+        what: wrong.0,
+        value: wrong.1,
+    })
+}
+
+/// Faster than any ghost that is believed.
+const MAX_GHOST_M_PER_S: f32 = 1_000.0;
+
+/// Refuses a bulletin of a soil that is none.
+///
+/// # Errors
+/// [`MailError::OutOfRange`].
+pub(crate) fn check_bulletin(bulletin: &Bulletin) -> Result<(), MailError> {
+    let bn = bulletin.soil_bn;
+    match bn.is_finite() && bn >= 1.0 {
+        true => Ok(()),
+        false => Err(MailError::OutOfRange {
+            what: "Brixius number",
+            value: bn.to_bits(),
+        }),
     }
 }
