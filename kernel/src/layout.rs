@@ -405,4 +405,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_place_on_a_road_or_in_a_yard_is_moved_into_a_field() {
+        let layout = small();
+        let (low, high) = (layout.origin(), layout.far_corner());
+        for i in 0..=60 {
+            for j in 0..=60 {
+                let at = layout.off_road(Point {
+                    x: low.x + (high.x - low.x) / 60 * i,
+                    y: low.y + (high.y - low.y) / 60 * j,
+                });
+                let east = (at.x - low.x) % layout.column_pitch();
+                let north = (at.y - low.y) % layout.row_pitch();
+                assert!(east >= YARD_WIDTH + ROOM && east <= layout.column_pitch() - ROOM);
+                assert!(north >= layout.headland + ROOM && north <= layout.row_pitch() - ROOM);
+            }
+        }
+        // Well inside a field it stays.
+        let [south, north] = layout.swath_ends(3, 2);
+        let inside = Point {
+            x: south.x,
+            y: (south.y + north.y) / 2,
+        };
+        assert_eq!(layout.off_road(inside), inside);
+    }
 }

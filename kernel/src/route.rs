@@ -379,4 +379,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_field_is_left_by_the_headland_that_is_asked_for() {
+        let layout = layout();
+        let [south, north] = layout.swath_ends(4, 9);
+        let from = Point {
+            x: south.x,
+            y: (south.y + north.y) / 2,
+        };
+        for (exit, sign) in [(Exit::South, -1), (Exit::North, 1)] {
+            let route = Route::plan_by(&layout, from, layout.place(4, 0), exit);
+            let (a, b) = route.leg(0).expect("a way home");
+            assert_eq!((b.y - a.y).signum(), sign, "{exit:?}");
+            assert_eq!(route.end(), layout.place(4, 0));
+        }
+    }
 }
