@@ -5,18 +5,23 @@
 //! rotates from round to round, so that a drift of the machine's speed touches all alike.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum, value_parser};
 use hdrhistogram::Histogram;
+use kernel::config::{
+    DEFAULT_PARTITION_ROWS, MAX_ENTITIES, MAX_PARTITION_ROWS, MIN_PARTITION_ROWS,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
+use transport::certs::{self, CertBundle};
 
 use crate::cpu;
 use crate::fleet::Fleet;
 use crate::jitter;
 use crate::message_each::{self, MessageEach};
+use crate::ours::{Listening, Ours};
 use crate::packed::{self, Packed};
 use crate::raw_tcp::{self, RawTcp};
 use crate::report::{Contest, Report, Round};
@@ -26,23 +31,82 @@ const WARM_UP_TICKS: u64 = 5;
 
 /// What to measure.
 #[derive(Args)]
-#[command(after_help = "Example: cargo run --release -p perf -- exchange --entities 100000 --json")]
+#[command(after_help = "\
+Every contestant carries the same fields of the same machines, and every answer is checked. Both sides
+run in this process, each on a thread and a runtime of its own, over loopback.
+
+Examples:
+  cargo run --release -p perf -- exchange
+  cargo run --release -p perf -- exchange --entities 100000 --contestants ours,packed-tls --json")]
 pub(crate) struct ExchangeArgs {
     /// Fleet sizes, one contest each.
-    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1000,10000,100000",
+        value_parser = value_parser!(u32).range(1..=i64::from(MAX_ENTITIES))
+    )]
     entities: Vec<u32>,
     /// Turns of every contestant.
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 15, value_parser = value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Measured ticks of a turn.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
     ticks: u32,
     /// Rows of a partition: a frame, or a packed message, each.
-    #[arg(long, default_value_t = 4096)]
+    #[arg(
+        long,
+        default_value_t = DEFAULT_PARTITION_ROWS,
+        value_parser = value_parser!(u32)
+            .range(i64::from(MIN_PARTITION_ROWS)..=i64::from(MAX_PARTITION_ROWS))
+    )]
     partition_rows: u32,
+    /// Contestants, at least one; ratios are to the first.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Name::ALL)]
+    contestants: Vec<Name>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// Our frames over our QUIC link, with its mutual TLS.
+    Ours,
+    /// gRPC, a message an entity, with mutual TLS.
+    MessageEachTls,
+    /// gRPC, a message of packed columns a partition, with mutual TLS.
+    PackedTls,
+    /// gRPC, a message an entity, in plain text.
+    MessageEach,
+    /// gRPC, a message of packed columns a partition, in plain text.
+    Packed,
+    /// The bytes of our frames over plain TCP: the floor.
+    RawTcp,
+}
+
+impl Name {
+    const ALL: [Name; 6] = [
+        Name::Ours,
+        Name::MessageEachTls,
+        Name::PackedTls,
+        Name::MessageEach,
+        Name::Packed,
+        Name::RawTcp,
+    ];
+
+    /// The name in reports.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Name::Ours => "ours, QUIC, mTLS",
+            Name::MessageEachTls => "gRPC message each, mTLS",
+            Name::PackedTls => "gRPC packed, mTLS",
+            Name::MessageEach => "gRPC message each, plain",
+            Name::Packed => "gRPC packed, plain",
+            Name::RawTcp => "raw TCP, plain",
+        }
+    }
 }
 
 /// What one exchange gave.
@@ -59,22 +123,16 @@ pub(crate) struct Arrival {
 
 /// The driver's end of one contestant.
 enum Contestant {
+    Ours(Ours),
     MessageEach(MessageEach),
     Packed(Packed),
     RawTcp(RawTcp),
 }
 
 impl Contestant {
-    fn name(&self) -> &'static str {
-        match self {
-            Contestant::MessageEach(_) => "grpc, message an entity",
-            Contestant::Packed(_) => "grpc, packed columns",
-            Contestant::RawTcp(_) => "raw tcp",
-        }
-    }
-
     async fn exchange(&mut self, tick: u64) -> anyhow::Result<Arrival> {
         match self {
+            Contestant::Ours(ours) => ours.exchange(tick).await,
             Contestant::MessageEach(each) => each.exchange(tick).await,
             Contestant::Packed(packed) => packed.exchange(tick).await,
             Contestant::RawTcp(raw) => raw.exchange(tick).await,
@@ -84,11 +142,6 @@ impl Contestant {
 
 /// Measures and prints.
 pub(crate) fn run(args: &ExchangeArgs) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        args.rounds > 0 && args.ticks > 0,
-        "rounds and ticks must be at least 1"
-    );
-    anyhow::ensure!(args.partition_rows > 0, "partition-rows must be at least 1");
     let jitter_ns = jitter::measure();
     let contests = args
         .entities
@@ -105,48 +158,93 @@ pub(crate) fn run(args: &ExchangeArgs) -> anyhow::Result<()> {
 }
 
 fn contest(args: &ExchangeArgs, entities: u32) -> anyhow::Result<Contest> {
-    anyhow::ensure!(entities > 0, "entities must be at least 1");
     let fleet = Arc::new(Fleet::new(entities));
     let driver = runtime()?;
     let worker = WorkerSide::start()?;
-    let rows = args.partition_rows as usize;
+    let side = Side {
+        worker: &worker.handle,
+        fleet: &fleet,
+        partition_rows: args.partition_rows as usize,
+    };
     driver.block_on(async {
-        let mut contestants = enter(&worker.handle, &fleet, rows).await?;
+        let mut contestants = Vec::new();
+        for &name in &args.contestants {
+            let entered = side.enter(name).await;
+            contestants.push(entered.with_context(|| name.title())?);
+        }
         let mut rounds: Vec<Vec<Round>> = contestants.iter().map(|_| Vec::new()).collect();
         for round in 0..args.rounds as usize {
             for turn in 0..contestants.len() {
                 let index = (round + turn) % contestants.len();
                 let contestant = &mut contestants[index];
                 let measured = take_turn(contestant, &fleet, args.ticks).await;
-                rounds[index].push(measured.with_context(|| contestant.name())?);
+                let name = args.contestants[index];
+                rounds[index].push(measured.with_context(|| name.title())?);
             }
         }
-        let names = contestants.iter().map(Contestant::name);
+        let names = args.contestants.iter().map(|name| name.title());
         Ok(Contest::new(entities, names.zip(rounds)))
     })
 }
 
-/// Starts every contestant's worker side and connects to it. Ours first: the others are compared to it.
-async fn enter(
-    worker: &Handle,
-    fleet: &Arc<Fleet>,
+/// What a contestant's worker side is started with.
+struct Side<'a> {
+    worker: &'a Handle,
+    fleet: &'a Arc<Fleet>,
     partition_rows: usize,
-) -> anyhow::Result<Vec<Contestant>> {
-    let f = fleet.clone();
-    let raw = worker.spawn(raw_tcp::serve(f, partition_rows)).await??;
-    let f = fleet.clone();
-    let packed = worker
-        .spawn(async move { packed::serve(&f, partition_rows) })
-        .await??;
-    let f = fleet.clone();
-    let each = worker
-        .spawn(async move { message_each::serve(f) })
-        .await??;
-    Ok(vec![
-        Contestant::MessageEach(MessageEach::connect(each, fleet).await?),
-        Contestant::Packed(Packed::connect(packed, fleet, partition_rows).await?),
-        Contestant::RawTcp(RawTcp::connect(raw, fleet, partition_rows).await?),
-    ])
+}
+
+impl Side<'_> {
+    /// Starts a contestant's worker side and connects to it.
+    async fn enter(&self, name: Name) -> anyhow::Result<Contestant> {
+        Ok(match name {
+            Name::Ours => self.ours().await?,
+            Name::MessageEachTls => self.message_each(Some(certificates()?)).await?,
+            Name::PackedTls => self.packed(Some(certificates()?)).await?,
+            Name::MessageEach => self.message_each(None).await?,
+            Name::Packed => self.packed(None).await?,
+            Name::RawTcp => self.raw_tcp().await?,
+        })
+    }
+
+    async fn ours(&self) -> anyhow::Result<Contestant> {
+        let listening = Listening::open(certificates()?)?;
+        let worker = listening.worker(self.fleet.clone(), self.partition_rows);
+        self.worker.spawn(async move { worker.start() }).await??;
+        let ours = Ours::accept(listening, self.fleet, self.partition_rows);
+        Ok(Contestant::Ours(ours.await?))
+    }
+
+    async fn message_each(&self, tls: Option<CertBundle>) -> anyhow::Result<Contestant> {
+        let (fleet, certificates) = (self.fleet.clone(), tls.clone());
+        let serving = async move { message_each::serve(fleet, certificates.as_ref()) };
+        let address = self.worker.spawn(serving).await??;
+        let each = MessageEach::connect(address, tls.as_ref(), self.fleet);
+        Ok(Contestant::MessageEach(each.await?))
+    }
+
+    async fn packed(&self, tls: Option<CertBundle>) -> anyhow::Result<Contestant> {
+        let (fleet, certificates) = (self.fleet.clone(), tls.clone());
+        let rows = self.partition_rows;
+        let serving = async move { packed::serve(&fleet, rows, certificates.as_ref()) };
+        let address = self.worker.spawn(serving).await??;
+        let packed = Packed::connect(address, tls.as_ref(), self.fleet, rows);
+        Ok(Contestant::Packed(packed.await?))
+    }
+
+    async fn raw_tcp(&self) -> anyhow::Result<Contestant> {
+        let (fleet, rows) = (self.fleet.clone(), self.partition_rows);
+        let address = self.worker.spawn(raw_tcp::serve(fleet, rows)).await??;
+        Ok(Contestant::RawTcp(
+            RawTcp::connect(address, self.fleet, rows).await?,
+        ))
+    }
+}
+
+/// An authority and its certificates, for one contestant in one run.
+fn certificates() -> anyhow::Result<CertBundle> {
+    const VALIDITY: Duration = Duration::from_secs(24 * 3600);
+    Ok(certs::generate(SystemTime::now() - VALIDITY, 2 * VALIDITY)?)
 }
 
 async fn take_turn(

@@ -3,11 +3,24 @@
 //! A machine has the fields of a view record at a view record's precision. The states of a few ticks
 //! are made beforehand, so that a measured exchange holds no simulation.
 
+use kernel::config::MAX_ENTITIES;
+
 /// Ticks whose states differ; tick `t` has the states of `t % PHASES`.
 pub(crate) const PHASES: u64 = 4;
 
 /// Positions of a block of 256 rows lie within this many decimetres of its corner.
 const BLOCK_SPAN_DM: u32 = 4_000;
+/// Blocks from the west edge to the east edge.
+const BLOCKS_ACROSS: u32 = 64;
+/// How far south and west of the middle the first block lies.
+const ORIGIN_DM: i32 = 128_000;
+
+// All of it is within the coordinates of a site.
+const _: () = assert!(
+    MAX_ENTITIES.div_ceil(kernel::view::BLOCK_ROWS) <= BLOCKS_ACROSS * BLOCKS_ACROSS
+        && BLOCKS_ACROSS * BLOCK_SPAN_DM <= 2 * ORIGIN_DM.cast_unsigned()
+        && ORIGIN_DM < 320_000
+);
 
 /// One machine. Positions in decimetres, the precision that a view promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +95,15 @@ fn machine(row: u32, phase: u64) -> Machine {
             .wrapping_add(0x1405_7b7e_f767_814f);
         u32::try_from((draw >> 40) % u64::from(bound)).expect("below a u32")
     };
-    let corner_dm = |n: u32| i32::try_from(n * BLOCK_SPAN_DM).expect("a farm is small") - 100_000;
-    let mut place = |n: u32| corner_dm(n) + next(BLOCK_SPAN_DM).cast_signed();
-    let (x_dm, y_dm) = (place(block % 32), place(block / 32));
+    let (north, along) = (block / BLOCKS_ACROSS, block % BLOCKS_ACROSS);
+    // To and fro, so that a block of rows that are not aligned lies in cells that touch.
+    let east = if north.is_multiple_of(2) {
+        along
+    } else {
+        BLOCKS_ACROSS - 1 - along
+    };
+    let mut place = |n: u32| (n * BLOCK_SPAN_DM + next(BLOCK_SPAN_DM)).cast_signed() - ORIGIN_DM;
+    let (x_dm, y_dm) = (place(east), place(north));
     let mut byte = |bound: u32| u8::try_from(next(bound)).expect("a bound of at most 256");
     Machine {
         id: row + 1,

@@ -2,7 +2,8 @@
 //!
 //! Both are at their best here: one stream for the whole run, `TCP_NODELAY` on both ends, windows
 //! wider than a tick, large HTTP/2 frames, messages encoded together into large chunks, buffers
-//! reserved before encoding and decoded messages used again. There is no TLS, which ours has.
+//! reserved before encoding and decoded messages used again. Mutual TLS, which ours always has, is
+//! theirs where certificates are given.
 
 use std::borrow::Borrow;
 use std::convert::Infallible;
@@ -20,8 +21,11 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{NamedService, StreamingService};
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
+use transport::certs::CertBundle;
+use transport::identity::role_name;
+use transport::link::Role;
 
 /// Wider than the largest tick, so that no sender waits for a window.
 const WINDOW_BYTES: u32 = 64 << 20;
@@ -217,8 +221,9 @@ where
     }
 }
 
-/// Serves `answer` on a free loopback port, on the runtime it is called on.
-pub(crate) fn serve<E, F, I>(answer: F) -> anyhow::Result<SocketAddr>
+/// Serves `answer` on a free loopback port, on the runtime it is called on; with mutual TLS where
+/// there are certificates.
+pub(crate) fn serve<E, F, I>(answer: F, tls: Option<&CertBundle>) -> anyhow::Result<SocketAddr>
 where
     E: Message + 'static,
     F: Fn(Dispatch) -> I + Clone + Send + Sync + 'static,
@@ -232,7 +237,14 @@ where
     let incoming =
         TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.with_nodelay(Some(true));
     let address = incoming.local_addr()?;
-    let server = Server::builder()
+    let mut server = Server::builder();
+    if let Some(certificates) = tls {
+        let tls = ServerTlsConfig::new()
+            .identity(identity(certificates, Role::Worker))
+            .client_ca_root(Certificate::from_pem(&certificates.ca_pem));
+        server = server.tls_config(tls)?;
+    }
+    let server = server
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_frame_size(HTTP2_FRAME_BYTES)
@@ -240,6 +252,13 @@ where
         .serve_with_incoming(incoming);
     tokio::spawn(server);
     Ok(address)
+}
+
+fn identity(certificates: &CertBundle, role: Role) -> Identity {
+    let certified = (certificates.roles.iter())
+        .find(|certified| certified.role == role)
+        .expect("one a role");
+    Identity::from_pem(&certified.certificate_pem, &certified.key_pem)
 }
 
 /// The driver's end of the one stream of a run.
@@ -252,9 +271,19 @@ impl<M: Message + Default + 'static> Call<M> {
     /// Connects and opens the stream.
     pub(crate) async fn open(
         address: SocketAddr,
+        tls: Option<&CertBundle>,
         spares: Option<Spares<M>>,
     ) -> anyhow::Result<Call<M>> {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?;
+        if let Some(certificates) = tls {
+            let tls = ClientTlsConfig::new()
+                .domain_name(role_name(Role::Worker))
+                .identity(identity(certificates, Role::Orchestrator))
+                .ca_certificate(Certificate::from_pem(&certificates.ca_pem));
+            endpoint = endpoint.tls_config(tls)?;
+        }
+        let channel = endpoint
             .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prost::Message;
+use transport::certs::CertBundle;
 
 use crate::exchange::Arrival;
 use crate::fleet::{Fleet, Machine, checksum};
-use crate::grpc::{self, Call};
+use crate::grpc::{self, Call, Dispatch};
 
 /// One machine's state, in whole numbers because they encode shorter and faster than floats.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -30,11 +31,12 @@ pub(crate) struct Entity {
 }
 
 /// Answers on a free port of the runtime it is called on.
-pub(crate) fn serve(fleet: Arc<Fleet>) -> anyhow::Result<SocketAddr> {
-    grpc::serve::<Entity, _, _>(move |dispatch| {
+pub(crate) fn serve(fleet: Arc<Fleet>, tls: Option<&CertBundle>) -> anyhow::Result<SocketAddr> {
+    let answer = move |dispatch: Dispatch| {
         let (fleet, tick) = (fleet.clone(), dispatch.tick);
         (0..fleet.at(tick).len()).map(move |row| Entity::from(&fleet.at(tick)[row]))
-    })
+    };
+    grpc::serve::<Entity, _, _>(answer, tls)
 }
 
 /// The driver's end.
@@ -45,9 +47,13 @@ pub(crate) struct MessageEach {
 
 impl MessageEach {
     /// Connects and opens the stream.
-    pub(crate) async fn connect(address: SocketAddr, fleet: &Fleet) -> anyhow::Result<MessageEach> {
+    pub(crate) async fn connect(
+        address: SocketAddr,
+        tls: Option<&CertBundle>,
+        fleet: &Fleet,
+    ) -> anyhow::Result<MessageEach> {
         Ok(MessageEach {
-            call: Call::open(address, None).await?,
+            call: Call::open(address, tls, None).await?,
             received: vec![Entity::default(); fleet.at(0).len()],
         })
     }
@@ -62,7 +68,7 @@ impl MessageEach {
         let readable = start.elapsed();
         let checksum = checksum(self.received.iter().map(Machine::from));
         let read = start.elapsed();
-        let encoded: usize = self.received.iter().map(|e| grpc::framed(e)).sum();
+        let encoded: usize = self.received.iter().map(grpc::framed).sum();
         Ok(Arrival {
             readable,
             read,

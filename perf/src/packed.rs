@@ -1,7 +1,8 @@
 //! A rival: gRPC with packed columns, a message a partition.
 //!
 //! Cut like ours, so that encoding, sending and decoding overlap; one message for the whole fleet is
-//! slower. As in ours, ids follow from the order of rows and are not sent. The worker keeps its
+//! slower. Columns have the type that was measured to be fastest: bytes are bytes, and positions four
+//! fixed bytes; as varints they are a sixth shorter and take twice the time. As in ours, ids follow from the order of rows and are not sent. The worker keeps its
 //! states in messages that are ready to encode, as a simulation that writes straight into them would.
 
 use std::net::SocketAddr;
@@ -9,32 +10,37 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prost::Message;
+use transport::certs::CertBundle;
 
 use crate::exchange::Arrival;
 use crate::fleet::{Fleet, Machine, PHASES, checksum, phase_of};
-use crate::grpc::{self, Call, Spares};
+use crate::grpc::{self, Call, Dispatch, Spares};
 
 /// The states of one partition, a column a field.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct Columns {
     #[prost(uint32, tag = "1")]
     first_id: u32,
-    #[prost(sint32, repeated, tag = "2")]
+    #[prost(sfixed32, repeated, tag = "2")]
     x_dm: Vec<i32>,
-    #[prost(sint32, repeated, tag = "3")]
+    #[prost(sfixed32, repeated, tag = "3")]
     y_dm: Vec<i32>,
-    #[prost(uint32, repeated, tag = "4")]
-    heading: Vec<u32>,
-    #[prost(uint32, repeated, tag = "5")]
-    speed: Vec<u32>,
-    #[prost(uint32, repeated, tag = "6")]
-    charge: Vec<u32>,
-    #[prost(uint32, repeated, tag = "7")]
-    state: Vec<u32>,
+    #[prost(bytes = "vec", tag = "4")]
+    heading: Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    speed: Vec<u8>,
+    #[prost(bytes = "vec", tag = "6")]
+    charge: Vec<u8>,
+    #[prost(bytes = "vec", tag = "7")]
+    state: Vec<u8>,
 }
 
 /// Answers on a free port of the runtime it is called on.
-pub(crate) fn serve(fleet: &Fleet, partition_rows: usize) -> anyhow::Result<SocketAddr> {
+pub(crate) fn serve(
+    fleet: &Fleet,
+    partition_rows: usize,
+    tls: Option<&CertBundle>,
+) -> anyhow::Result<SocketAddr> {
     let phases: Vec<Vec<Arc<Columns>>> = (0..PHASES)
         .map(|tick| {
             let partitions = fleet.at(tick).chunks(partition_rows);
@@ -44,10 +50,11 @@ pub(crate) fn serve(fleet: &Fleet, partition_rows: usize) -> anyhow::Result<Sock
         })
         .collect();
     let phases = Arc::new(phases);
-    grpc::serve::<Columns, _, _>(move |dispatch| {
+    let answer = move |dispatch: Dispatch| {
         let (phases, phase) = (phases.clone(), phase_of(dispatch.tick));
         (0..phases[phase].len()).map(move |partition| phases[phase][partition].clone())
-    })
+    };
+    grpc::serve::<Columns, _, _>(answer, tls)
 }
 
 /// The driver's end.
@@ -62,12 +69,13 @@ impl Packed {
     /// Connects and opens the stream.
     pub(crate) async fn connect(
         address: SocketAddr,
+        tls: Option<&CertBundle>,
         fleet: &Fleet,
         partition_rows: usize,
     ) -> anyhow::Result<Packed> {
         let spares = Spares::default();
         Ok(Packed {
-            call: Call::open(address, Some(spares.clone())).await?,
+            call: Call::open(address, tls, Some(spares.clone())).await?,
             received: Vec::new(),
             spares,
             partitions: fleet.at(0).len().div_ceil(partition_rows),
@@ -104,10 +112,10 @@ impl Columns {
             first_id: machines[0].id,
             x_dm: machines.iter().map(|m| m.x_dm).collect(),
             y_dm: machines.iter().map(|m| m.y_dm).collect(),
-            heading: machines.iter().map(|m| m.heading.into()).collect(),
-            speed: machines.iter().map(|m| m.speed.into()).collect(),
-            charge: machines.iter().map(|m| m.charge.into()).collect(),
-            state: machines.iter().map(|m| m.state.into()).collect(),
+            heading: machines.iter().map(|m| m.heading).collect(),
+            speed: machines.iter().map(|m| m.speed).collect(),
+            charge: machines.iter().map(|m| m.charge).collect(),
+            state: machines.iter().map(|m| m.state).collect(),
         }
     }
 
@@ -120,10 +128,10 @@ impl Columns {
                 id,
                 x_dm: *x_dm,
                 y_dm: *y_dm,
-                heading: *heading as u8,
-                speed: *speed as u8,
-                charge: *charge as u8,
-                state: *state as u8,
+                heading: *heading,
+                speed: *speed,
+                charge: *charge,
+                state: *state,
             },
         )
     }

@@ -1,16 +1,16 @@
-//! The floor: the bytes of our frames over one plain TCP connection, behind a length.
+//! The floor: the bytes of our frames, ready to send, over one plain TCP connection, behind a length.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kernel::view::{RECORD_BYTES, ViewBlock, ViewRecord};
+use kernel::view::{RECORD_BYTES, ViewBlock};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::exchange::Arrival;
-use crate::fleet::{Fleet, Machine, checksum};
-use crate::view;
+use crate::fleet::{Fleet, Machine, checksum, phase_of};
+use crate::view::{self, Written};
 
 const LENGTH_BYTES: usize = 4;
 const BLOCK_BYTES: usize = 28;
@@ -21,26 +21,23 @@ const OVERHEAD_BYTES: usize = 512;
 pub(crate) async fn serve(fleet: Arc<Fleet>, partition_rows: usize) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
+    let phases = view::write_all(&fleet, partition_rows);
+    let phases: Vec<Vec<Vec<u8>>> = (phases.iter())
+        .map(|partitions| partitions.iter().map(encode).collect())
+        .collect();
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        answer(stream, &fleet, partition_rows).await
+        answer(stream, &phases).await
     });
     Ok(address)
 }
 
-async fn answer(mut stream: TcpStream, fleet: &Fleet, partition_rows: usize) -> anyhow::Result<()> {
-    let mut blocks = vec![ViewBlock::default(); view::blocks_of(partition_rows)];
-    let mut records: Vec<ViewRecord> = vec![[0; RECORD_BYTES]; partition_rows];
-    let mut frame = Vec::with_capacity(LENGTH_BYTES + payload_bytes(partition_rows));
+async fn answer(mut stream: TcpStream, phases: &[Vec<Vec<u8>>]) -> anyhow::Result<()> {
     loop {
         let tick = stream.read_u64_le().await?;
-        for machines in fleet.at(tick).chunks(partition_rows) {
-            let blocks = &mut blocks[..view::blocks_of(machines.len())];
-            let records = &mut records[..machines.len()];
-            view::write(machines, blocks, records);
-            encode(blocks, records, &mut frame);
-            stream.write_all(&frame).await?;
+        for frame in &phases[phase_of(tick)] {
+            stream.write_all(frame).await?;
         }
     }
 }
@@ -49,9 +46,9 @@ fn payload_bytes(rows: usize) -> usize {
     OVERHEAD_BYTES + view::blocks_of(rows) * BLOCK_BYTES + rows * RECORD_BYTES
 }
 
-fn encode(blocks: &[ViewBlock], records: &[ViewRecord], frame: &mut Vec<u8>) {
+fn encode(Written { blocks, records }: &Written) -> Vec<u8> {
     let payload = payload_bytes(records.len());
-    frame.clear();
+    let mut frame = Vec::with_capacity(LENGTH_BYTES + payload);
     frame.extend(
         u32::try_from(payload)
             .expect("a partition is small")
@@ -71,6 +68,7 @@ fn encode(blocks: &[ViewBlock], records: &[ViewRecord], frame: &mut Vec<u8>) {
     }
     frame.extend(records.as_flattened());
     frame.resize(LENGTH_BYTES + payload, 0);
+    frame
 }
 
 fn decode_block(bytes: &[u8; BLOCK_BYTES]) -> ViewBlock {

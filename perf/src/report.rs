@@ -50,7 +50,7 @@ pub(crate) struct Report {
     contests: Vec<Contest>,
 }
 
-/// All contestants at one fleet size; the first is ours.
+/// All contestants at one fleet size; the others are compared with the first.
 #[derive(Serialize)]
 pub(crate) struct Contest {
     entities: u32,
@@ -62,10 +62,12 @@ struct Standing {
     name: &'static str,
     readable_us: Percentiles,
     read_us: Percentiles,
-    /// This contestant's median time until readable over ours, round by round.
+    /// This contestant's median time until readable over the first one's, round by round.
     ratio_readable: Range,
     /// The same until read.
     ratio_read: Range,
+    /// The same of CPU time: what is left of a ratio where others keep the processors busy.
+    ratio_cpu: Range,
     payload_bytes: u64,
     loopback_bytes: u64,
     cpu_us_per_tick: Range,
@@ -74,7 +76,9 @@ struct Standing {
 #[derive(Serialize)]
 struct Percentiles {
     p50: f64,
+    p90: f64,
     p99: f64,
+    p999: f64,
     max: f64,
 }
 
@@ -103,10 +107,10 @@ impl Contest {
         contestants: impl Iterator<Item = (&'static str, Vec<Round>)>,
     ) -> Contest {
         let contestants: Vec<_> = contestants.collect();
-        let ours = &contestants[0].1;
+        let first = &contestants[0].1;
         let contestants = contestants
             .iter()
-            .map(|(name, rounds)| Standing::new(name, rounds, ours))
+            .map(|(name, rounds)| Standing::new(name, rounds, first))
             .collect();
         Contest {
             entities,
@@ -116,22 +120,18 @@ impl Contest {
 }
 
 impl Standing {
-    fn new(name: &'static str, rounds: &[Round], ours: &[Round]) -> Standing {
-        let ratio = |of: fn(&Round) -> &Histogram<u64>| {
-            let median = |round| of(round).value_at_quantile(0.5) as f64;
-            Range::of(
-                rounds
-                    .iter()
-                    .zip(ours)
-                    .map(|(r, our)| median(r) / median(our)),
-            )
+    fn new(name: &'static str, rounds: &[Round], first: &[Round]) -> Standing {
+        let ratio = |of: fn(&Round) -> f64| {
+            let pairs = rounds.iter().zip(first);
+            Range::of(pairs.map(|(round, first)| of(round) / of(first)))
         };
         Standing {
             name,
             readable_us: Percentiles::of(&merged(rounds, |r| &r.readable_ns)),
             read_us: Percentiles::of(&merged(rounds, |r| &r.read_ns)),
-            ratio_readable: ratio(|r| &r.readable_ns),
-            ratio_read: ratio(|r| &r.read_ns),
+            ratio_readable: ratio(|r| r.readable_ns.value_at_quantile(0.5) as f64),
+            ratio_read: ratio(|r| r.read_ns.value_at_quantile(0.5) as f64),
+            ratio_cpu: ratio(|r| r.cpu.as_secs_f64()),
             payload_bytes: rounds[0].payload_bytes,
             loopback_bytes: Range::of(rounds.iter().map(|r| r.loopback_bytes as f64)).median as u64,
             cpu_us_per_tick: Range::of(rounds.iter().map(|r| r.cpu.as_secs_f64() * 1e6)),
@@ -150,9 +150,12 @@ fn merged(rounds: &[Round], of: fn(&Round) -> &Histogram<u64>) -> Histogram<u64>
 impl Percentiles {
     fn of(ns: &Histogram<u64>) -> Percentiles {
         let us = |ns: u64| ns as f64 / 1e3;
+        let at = |quantile| us(ns.value_at_quantile(quantile));
         Percentiles {
-            p50: us(ns.value_at_quantile(0.5)),
-            p99: us(ns.value_at_quantile(0.99)),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
             max: us(ns.max()),
         }
     }
@@ -182,23 +185,28 @@ impl fmt::Display for Report {
             "Idle timer jitter: p50 {:.0} us, p99 {:.0} us, max {:.0} us. {} processors, both sides on them.",
             jitter.p50, jitter.p99, jitter.max, self.processors
         )?;
-        writeln!(
-            f,
-            "Times from sending the dispatch; readable: every field can be loaded; read: each was, once."
-        )?;
+        f.write_str(LEGEND)?;
         self.contests
             .iter()
             .try_for_each(|contest| write!(f, "{contest}"))
     }
 }
 
+const LEGEND: &str = "\
+Times in us from sending the dispatch. readable: every field can be loaded; read: each was, once. x: the
+median of it over the first contestant's, round by round, as median (least to greatest round). CPU: both
+sides, a tick, reading included. payload: the answer's bytes; wire: what loopback carried.
+";
+
 impl fmt::Display for Contest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
+        let entities = format!("{} entities", self.entities);
+        write!(
             f,
-            "\n{:>8} entities        | readable us: p50     p99     max | ratio to ours (range) | read p50 | ratio | payload B | loopback B | CPU us",
-            self.entities
+            "\n{entities:<24}  readable p50     p90     p99   p99.9     max"
         )?;
+        write!(f, "   x                        read p50   x     ")?;
+        writeln!(f, "   CPU   x        payload      wire")?;
         self.contestants
             .iter()
             .try_for_each(|standing| write!(f, "{standing}"))
@@ -208,24 +216,20 @@ impl fmt::Display for Contest {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (readable, ratio) = (&self.readable_us, &self.ratio_readable);
-        write!(f, "{:<24} | {:>16.0} ", self.name, readable.p50)?;
-        write!(f, "{:>7.0} {:>7.0} | ", readable.p99, readable.max)?;
+        write!(f, "{:<24}  {:>12.0} ", self.name, readable.p50)?;
+        for us in [readable.p90, readable.p99, readable.p999, readable.max] {
+            write!(f, "{us:>7.0} ")?;
+        }
+        let (median, min, max) = (ratio.median, ratio.min, ratio.max);
+        write!(f, "  {median:>5.2} ({min:>5.2} to {max:>5.2})    ")?;
         write!(
             f,
-            "{:>5.2} ({:>5.2} to {:>5.2}) | ",
-            ratio.median, ratio.min, ratio.max
-        )?;
-        write!(
-            f,
-            "{:>8.0} | {:>5.2} | ",
+            "{:>8.0}  {:>5.2} ",
             self.read_us.p50, self.ratio_read.median
         )?;
-        write!(
-            f,
-            "{:>9} | {:>10} | ",
-            self.payload_bytes, self.loopback_bytes
-        )?;
-        writeln!(f, "{:>6.0}", self.cpu_us_per_tick.median)
+        let (cpu, cpu_ratio) = (&self.cpu_us_per_tick, &self.ratio_cpu);
+        write!(f, "  {:>6.0}  {:>5.2} ", cpu.median, cpu_ratio.median)?;
+        writeln!(f, "  {:>9} {:>9}", self.payload_bytes, self.loopback_bytes)
     }
 }
 

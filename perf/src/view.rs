@@ -1,9 +1,9 @@
 //! Machines to view records and back, as the kernel lays them out: blocks of rows in bit-reversed
 //! order, positions relative to the block's box.
 
-use kernel::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
+use kernel::view::{BLOCK_ROWS, RECORD_BYTES, ViewBlock, ViewRecord};
 
-use crate::fleet::Machine;
+use crate::fleet::{Fleet, Machine, PHASES};
 
 /// 2^-16 m in a decimetre.
 const UNITS_PER_DM: f32 = 6_553.6;
@@ -15,8 +15,35 @@ pub(crate) fn blocks_of(rows: usize) -> usize {
     rows.div_ceil(BLOCK_ROWS as usize)
 }
 
-/// Writes the states of a partition whose first row is `first_row`.
-pub(crate) fn write(machines: &[Machine], blocks: &mut [ViewBlock], records: &mut [ViewRecord]) {
+/// The view of one partition, ready to be copied into a frame.
+pub(crate) struct Written {
+    /// Boxes.
+    pub(crate) blocks: Vec<ViewBlock>,
+    /// A record a row.
+    pub(crate) records: Vec<ViewRecord>,
+}
+
+/// The views of all partitions, by phase.
+pub(crate) fn write_all(fleet: &Fleet, partition_rows: usize) -> Vec<Vec<Written>> {
+    (0..PHASES)
+        .map(|tick| {
+            let partitions = fleet.at(tick).chunks(partition_rows);
+            partitions.map(Written::new).collect()
+        })
+        .collect()
+}
+
+impl Written {
+    fn new(machines: &[Machine]) -> Written {
+        let mut blocks = vec![ViewBlock::default(); blocks_of(machines.len())];
+        let mut records = vec![[0; RECORD_BYTES]; machines.len()];
+        write(machines, &mut blocks, &mut records);
+        Written { blocks, records }
+    }
+}
+
+/// Writes the states of a partition.
+fn write(machines: &[Machine], blocks: &mut [ViewBlock], records: &mut [ViewRecord]) {
     let chunks = machines.chunks(BLOCK_ROWS as usize);
     let out = records.chunks_mut(BLOCK_ROWS as usize);
     for (index, ((machines, block), records)) in chunks.zip(blocks).zip(out).enumerate() {
@@ -129,12 +156,9 @@ mod tests {
         for rows in [1, 2, 255, 256, 257, 1_000] {
             let fleet = Fleet::new(rows);
             let machines = fleet.at(2);
-            let mut blocks = vec![ViewBlock::default(); blocks_of(machines.len())];
-            let mut records = vec![[0; 8]; machines.len()];
-            write(machines, &mut blocks, &mut records);
-            let read = blocks
-                .iter()
-                .zip(records.chunks(256))
+            let written = Written::new(machines);
+            let read = (written.blocks.iter())
+                .zip(written.records.chunks(256))
                 .flat_map(|(block, records)| read_block(1 + block.first_row, *block, records));
             assert_eq!(checksum(read), fleet.checksum(2), "{rows} rows");
         }
