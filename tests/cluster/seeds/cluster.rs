@@ -734,12 +734,15 @@ impl Cluster {
 
     fn massacre(&mut self, spared: NodeId) {
         let others = self.processes.keys().filter(|node| **node != spared);
+        // So soon that their loss is known before the one that is left wakes.
+        self.net.faults.loss_notice = Duration::from_millis(100);
         for node in others.copied().collect::<Vec<_>>() {
             self.counts.kills += 1;
             self.processes.remove(&node);
             self.parted.remove(&node);
             self.net.kill(self.now, node);
         }
+        self.net.faults.loss_notice = self.usual.loss_notice;
     }
 
     /// Another process comes for one that goes, mostly.
