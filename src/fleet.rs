@@ -80,13 +80,14 @@ impl Fleet {
     pub(crate) fn over_quic(
         settings: WorkerSettings,
         listen: SocketAddr,
+        pool: &FramePool,
     ) -> anyhow::Result<(Fleet, Endpoint)> {
         let bundle = certs::generate(std::time::SystemTime::now() - CERTS_AGE, RUN_CERTS)?;
         let certs = tempfile::Builder::new().prefix("autofarm-run-").tempdir()?;
         bundle.write_to(certs.path())?;
         let identity = bundle.identity(Role::Orchestrator);
         let network = Network::of(listen);
-        let (endpoint, address) = listen_for_workers(listen, &identity, network)?;
+        let (endpoint, address) = listen_for_workers(listen, &identity, network, pool)?;
         let place = Place::Processes { address, certs };
         Ok((Fleet::new(place, settings), endpoint))
     }
@@ -186,14 +187,9 @@ pub(crate) fn listen_for_workers(
     listen: SocketAddr,
     identity: &Identity,
     network: Network,
+    pool: &FramePool,
 ) -> anyhow::Result<(Endpoint, SocketAddr)> {
-    let opened = quic::listen(
-        listen,
-        identity,
-        &[Role::Worker],
-        network,
-        &FramePool::new(),
-    );
+    let opened = quic::listen(listen, identity, &[Role::Worker], network, pool);
     opened.map_err(|error| match error {
         QuicError::Bind { .. } => wrong_input(format!("listen: {error}")),
         other => other.into(),

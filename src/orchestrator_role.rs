@@ -9,6 +9,7 @@ use orchestrator::control::{Speed, Status};
 use orchestrator::drive;
 use tokio::signal::unix::{SignalKind, signal};
 use transport::link::Role;
+use transport::pool::FramePool;
 
 use crate::failure::wrong_input;
 use crate::simulation_args::{SimulationArgs, parse_speed};
@@ -70,19 +71,23 @@ impl OrchestratorRole {
         let spec = spec.transpose()?;
         let identity = self.tls.identity(Role::Orchestrator)?;
         let network = self.tls.network(self.listen);
-        let (link, address) = fleet::listen_for_workers(self.listen, &identity, network)?;
+        let pool = FramePool::new();
+        let (link, address) = fleet::listen_for_workers(self.listen, &identity, network, &pool)?;
         tracing::info!(%address, "listening for workers");
         let config = Config {
             verify_one_in: self.verify_one_in,
             ..Config::default()
         };
-        let (handle, driver) = drive::start(config, link, Origin::now())?;
+        let (handle, driver) = drive::start(config, pool.clone(), link, Origin::now())?;
         let driver = tokio::spawn(driver);
         if let Some(metrics) = self.metrics {
             let handle = handle.clone();
             let page = move || {
-                let handle = handle.clone();
-                async move { Some(orchestrator::metrics::text(handle.snapshot().await.ok()?)) }
+                let (handle, pool) = (handle.clone(), pool.clone());
+                async move {
+                    let snapshot = handle.snapshot().await.ok()?;
+                    Some(orchestrator::metrics::text(snapshot, &pool))
+                }
             };
             metrics_page::serve(metrics, page).await?;
         }

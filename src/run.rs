@@ -13,6 +13,8 @@ use orchestrator::control::{CommandRequest, SimulationId, Speed, Status};
 use orchestrator::drive::{self, Handle};
 use orchestrator::limits::MAX_WORKERS;
 
+use transport::pool::FramePool;
+
 use crate::failure::{INTERRUPTED, wrong_input};
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::script;
@@ -133,15 +135,16 @@ impl Run {
                 .unwrap_or((default_threads() / self.workers).max(1)),
             isa: self.isa.unwrap_or_else(Isa::detect),
         };
+        let pool = FramePool::new();
         let (mut fleet, link) = match self.link {
             Link::Memory => Fleet::in_memory(settings),
-            Link::Quic => Fleet::over_quic(settings, self.listen)?,
+            Link::Quic => Fleet::over_quic(settings, self.listen, &pool)?,
         };
         let config = Config {
             verify_one_in: self.verify_one_in,
             ..Config::default()
         };
-        let (handle, driver) = drive::start(config, link, Origin::now())?;
+        let (handle, driver) = drive::start(config, pool, link, Origin::now())?;
         tokio::spawn(driver);
         let kills = Kills {
             at_ticks: self.kill_at.clone(),

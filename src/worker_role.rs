@@ -87,9 +87,10 @@ impl WorkerRole {
             transport::quic::connect(address, &identity, Role::Orchestrator, network, &pool)?;
         let (scrape, scraped) = worker::drive::scrape();
         if let Some(metrics) = self.metrics {
+            let pool = pool.clone();
             let page = move || {
-                let scrape = scrape.clone();
-                async move { Some(worker::metrics::text(&scrape.stats().await?)) }
+                let (scrape, pool) = (scrape.clone(), pool.clone());
+                async move { Some(worker::metrics::text(&scrape.stats().await?, &pool)) }
             };
             metrics_page::serve(metrics, page).await?;
         }

@@ -73,6 +73,28 @@ impl Aggregate {
 }
 
 impl Counters {
+    /// Whether no count is near its end.
+    #[must_use]
+    pub(crate) fn can_count(&self) -> bool {
+        [
+            self.turns,
+            self.swaths,
+            self.charger_waits,
+            self.charges,
+            self.denied_grants,
+            self.faults,
+            self.repairs,
+            self.commands,
+            self.rejected_commands,
+            self.stand_offs,
+            self.separation_violations,
+            self.ghosts,
+            self.ghost_bytes,
+        ]
+        .iter()
+        .all(|count| *count < 1 << 60)
+    }
+
     /// Adds another partition's counts.
     pub fn merge(&mut self, other: &Counters) {
         self.turns += other.turns;

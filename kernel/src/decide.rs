@@ -11,19 +11,20 @@ use crate::laws::guidance::due;
 use crate::laws::{battery, turn};
 use crate::layout::{NONE, Point, units};
 use crate::math;
-use crate::message::{Bulletin, Grant, Request, grant, request, segments};
+use crate::message::{Bulletin, Grant, Request, goal, grant, request};
 use crate::philox::{self, Purpose};
-use crate::route::{self, Goal};
+use crate::route::{Exit, Route, Zone};
 use crate::rows::{FULL_CHARGE, NEVER, NO_SPEED_LIMIT, Rows, State, flag, mode, task};
 
 /// A leg that deviates from the heading by less is not worth a turn on the spot; about 1 degree.
 const STRAIGHT_ENOUGH: u32 = 1 << 24;
-/// How far a machine drives aside to make way, and then past the obstacle, m. [assumed]
-const ASIDE_M: f32 = 3.2;
-const PAST_M: f32 = 7.0;
 /// Charge below which a machine without work uses a free charger, and what a rescue brings along.
 const TOP_UP_BELOW: i32 = FULL_CHARGE / 10 * 6;
 const RESCUE_CHARGE: i32 = FULL_CHARGE / 10;
+
+/// Flags of an errand, which end with it.
+const OF_ERRAND: u32 =
+    flag::BACKS | flag::BACKED | flag::LEAVES | flag::LEAVES_SOUTH | flag::LEAVES_NORTH;
 
 /// What deciding reads and writes; one for a step of a partition.
 pub(crate) struct Decide<'a> {
@@ -61,7 +62,7 @@ impl Decide<'_> {
         if bits & due::FAULT != 0 {
             let mttr_s = self.class(i).mttr_s;
             let ticks = self.draw(i, Purpose::Repair, mttr_s);
-            self.rows.faults[i] += 1;
+            self.rows.faults[i] = self.rows.faults[i].wrapping_add(1);
             let mtbf_s = self.class(i).mtbf_s;
             let next = self.draw(i, Purpose::Fault, mtbf_s);
             self.rows.next_fault[i] = self.rows.operated[i].saturating_add(next);
@@ -82,7 +83,14 @@ impl Decide<'_> {
         }
         if bits & due::TIMER != 0 {
             self.rows.timer[i] = NEVER;
-            self.look_for_work(i, bulletin);
+            if self.rows.flags[i] & flag::BACKS != 0 {
+                self.rows.flags[i] &= !flag::BACKS;
+                self.drive_leg(i);
+            } else if self.is_under_way(i) {
+                self.report(i);
+            } else {
+                self.look_for_work(i, bulletin);
+            }
         }
         if bits & due::BLOCKED != 0 {
             self.make_way(i, blocker);
@@ -92,10 +100,17 @@ impl Decide<'_> {
         }
     }
 
-    /// Reads an answer of the site.
+    /// Reads an answer of the site. One to a question that is no longer of interest is dropped: the
+    /// site has been told, by [`request::CANCEL`].
     pub(crate) fn granted(&mut self, i: usize, g: &Grant) {
+        if matches!(g.kind, grant::WAY | grant::HOLD) {
+            if g.ask == self.rows.way_ask[i] && self.rows.flags[i] & flag::WAITS != 0 {
+                self.way_answered(i, g.kind == grant::WAY);
+            }
+            return;
+        }
         if g.ask != self.rows.ask[i] {
-            return self.give_back(i, g);
+            return;
         }
         match g.kind {
             grant::SWATH => {
@@ -104,31 +119,52 @@ impl Decide<'_> {
                 self.rows.done_before[i] = g.c.cast_signed();
                 self.set_off(i, task::TO_SWATH, State::Travelling);
             }
-            grant::SWATH_AND_WAY => {
+            grant::NEXT_SWATH if g.a == self.rows.land[i] => {
                 self.rows.swath[i] = g.b;
-                let (first, count) = segments(g.c);
-                self.begin_turn(i, first, count);
-            }
-            grant::SWATH_AND_HOLD => {
-                self.rows.swath[i] = g.b;
-                self.rows.flags[i] |= flag::QUEUED;
-                self.rows.task[i] = task::WAIT_WAY;
-                self.enter(i, State::Holding);
-            }
-            grant::WAY => {
-                self.rows.flags[i] &= !flag::QUEUED;
-                self.begin_turn(i, g.a, g.b);
+                self.rows.done_before[i] = 0;
+                self.rows.flags[i] |= flag::WAITS;
             }
             grant::SLOT => {
-                self.rows.flags[i] &= !flag::QUEUED;
                 self.rows.slot[i] = g.a;
-                self.set_off(i, task::TO_SLOT, State::Returning);
+                if self.rows.task[i] != task::TO_QUEUE || self.rows.flags[i] & flag::WAITS != 0 {
+                    self.set_off(i, task::TO_SLOT, State::Returning);
+                }
+            }
+            grant::QUEUE if g.a == NONE => {
+                self.rows.task[i] = task::IN_QUEUE;
+                self.enter(i, State::Queueing);
             }
             grant::QUEUE => {
-                self.rows.flags[i] |= flag::QUEUED;
+                self.rows.park[i] = g.a;
                 self.set_off(i, task::TO_QUEUE, State::Returning);
             }
-            _ => self.set_off(i, task::TO_HOME, State::Returning),
+            _ => {
+                self.leave_land(i);
+                self.set_off(i, task::TO_HOME, State::Returning);
+            }
+        }
+    }
+
+    fn way_answered(&mut self, i: usize, is_given: bool) {
+        if !is_given {
+            return self.enter(i, State::Holding);
+        }
+        self.rows.flags[i] &= !flag::WAITS;
+        self.rows.stage[i] = 0;
+        match self.rows.task[i] {
+            task::AT_END => {
+                self.rows.task[i] = task::TURN;
+                self.enter(i, State::Turning);
+                self.turn_on(i);
+            }
+            task::TO_SWATH | task::GOTO => {
+                self.enter(i, State::Travelling);
+                self.drive_leg(i);
+            }
+            _ => {
+                self.enter(i, State::Returning);
+                self.drive_leg(i);
+            }
         }
     }
 
@@ -162,9 +198,10 @@ impl Decide<'_> {
                 if self.rows.flags[i] & flag::HELD != 0 {
                     self.rows.flags[i] &= !flag::HELD;
                     self.refresh(i);
-                } else if matches!(self.rows.task[i], task::GOTO | task::AT_GOTO) {
-                    self.abandon(i);
-                    self.want_work(i);
+                } else if self.rows.flags[i] & flag::THEN_GOTO != 0
+                    || matches!(self.rows.task[i], task::GOTO | task::AT_GOTO)
+                {
+                    self.then(i, flag::THEN_WORK);
                 } else {
                     return Err(Rejection::NotHeld);
                 }
@@ -174,18 +211,15 @@ impl Decide<'_> {
             }
             Action::Goto { x_mm, y_mm } => {
                 let to = self.place_in_site(x_mm, y_mm)?;
-                self.rows.flags[i] &= !flag::HELD;
-                self.abandon(i);
-                self.rows.sent_x[i] = to.x;
-                self.rows.sent_y[i] = to.y;
-                self.set_off(i, task::GOTO, State::Travelling);
+                self.rows.then_x[i] = to.x;
+                self.rows.then_y[i] = to.y;
+                self.then(i, flag::THEN_GOTO);
             }
             Action::ReturnToCharger => {
                 if (task::WAIT_CHARGER..=task::ON_SLOT).contains(&self.rows.task[i]) {
                     return Err(Rejection::AlreadyCharging);
                 }
-                self.rows.flags[i] &= !flag::HELD;
-                self.return_to_charger(i);
+                self.then(i, flag::THEN_CHARGE);
             }
             Action::SetSpeedLimit { mm_per_s } => {
                 self.rows.speed_limit[i] = match mm_per_s {
@@ -231,15 +265,12 @@ impl Decide<'_> {
     }
 
     fn event(&mut self, i: usize, kind: u32, detail: u32, reason: u32) {
-        let entity = self.rows.entity[i];
-        let ordinal = (self.events.iter().rev())
-            .filter(|e| e.entity == entity)
-            .count() as u32;
         self.events.push(Event {
             tick: u64::from(self.tick),
             site: self.rows.site[i],
-            entity,
-            ordinal,
+            entity: self.rows.entity[i],
+            // The step numbers each machine's events apart once it has all of them.
+            ordinal: self.events.len() as u32,
             kind,
             detail,
             reason,
@@ -291,54 +322,76 @@ impl Decide<'_> {
         self.tell(i, kind, a, b, c);
     }
 
-    /// Returns what was granted to a question that is no longer of interest.
-    fn give_back(&mut self, i: usize, g: &Grant) {
-        match g.kind {
-            grant::SWATH => self.tell(i, request::LEAVE_LAND, g.a, g.c, g.b),
-            grant::SWATH_AND_WAY => {
-                let (first, count) = segments(g.c);
-                self.tell(i, request::LEAVE_LAND, g.a, 0, g.b);
-                self.tell(i, request::LEAVE_HEADLAND, first, count, 0);
+    /// Whether it is on shared ground, on a way that it has been given. Such a machine drives to the
+    /// end of its way, whatever it is told meanwhile, so that others may rely on it.
+    fn is_under_way(&self, i: usize) -> bool {
+        let drives = matches!(
+            self.rows.task[i],
+            task::TO_SWATH
+                | task::TURN
+                | task::TO_QUEUE
+                | task::TO_SLOT
+                | task::TO_HOME
+                | task::GOTO
+        );
+        drives && self.rows.flags[i] & flag::WAITS == 0
+    }
+
+    /// Lets a machine do what a user told it: now, or at the end of its way.
+    fn then(&mut self, i: usize, what: u32) {
+        self.rows.flags[i] &= !(flag::HELD | flag::THEN);
+        self.rows.flags[i] |= what;
+        self.refresh(i);
+        if !self.is_under_way(i) {
+            self.in_berth(i);
+        }
+    }
+
+    /// In a berth, does what a user told it before.
+    fn in_berth(&mut self, i: usize) {
+        let told = self.rows.flags[i] & flag::THEN;
+        self.rows.flags[i] &= !flag::THEN;
+        match told {
+            flag::THEN_CHARGE => self.return_to_charger(i),
+            flag::THEN_WORK => {
+                self.abandon(i);
+                self.want_work(i);
             }
-            grant::SWATH_AND_HOLD => self.tell(i, request::LEAVE_LAND, g.a, 0, g.b),
-            grant::WAY => self.tell(i, request::LEAVE_HEADLAND, g.a, g.b, 0),
-            grant::SLOT => self.tell(i, request::LEAVE_SLOT, g.a, 0, 0),
+            flag::THEN_GOTO => {
+                self.abandon(i);
+                self.rows.sent_x[i] = self.rows.then_x[i];
+                self.rows.sent_y[i] = self.rows.then_y[i];
+                let to = [self.rows.sent_x[i], self.rows.sent_y[i]].map(i32::cast_unsigned);
+                self.tell(i, request::TARGET, 0, to[0], to[1]);
+                self.set_off(i, task::GOTO, State::Travelling);
+            }
             _ => {}
         }
     }
 
-    /// Drops everything a machine has or waits for, and stands.
+    /// Drops everything a machine has or waits for, and stands, in its berth.
     fn abandon(&mut self, i: usize) {
-        let waits = matches!(self.rows.task[i], task::AT_END | task::WAIT_CHARGER);
-        if waits || self.rows.flags[i] & flag::QUEUED != 0 {
-            self.tell(i, request::LEAVE_QUEUE, 0, 0, 0);
-        }
-        if self.rows.land[i] != NONE {
-            let progress = self.progress(i).cast_unsigned();
-            self.tell(
-                i,
-                request::LEAVE_LAND,
-                self.rows.land[i],
-                progress,
-                self.rows.swath[i],
-            );
-        }
-        if self.rows.segment[i] != NONE {
-            let (first, count) = (self.rows.segment[i], self.rows.segments[i]);
-            self.tell(i, request::LEAVE_HEADLAND, first, count, 0);
-        }
-        if self.rows.slot[i] != NONE {
-            self.tell(i, request::LEAVE_SLOT, self.rows.slot[i], 0, 0);
-        }
+        self.tell(i, request::CANCEL, 0, 0, 0);
+        self.leave_land(i);
         self.rows.ask[i] = self.rows.ask[i].wrapping_add(1);
-        self.rows.land[i] = NONE;
-        self.rows.segment[i] = NONE;
+        self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
         self.rows.slot[i] = NONE;
-        self.rows.flags[i] &= !(flag::QUEUED | flag::ASIDE | flag::PAST);
-        self.rows.engaged[i] = 0.0;
+        self.rows.park[i] = NONE;
+        self.rows.flags[i] &= !(flag::WAITS | OF_ERRAND);
         self.rows.timer[i] = NEVER;
         self.rows.mode[i] = mode::STILL;
         self.rows.task[i] = task::NONE;
+    }
+
+    /// Works no longer on its land, if it has one.
+    fn leave_land(&mut self, i: usize) {
+        if self.rows.land[i] != NONE {
+            let (land, swath) = (self.rows.land[i], self.rows.swath[i]);
+            let progress = self.progress(i).cast_unsigned();
+            self.tell(i, request::LEAVE_LAND, land, progress, swath);
+        }
+        self.rows.land[i] = NONE;
+        self.rows.engaged[i] = 0.0;
     }
 
     /// How far a row's swath is done, from its start.
@@ -375,7 +428,7 @@ impl Decide<'_> {
         matches!(
             self.rows.task[i],
             task::NONE | task::TO_SWATH | task::OVER_DONE | task::SWATH | task::TO_HOME
-        )
+        ) && !self.is_under_way(i)
     }
 
     fn return_to_charger(&mut self, i: usize) {
@@ -412,12 +465,32 @@ impl Decide<'_> {
         self.refresh(i);
     }
 
-    /// Takes up a task that begins with a way.
+    /// Takes up a task that begins with a way: asks for it, and stands until it is given.
     fn set_off(&mut self, i: usize, task: u8, state: State) {
+        let index = match task {
+            task::TO_SWATH => goal::pack(goal::SWATH, self.rows.land[i]),
+            task::TO_SLOT => goal::pack(goal::SLOT, self.rows.slot[i]),
+            task::TO_QUEUE => goal::pack(goal::PARK, self.rows.park[i]),
+            task::TO_HOME => goal::pack(goal::HOME, self.exit(i) as u32),
+            _ => goal::pack(goal::TARGET, 0),
+        };
+        let at = self.at(i);
         self.rows.task[i] = task;
-        self.rows.stage[i] = 0;
+        self.rows.mode[i] = mode::STILL;
+        self.rows.flags[i] |= flag::WAITS;
+        self.rows.from_x[i] = at.x;
+        self.rows.from_y[i] = at.y;
+        self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
+        self.requests.push(Request {
+            site: self.rows.site[i],
+            machine: self.machine(i),
+            kind: request::WAY,
+            ask: self.rows.way_ask[i],
+            a: index,
+            b: at.x.cast_unsigned(),
+            c: at.y.cast_unsigned(),
+        });
         self.enter(i, state);
-        self.go_on(i);
     }
 
     fn leg_ended(&mut self, i: usize) {
@@ -426,27 +499,85 @@ impl Decide<'_> {
             return;
         }
         self.rows.mode[i] = mode::STILL;
-        if self.rows.flags[i] & flag::ASIDE != 0 {
-            self.rows.flags[i] ^= flag::ASIDE | flag::PAST;
-            let back = if self.aside_is_right(i) { 1 } else { -1 };
-            return self.start_relative_leg(i, back, PAST_M);
-        }
-        self.rows.flags[i] &= !flag::PAST;
-        self.go_on(i);
-    }
-
-    /// The next thing of a row's task, once it stands where the last one led.
-    fn go_on(&mut self, i: usize) {
-        if let Some(goal) = self.goal(i)
-            && let Some(to) = route::next_leg(&self.farm.layout, self.at(i), goal)
-        {
-            return self.start_leg(i, to, self.class(i).travel_m_per_s);
-        }
         match self.rows.task[i] {
-            task::TO_SWATH if self.rows.done_before[i] > 0 => self.drive_over_done(i),
-            task::TO_SWATH | task::OVER_DONE => self.work(i),
+            task::OVER_DONE => self.work(i),
             task::SWATH => self.swath_ended(i),
             task::TURN => self.turn_on(i),
+            task::GOTO if self.rows.flags[i] & flag::BACKS != 0 => {
+                self.backed_off(i);
+            }
+            _ if self.is_under_way(i) => {
+                self.rows.stage[i] = self.rows.stage[i].saturating_add(1);
+                let legs = u32::from(self.rows.stage[i]);
+                self.tell(i, request::LEG, legs, 0, 0);
+                self.rows.flags[i] &= !flag::AT_TARGET;
+                self.drive_leg(i);
+            }
+            _ => {}
+        }
+    }
+
+    /// The way that a row has been given.
+    fn route(&self, i: usize) -> Route {
+        let from = Point {
+            x: self.rows.from_x[i],
+            y: self.rows.from_y[i],
+        };
+        Route::plan_by(&self.farm.layout, from, self.destination(i), self.exit(i))
+    }
+
+    fn destination(&self, i: usize) -> Point {
+        let layout = &self.farm.layout;
+        match self.rows.task[i] {
+            task::TO_SWATH => layout.swath_run(self.rows.land[i], self.rows.swath[i]).0,
+            task::TO_QUEUE => layout.park(self.rows.park[i]),
+            task::TO_SLOT => layout.slot(self.rows.slot[i]),
+            task::TO_HOME => layout.home(self.machine(i)),
+            _ => Point {
+                x: self.rows.sent_x[i],
+                y: self.rows.sent_y[i],
+            },
+        }
+    }
+
+    /// The next leg of its way, or what follows the last.
+    fn drive_leg(&mut self, i: usize) {
+        let route = self.route(i);
+        let leg = u32::from(self.rows.stage[i]);
+        if let Some((_, to)) = route.leg(leg) {
+            self.rows.timer[i] = self
+                .tick
+                .saturating_add(self.farm.ticks(self.farm.report_s));
+            return self.start_leg(i, to, self.class(i).travel_m_per_s);
+        }
+        self.rows.timer[i] = NEVER;
+        if leg == 0 {
+            self.tell(i, request::LEG, 0, 0, 0);
+        }
+        self.arrived(i);
+    }
+
+    /// Tells the site how far it is, so that what lies behind it is free before its leg ends.
+    fn report(&mut self, i: usize) {
+        let legs = u32::from(self.rows.stage[i]);
+        if let Some((start, _)) = self.route(i).leg(legs) {
+            let at = self.at(i);
+            let driven = (at.x - start.x).abs().max((at.y - start.y).abs());
+            self.tell(i, request::LEG, legs, driven.cast_unsigned(), 0);
+            self.rows.timer[i] = self
+                .tick
+                .saturating_add(self.farm.ticks(self.farm.report_s));
+        }
+    }
+
+    fn arrived(&mut self, i: usize) {
+        self.rows.flags[i] &= !OF_ERRAND;
+        match self.rows.task[i] {
+            task::TO_SWATH if self.rows.done_before[i] > 0 => self.drive_over_done(i),
+            task::TO_SWATH => self.work(i),
+            task::TO_QUEUE if self.rows.slot[i] != NONE => {
+                self.set_off(i, task::TO_SLOT, State::Returning);
+            }
             task::TO_QUEUE => {
                 self.rows.task[i] = task::IN_QUEUE;
                 self.enter(i, State::Queueing);
@@ -457,49 +588,16 @@ impl Decide<'_> {
             }
             task::TO_HOME => {
                 self.rows.task[i] = task::NONE;
-                self.rows.timer[i] = self.tick + self.farm.ticks(self.farm.retry_s);
+                self.rows.timer[i] = self.tick.saturating_add(self.farm.ticks(self.farm.retry_s));
                 self.enter(i, State::Idle);
             }
-            task::GOTO => {
+            _ => {
                 self.rows.task[i] = task::AT_GOTO;
+                self.rows.flags[i] |= flag::AT_TARGET;
                 self.enter(i, State::Holding);
             }
-            _ => {}
         }
-    }
-
-    /// Where a row's task leads by road.
-    fn goal(&self, i: usize) -> Option<Goal> {
-        let layout = &self.farm.layout;
-        match self.rows.task[i] {
-            task::TO_SWATH => {
-                let (land, swath) = (self.rows.land[i], self.rows.swath[i]);
-                let (at, _) = layout.swath_run(land, swath);
-                let row = layout.field_of_land(land) / layout.columns;
-                let headland = row + u32::from(!layout.runs_north(land, swath));
-                Some(Goal::SwathEnd { at, headland })
-            }
-            task::TO_QUEUE | task::TO_HOME => {
-                let machine = self.machine(i);
-                Some(Goal::Place {
-                    at: layout.home(machine),
-                    column: layout.home_field(machine) % layout.columns,
-                })
-            }
-            task::TO_SLOT => {
-                let slot = self.rows.slot[i];
-                let field = layout.field_of_station(slot / layout.slots_per_station);
-                Some(Goal::Place {
-                    at: layout.slot(slot),
-                    column: field % layout.columns,
-                })
-            }
-            task::GOTO => Some(Goal::Point(Point {
-                x: self.rows.sent_x[i],
-                y: self.rows.sent_y[i],
-            })),
-            _ => None,
-        }
+        self.in_berth(i);
     }
 
     fn drive_over_done(&mut self, i: usize) {
@@ -525,22 +623,15 @@ impl Decide<'_> {
     fn swath_ended(&mut self, i: usize) {
         self.rows.engaged[i] = 0.0;
         self.rows.task[i] = task::AT_END;
-        let reach = units(2.0 * self.class(i).turn_radius_m);
         let (land, swath) = (self.rows.land[i], self.rows.swath[i]);
-        self.ask(i, request::SWATH_DONE, land, swath, reach.cast_unsigned());
-    }
-
-    fn begin_turn(&mut self, i: usize, first: u32, count: u32) {
-        self.rows.segment[i] = first;
-        self.rows.segments[i] = count;
-        self.rows.done_before[i] = 0;
-        self.set_off(i, task::TURN, State::Turning);
+        self.rows.way_ask[i] = self.rows.way_ask[i].wrapping_add(1);
+        self.ask(i, request::SWATH_DONE, land, swath, self.rows.way_ask[i]);
     }
 
     /// The next piece of a turn: arcs for a machine that needs them, else straight to the next swath.
     fn turn_on(&mut self, i: usize) {
         let stage = self.rows.stage[i];
-        self.rows.stage[i] += 1;
+        self.rows.stage[i] = self.rows.stage[i].saturating_add(1);
         let (radius, speed) = (self.class(i).turn_radius_m, self.class(i).turn_m_per_s);
         let (start, _) = (self.farm.layout).swath_run(self.rows.land[i], self.rows.swath[i]);
         if radius == 0.0 {
@@ -569,33 +660,82 @@ impl Decide<'_> {
 
     fn turned(&mut self, i: usize) {
         self.counters.turns += 1;
-        let (first, count) = (self.rows.segment[i], self.rows.segments[i]);
-        self.tell(i, request::LEAVE_HEADLAND, first, count, 0);
-        self.rows.segment[i] = NONE;
-        self.rows.segments[i] = 0;
+        self.tell(i, request::LEG, 1, 0, 0);
         self.work(i);
+        self.in_berth(i);
     }
 
-    /// Ends a stand-off: a machine on its way drives around; one at work is only reported.
+    /// A stand-off. Who is off the roads on a user's word, or on its way back to them, is not at work
+    /// there and gives way to who is; who is at work, or on the roads behind somebody who stands,
+    /// waits. All of it is reported.
     fn make_way(&mut self, i: usize, blocker: u32) {
         self.counters.stand_offs += 1;
         self.rows.blocked[i] = 0;
         self.event(i, event::kind::STAND_OFF, blocker, 0);
-        let on_its_way = matches!(
-            self.rows.task[i],
-            task::TO_SWATH | task::TO_QUEUE | task::TO_SLOT | task::TO_HOME | task::GOTO
-        );
-        if on_its_way {
-            self.rows.flags[i] = self.rows.flags[i] & !flag::PAST | flag::ASIDE;
-            self.rows.stage[i] = self.rows.stage[i].wrapping_add(1);
-            let side = if self.aside_is_right(i) { -1 } else { 1 };
-            self.start_relative_leg(i, side, ASIDE_M);
+        let (flags, stage) = (self.rows.flags[i], u32::from(self.rows.stage[i]));
+        if !self.is_under_way(i) || flags & flag::BACKS != 0 {
+            return;
+        }
+        if flags & flag::AT_TARGET != 0 && stage == 0 {
+            return self.leave_by_the_other_headland(i);
+        }
+        let route = self.route(i);
+        if self.rows.task[i] == task::GOTO && stage > 0 && stage + 1 == route.legs() {
+            self.back_off(i, &route);
         }
     }
 
-    /// The first time a machine makes way it does so to the right, then to the left, and so on.
-    fn aside_is_right(&self, i: usize) -> bool {
-        self.rows.stage[i] % 2 == 1
+    /// Backs off to the last headland; from there it tries once more, and then drives home.
+    fn back_off(&mut self, i: usize, route: &Route) {
+        let again = self.rows.flags[i] & flag::BACKED != 0;
+        self.rows.flags[i] |= if again {
+            flag::BACKS | flag::LEAVES
+        } else {
+            flag::BACKS | flag::BACKED
+        };
+        self.rows.timer[i] = NEVER;
+        self.start_leg(i, route.last_corner(), self.class(i).turn_m_per_s);
+    }
+
+    /// Is back at the last headland.
+    fn backed_off(&mut self, i: usize) {
+        if self.rows.flags[i] & flag::LEAVES == 0 {
+            self.rows.timer[i] = self.tick.saturating_add(self.farm.ticks(self.farm.retry_s));
+            return;
+        }
+        let from = self.route(i).last_corner();
+        self.tell(i, request::ESCAPE, 0, 0, 0);
+        self.rows.flags[i] &= !OF_ERRAND;
+        self.rows.task[i] = task::TO_HOME;
+        self.rows.stage[i] = 0;
+        (self.rows.from_x[i], self.rows.from_y[i]) = (from.x, from.y);
+        self.enter(i, State::Returning);
+        self.drive_leg(i);
+    }
+
+    /// Turns around in a field that it was sent into, and goes home by its other headland.
+    fn leave_by_the_other_headland(&mut self, i: usize) {
+        if !matches!(Zone::of(&self.farm.layout, self.at(i)), Zone::Field { .. }) {
+            return;
+        }
+        let exit = if self.rows.dir_y[i] > 0.0 {
+            flag::LEAVES_SOUTH
+        } else {
+            flag::LEAVES_NORTH
+        };
+        self.tell(i, request::STOP, 0, 0, 0);
+        self.abandon(i);
+        self.rows.flags[i] |= exit;
+        self.set_off(i, task::TO_HOME, State::Returning);
+    }
+
+    /// The headland by which it is to leave a field.
+    fn exit(&self, i: usize) -> Exit {
+        match self.rows.flags[i] & (flag::LEAVES_SOUTH | flag::LEAVES_NORTH) {
+            flag::LEAVES_SOUTH => Exit::South,
+            flag::LEAVES_NORTH => Exit::North,
+            _ => Exit::Any,
+        }
     }
 
     /// The point `m` ahead after `quarters` quarter turns to the left, kept inside the site.
@@ -607,11 +747,6 @@ impl Decide<'_> {
             x: (self.rows.x[i] + units(m * cos)).clamp(low.x, high.x),
             y: (self.rows.y[i] + units(m * sin)).clamp(low.y, high.y),
         }
-    }
-
-    fn start_relative_leg(&mut self, i: usize, quarters: i32, m: f32) {
-        let to = self.ahead(i, quarters, m);
-        self.start_leg(i, to, self.class(i).turn_m_per_s);
     }
 
     /// Begins a straight leg, with a turn on the spot where the heading is off.
@@ -646,7 +781,7 @@ impl Decide<'_> {
             (Some(x), Some(y))
                 if (low.x..=high.x).contains(&x) && (low.y..=high.y).contains(&y) =>
             {
-                Ok(Point { x, y })
+                Ok(self.farm.layout.off_road(Point { x, y }))
             }
             _ => Err(Rejection::OutsideSite),
         }

@@ -77,6 +77,8 @@ pub struct Farm {
     pub stand_off_s: f32,
     /// Time after which a machine without work asks again, s.
     pub retry_s: f32,
+    /// Time between a machine's reports of how far it is on its way, s.
+    pub report_s: f32,
 }
 
 impl Farm {
@@ -302,8 +304,9 @@ fn weeding(config: &SimulationConfig) -> Farm {
             swaths_per_segment: 16,
             headland: units(16.0),
             homes_per_field: 1,
-            stations: 6,
+            rows_per_station: 2,
             slots_per_station: 1,
+            parks_per_station: 2,
         },
         sites: config.entities.div_ceil(12),
         machines_per_site: 12,
@@ -313,66 +316,92 @@ fn weeding(config: &SimulationConfig) -> Farm {
         soil_bn: TILLED_BN,
         stand_off_s: 60.0,
         retry_s: 10.0,
+        report_s: 30.0,
     }
 }
 
-/// Machines of a dense field; each has a charger.
+/// Machines of a dense field.
 const DENSE_PER_FIELD: u32 = 5;
+/// Machines that share a charger in a dense farm.
+const DENSE_PER_CHARGER: u32 = 20;
 
 /// One crowded site of weeders and tractors, quickened so that all that can happen does within minutes.
 fn dense(config: &SimulationConfig) -> Farm {
     let fields = config.entities.div_ceil(DENSE_PER_FIELD);
-    // A field with its yard is half as wide again as it is long; the site is about a square.
+    // A field with its yard is about twice as wide as a row of fields is high; the site is about square.
     let mut columns = 1;
-    while columns * columns * 3 < fields * 2 {
+    while columns * columns * 2 < fields {
         columns += 1;
     }
-    let mut weeder = Class {
-        work_m_per_s: 1.2,
-        travel_m_per_s: 1.5,
-        turn_m_per_s: 0.8,
-        accel_m_per_s2: 0.8,
-        spin_rad_per_s: 1.5,
-        ..weeder()
-    };
-    let mut tractor = Class {
-        accel_m_per_s2: 1.0,
-        spin_rad_per_s: 1.5,
-        ..tractor()
-    };
-    weeder.battery.capacity_ah = 300_000.0 / 3600.0 / half_full_v(&weeder.battery);
-    tractor.battery.capacity_ah = 2_000_000.0 / 3600.0 / half_full_v(&tractor.battery);
-    weeder.battery.charge_limit_a = 600.0;
-    for class in [&mut weeder, &mut tractor] {
-        class.mtbf_s = 150;
-        class.mttr_s = 4;
-        class.reserve = 0.2;
-        plan_energy(class);
-    }
+    let classes = vec![dense_weeder(), dense_tractor()];
     Farm {
         config: config.clone(),
-        classes: vec![weeder, tractor],
+        classes,
         layout: Layout {
             columns,
             field_rows: fields.div_ceil(columns),
             fields,
             swath_length: units(33.0),
             swath_pitch: units(3.0),
-            swaths_per_field: 18,
-            swaths_per_land: 3,
-            swaths_per_segment: 3,
+            swaths_per_field: 40,
+            swaths_per_land: 4,
+            swaths_per_segment: 4,
             headland: units(16.0),
             homes_per_field: DENSE_PER_FIELD,
-            stations: fields,
+            rows_per_station: DENSE_PER_CHARGER / DENSE_PER_FIELD,
             slots_per_station: 1,
+            parks_per_station: 5,
         },
         sites: 1,
         machines_per_site: config.entities,
         dt_s: config.tick_ms as f32 / 1000.0,
-        least_first_charge: 0.35,
-        slot_power_w: 30_000.0,
+        least_first_charge: 0.15,
+        slot_power_w: 800_000.0,
         soil_bn: FIRM_BN,
         stand_off_s: 5.0,
         retry_s: 2.0,
+        report_s: 1.0,
     }
+}
+
+/// A weeder that is fast, and whose battery is empty and full again within minutes.
+fn dense_weeder() -> Class {
+    let mut class = Class {
+        work_m_per_s: 1.2,
+        travel_m_per_s: 3.5,
+        turn_m_per_s: 1.2,
+        accel_m_per_s2: 2.0,
+        spin_rad_per_s: 3.0,
+        ..weeder()
+    };
+    class.battery.capacity_ah = 4_000_000.0 / 3600.0 / half_full_v(&class.battery);
+    class.battery.charge_limit_a = 16_000.0;
+    class.battery.r_ohm = 0.001;
+    // Enough to accelerate at travel speed: a drive at its limit slows down.
+    class.ground.p_max_w = 20_000.0;
+    quicken(class)
+}
+
+/// A tractor likewise.
+fn dense_tractor() -> Class {
+    let mut class = Class {
+        travel_m_per_s: 3.5,
+        turn_m_per_s: 2.0,
+        accel_m_per_s2: 2.0,
+        spin_rad_per_s: 3.0,
+        ..tractor()
+    };
+    class.battery.capacity_ah = 20_000_000.0 / 3600.0 / half_full_v(&class.battery);
+    class.battery.charge_limit_a = 4_000.0;
+    class.battery.r_ohm = 0.01;
+    quicken(class)
+}
+
+/// Frequent faults, short repairs, and a reserve for a way at a walk.
+fn quicken(mut class: Class) -> Class {
+    class.mtbf_s = 150;
+    class.mttr_s = 4;
+    class.reserve = 0.2;
+    plan_energy(&mut class);
+    class
 }

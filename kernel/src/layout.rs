@@ -1,15 +1,21 @@
 //! The geometry of a site: fields in a grid, headlands between them, a yard beside each field.
 //!
 //! ```text
-//!   ~~~~~~~~~~~~~~~~~ headland r+1 ~~~~~~~~~~~~~~~~~   two travel lanes, keep right
+//!   ~~~~~~~~~~~~~~~~~ headland r+1 ~~~~~~~~~~~~~~~~~   turn line, two travel lanes, turn line
 //!   | places | aisle | places |  swath swath swath ...
 //!   |  yard of field (c, r)   |  field (c, r)            rows run north-south
 //!   ~~~~~~~~~~~~~~~~~ headland r   ~~~~~~~~~~~~~~~~~
 //! ```
 //!
 //! Fields stacked north to south share the headland between them. A headland is divided into
-//! segments of some swaths; one machine at a time turns on a segment. Every length here is i32 in
-//! units of 2^-16 m, in the site's own frame, whose origin is the centre of the grid.
+//! segments of some swaths; one machine at a time turns on a segment. Who drives where on headlands
+//! and aisles is the matter of [`crate::roads`].
+//!
+//! Homes, slots, parking places, swaths and their ends on the turn line are *berths*: nobody who keeps
+//! to the roads comes nearer to a machine there than [`ROOM`]. A machine waits nowhere else.
+//!
+//! Every length here is i32 in units of 2^-16 m, in the site's own frame, whose origin is the centre
+//! of the grid.
 
 /// Units of position in a metre.
 pub const UNITS_PER_M: f32 = 65_536.0;
@@ -22,6 +28,9 @@ pub const fn units(m: f32) -> i32 {
     (m * UNITS_PER_M) as i32
 }
 
+/// Least distance between the centres of two machines that keep to lanes and berths: all that is here
+/// lies 3 m apart, and bodies with their margin take 2.8 m.
+pub const ROOM: i32 = units(3.0);
 /// Distance of a travel lane from the middle of its headland or aisle.
 pub const LANE_OFFSET: i32 = units(1.5);
 /// Distance between a field's edge and the line on which machines turn.
@@ -67,10 +76,12 @@ pub struct Layout {
     pub headland: i32,
     /// Machines whose home is one field's yard.
     pub homes_per_field: u32,
-    /// Charging stations of the site.
-    pub stations: u32,
+    /// Rows of fields that share a charging station; each column has its own.
+    pub rows_per_station: u32,
     /// Slots of a station.
     pub slots_per_station: u32,
+    /// Parking places of a station, for those who queue for a slot.
+    pub parks_per_station: u32,
 }
 
 impl Layout {
@@ -89,19 +100,19 @@ impl Layout {
     /// Slots of the site.
     #[must_use]
     pub fn slots(&self) -> u32 {
-        self.stations * self.slots_per_station
+        self.stations() * self.slots_per_station
+    }
+
+    /// Parking places of the site.
+    #[must_use]
+    pub fn parks(&self) -> u32 {
+        self.stations() * self.parks_per_station
     }
 
     /// Segments of one column's headland.
     #[must_use]
     pub fn segments_per_headland(&self) -> u32 {
         self.swaths_per_field.div_ceil(self.swaths_per_segment)
-    }
-
-    /// Segments of the site.
-    #[must_use]
-    pub fn segments(&self) -> u32 {
-        (self.field_rows + 1) * self.columns * self.segments_per_headland()
     }
 
     /// Swaths of a land.
@@ -115,6 +126,20 @@ impl Layout {
     #[must_use]
     pub fn first_swath_of_land(&self, land: u32) -> u32 {
         (land % self.lands_per_field()) * self.swaths_per_land
+    }
+
+    /// Whether a swath of a land's field is one of the land.
+    #[must_use]
+    pub fn has_swath(&self, land: u32, swath: u32) -> bool {
+        let first = self.first_swath_of_land(land);
+        (first..first + self.swaths_of_land(land)).contains(&swath)
+    }
+
+    /// Whether a place lies in the site.
+    #[must_use]
+    pub fn contains(&self, at: Point) -> bool {
+        let (low, high) = (self.origin(), self.far_corner());
+        (low.x..=high.x).contains(&at.x) && (low.y..=high.y).contains(&at.y)
     }
 
     /// Field of a land.
@@ -182,16 +207,15 @@ impl Layout {
     pub fn swath_ends(&self, field: u32, swath: u32) -> [Point; 2] {
         let corner = self.field_corner(field);
         let x = corner.x + YARD_WIDTH + self.swath_pitch * swath as i32 + self.swath_pitch / 2;
-        [
-            Point {
-                x,
-                y: corner.y - TURN_LINE,
-            },
-            Point {
-                x,
-                y: corner.y + self.swath_length + TURN_LINE,
-            },
-        ]
+        self.turn_lines(field / self.columns)
+            .map(|y| Point { x, y })
+    }
+
+    /// The turn lines south and north of a row of fields.
+    #[must_use]
+    pub fn turn_lines(&self, row: u32) -> [i32; 2] {
+        let south = self.field_corner(row * self.columns).y;
+        [south - TURN_LINE, south + self.swath_length + TURN_LINE]
     }
 
     /// Where a swath of a land is begun and where it ends: machines go up the first and down the next.
@@ -205,13 +229,32 @@ impl Layout {
         }
     }
 
+    /// The nearest place in a field, well inside it. Nobody is sent to stand on a road or in a yard.
+    #[must_use]
+    pub fn off_road(&self, at: Point) -> Point {
+        let origin = self.origin();
+        let column = ((at.x - origin.x) / self.column_pitch()).clamp(0, self.columns as i32 - 1);
+        // The row whose field is the nearer one of those beside a headland.
+        let row = (at.y - origin.y - self.headland / 2) / self.row_pitch();
+        let row = row.clamp(0, self.field_rows as i32 - 1);
+        let corner = self.field_corner((row * self.columns as i32 + column).cast_unsigned());
+        let west = corner.x + YARD_WIDTH;
+        let width = self.swath_pitch * self.swaths_per_field as i32;
+        Point {
+            x: at.x.clamp(west + ROOM, west + width - ROOM),
+            y: at
+                .y
+                .clamp(corner.y + ROOM, corner.y + self.swath_length - ROOM),
+        }
+    }
+
     /// Whether a swath of a land is worked towards the north.
     #[must_use]
     pub fn runs_north(&self, land: u32, swath: u32) -> bool {
         (swath - self.first_swath_of_land(land)).is_multiple_of(2)
     }
 
-    /// The place `place` in a field's yard: homes first, then slots.
+    /// The place `place` in a field's yard: homes first, then slots, then parking places.
     #[must_use]
     pub fn place(&self, field: u32, place: u32) -> Point {
         let corner = self.field_corner(field);
@@ -233,39 +276,62 @@ impl Layout {
         (machine / self.homes_per_field).min(self.fields - 1)
     }
 
+    /// Stations of a column.
+    fn stations_per_column(&self) -> u32 {
+        self.field_rows.div_ceil(self.rows_per_station)
+    }
+
+    /// Charging stations of the site.
+    #[must_use]
+    pub fn stations(&self) -> u32 {
+        self.columns * self.stations_per_column()
+    }
+
     /// Station that serves a field.
     #[must_use]
     pub fn station_of_field(&self, field: u32) -> u32 {
-        (u64::from(field) * u64::from(self.stations) / u64::from(self.fields)) as u32
+        let (column, row) = (field % self.columns, field / self.columns);
+        column * self.stations_per_column() + row / self.rows_per_station
     }
 
-    /// Field whose yard a station stands in: the first that it serves.
+    /// Field whose yard a station stands in: the middle one of those that it serves, which lie in one
+    /// column, so that the aisle leads straight there. A short last row has yards without a field.
     #[must_use]
     pub fn field_of_station(&self, station: u32) -> u32 {
-        (u64::from(station) * u64::from(self.fields)).div_ceil(u64::from(self.stations)) as u32
+        let (column, group) = (
+            station / self.stations_per_column(),
+            station % self.stations_per_column(),
+        );
+        let first = group * self.rows_per_station;
+        let rows = self.rows_per_station.min(self.field_rows - first);
+        (first + (rows - 1) / 2) * self.columns + column
+    }
+
+    /// Field whose yard a slot is in.
+    #[must_use]
+    pub fn field_of_slot(&self, slot: u32) -> u32 {
+        self.field_of_station(slot / self.slots_per_station)
     }
 
     /// Place of a slot of the site.
     #[must_use]
     pub fn slot(&self, slot: u32) -> Point {
-        let field = self.field_of_station(slot / self.slots_per_station);
-        self.place(field, self.homes_per_field + slot % self.slots_per_station)
+        let place = self.homes_per_field + slot % self.slots_per_station;
+        self.place(self.field_of_slot(slot), place)
     }
 
-    /// The segments on which a machine turns from swath `from` to the next one of its land, with room
-    /// of `reach` to both sides: the first of them and how many.
+    /// Field whose yard a parking place is in.
     #[must_use]
-    pub fn turn_segments(&self, land: u32, from: u32, reach: i32) -> (u32, u32) {
-        let field = self.field_of_land(land);
-        let (column, row) = (field % self.columns, field / self.columns);
-        let headland = row + u32::from(self.runs_north(land, from));
-        let spare = reach / self.swath_pitch;
-        let low = from.saturating_sub(spare as u32);
-        let high = (from + 1 + spare as u32).min(self.swaths_per_field - 1);
-        let first = low / self.swaths_per_segment;
-        let last = high / self.swaths_per_segment;
-        let base = (headland * self.columns + column) * self.segments_per_headland();
-        (base + first, last - first + 1)
+    pub fn field_of_park(&self, park: u32) -> u32 {
+        self.field_of_station(park / self.parks_per_station)
+    }
+
+    /// Parking place of the site.
+    #[must_use]
+    pub fn park(&self, park: u32) -> Point {
+        let before = self.homes_per_field + self.slots_per_station;
+        let place = before + park % self.parks_per_station;
+        self.place(self.field_of_park(park), place)
     }
 }
 
@@ -285,8 +351,9 @@ mod tests {
             swaths_per_segment: 4,
             headland: units(16.0),
             homes_per_field: 5,
-            stations: 3,
+            rows_per_station: 2,
             slots_per_station: 1,
+            parks_per_station: 2,
         }
     }
 
@@ -304,19 +371,10 @@ mod tests {
     #[test]
     fn stations_serve_the_fields_around_them() {
         let layout = small();
-        for station in 0..layout.stations {
+        for station in 0..layout.stations() {
             let field = layout.field_of_station(station);
             assert_eq!(layout.station_of_field(field), station);
         }
-    }
-
-    #[test]
-    fn turns_of_two_stacked_fields_share_a_segment() {
-        let layout = small();
-        // Land 0 of field 0 turns north of swath 0, land 0 of field 2 (above it) south of swath 1.
-        let (north_of_lower, _) = layout.turn_segments(0, 0, 0);
-        let (south_of_upper, _) = layout.turn_segments(2 * layout.lands_per_field(), 1, 0);
-        assert_eq!(north_of_lower, south_of_upper);
     }
 
     #[test]
@@ -325,9 +383,51 @@ mod tests {
         let (low, high) = (layout.origin(), layout.far_corner());
         let places = (0..30)
             .map(|machine| layout.home(machine))
-            .chain((0..layout.slots()).map(|slot| layout.slot(slot)));
+            .chain((0..layout.slots()).map(|slot| layout.slot(slot)))
+            .chain((0..layout.parks()).map(|park| layout.park(park)));
         for p in places {
             assert!(low.x < p.x && p.x < high.x && low.y < p.y && p.y < high.y);
         }
+    }
+
+    #[test]
+    fn no_two_places_are_nearer_than_room() {
+        let layout = small();
+        let places: Vec<_> = (0..30)
+            .map(|machine| layout.home(machine))
+            .chain((0..layout.slots()).map(|slot| layout.slot(slot)))
+            .chain((0..layout.parks()).map(|park| layout.park(park)))
+            .collect();
+        for (i, a) in places.iter().enumerate() {
+            for b in &places[..i] {
+                let apart = (a.x - b.x).abs().max((a.y - b.y).abs());
+                assert!(apart >= ROOM, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_on_a_road_or_in_a_yard_is_moved_into_a_field() {
+        let layout = small();
+        let (low, high) = (layout.origin(), layout.far_corner());
+        for i in 0..=60 {
+            for j in 0..=60 {
+                let at = layout.off_road(Point {
+                    x: low.x + (high.x - low.x) / 60 * i,
+                    y: low.y + (high.y - low.y) / 60 * j,
+                });
+                let east = (at.x - low.x) % layout.column_pitch();
+                let north = (at.y - low.y) % layout.row_pitch();
+                assert!(east >= YARD_WIDTH + ROOM && east <= layout.column_pitch() - ROOM);
+                assert!(north >= layout.headland + ROOM && north <= layout.row_pitch() - ROOM);
+            }
+        }
+        // Well inside a field it stays.
+        let [south, north] = layout.swath_ends(3, 2);
+        let inside = Point {
+            x: south.x,
+            y: (south.y + north.y) / 2,
+        };
+        assert_eq!(layout.off_road(inside), inside);
     }
 }

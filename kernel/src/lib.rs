@@ -22,6 +22,7 @@ pub mod message;
 mod partition;
 pub mod philox;
 pub mod plan;
+pub mod roads;
 pub mod route;
 pub mod rows;
 pub mod site;

@@ -7,36 +7,78 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub mod request {
     /// Wants work. Answered by [`super::grant::SWATH`] or [`super::grant::NO_WORK`].
     pub const WORK: u32 = 1;
-    /// Has done swath `b` of land `a`, wants the next; `c` is its reach in a turn, 2^-16 m.
+    /// Has done swath `b` of land `a`, wants the next. Answered by [`super::grant::NEXT_SWATH`], and for
+    /// the turn like [`WAY`] with the number `c`; or, where the land is done, like [`WORK`].
     pub const SWATH_DONE: u32 = 2;
-    /// Leaves land `a`; the first `b` (2^-16 m) of swath `c` are done.
+    /// Works no longer on land `a`; the first `b` (2^-16 m) of swath `c` are done.
     pub const LEAVE_LAND: u32 = 3;
-    /// Has left the `b` headland segments from `a` on.
-    pub const LEAVE_HEADLAND: u32 = 4;
-    /// Wants a slot of station `a`. Answered by [`super::grant::SLOT`] or [`super::grant::QUEUE`].
-    pub const CHARGER: u32 = 5;
-    /// Has left slot `a`.
-    pub const LEAVE_SLOT: u32 = 6;
-    /// No longer waits for what it queued for.
-    pub const LEAVE_QUEUE: u32 = 7;
+    /// Wants the way from (`b`, `c`), where it stands, to the [`super::goal`] `a`. Answered by
+    /// [`super::grant::WAY`], or by [`super::grant::HOLD`] first.
+    pub const WAY: u32 = 4;
+    /// Has driven the first `a` legs of its way and `b` (2^-16 m) of the next.
+    pub const LEG: u32 = 5;
+    /// Wants a slot of station `a`. Answered by [`super::grant::SLOT`], or by [`super::grant::QUEUE`] first.
+    pub const CHARGER: u32 = 6;
+    /// No longer wants what it waits for or has been given and has not driven to.
+    pub const CANCEL: u32 = 7;
+    /// A user sends it to (`b`, `c`): the place of [`super::goal::TARGET`].
+    pub const TARGET: u32 = 8;
+    /// Ends its way where it stands, in a field.
+    pub const STOP: u32 = 9;
+    /// Gives up its way to such a place at the last corner, and drives home from there.
+    pub const ESCAPE: u32 = 10;
+    /// Codes.
+    pub const COUNT: u32 = 11;
 }
 
 /// Codes of [`Grant::kind`].
 pub mod grant {
     /// Swath `b` of land `a` is the machine's; its first `c` (2^-16 m) are done.
     pub const SWATH: u32 = 1;
-    /// As [`SWATH`], by a turn, and the headland is the machine's: `c` holds its segments, see [`super::segments`].
-    pub const SWATH_AND_WAY: u32 = 2;
-    /// As [`SWATH_AND_WAY`], but the headland is not free yet: wait.
-    pub const SWATH_AND_HOLD: u32 = 3;
-    /// The `b` headland segments from `a` on are the machine's.
-    pub const WAY: u32 = 4;
+    /// Swath `b` of land `a` follows, by a turn.
+    pub const NEXT_SWATH: u32 = 2;
+    /// The way asked for is the machine's.
+    pub const WAY: u32 = 3;
+    /// The way asked for is not free yet: wait.
+    pub const HOLD: u32 = 4;
     /// Slot `a` is the machine's.
     pub const SLOT: u32 = 5;
-    /// No slot is free; the machine stands in the queue.
+    /// No slot is free; the machine stands in the queue, and parking place `a`, if any, is its own.
     pub const QUEUE: u32 = 6;
     /// There is no work.
     pub const NO_WORK: u32 = 7;
+    /// Codes.
+    pub const COUNT: u32 = 8;
+}
+
+/// Where a way leads, and where a machine stands: a kind and an index in one word.
+pub mod goal {
+    /// Nowhere.
+    pub const NOWHERE: u32 = 0;
+    /// The next swath of a land.
+    pub const SWATH: u32 = 1;
+    /// A slot.
+    pub const SLOT: u32 = 2;
+    /// A parking place.
+    pub const PARK: u32 = 3;
+    /// The machine's home; with index 1 leaving a field by its southern headland, 2 by its northern.
+    pub const HOME: u32 = 4;
+    /// Where a user sent it.
+    pub const TARGET: u32 = 5;
+    /// By a turn into the next swath of a land.
+    pub const TURN: u32 = 6;
+
+    /// A kind and an index below 2^28.
+    #[must_use]
+    pub fn pack(kind: u32, index: u32) -> u32 {
+        kind << 28 | index & 0x0fff_ffff
+    }
+
+    /// The kind and the index.
+    #[must_use]
+    pub fn unpack(word: u32) -> (u32, u32) {
+        (word >> 28, word & 0x0fff_ffff)
+    }
 }
 
 /// A machine asks its site for something, or tells it.
@@ -104,22 +146,3 @@ pub struct Body {
     /// Who gives way: the lower; ties go to the lower id.
     pub priority: u32,
 }
-
-/// Segments packed into one word: the first and how many.
-///
-/// # Panics
-/// Panics where there are more than [`MAX_TURN_SEGMENTS`] or their numbers exceed 2^28.
-#[must_use]
-pub fn pack_segments(first: u32, count: u32) -> u32 {
-    assert!(count <= MAX_TURN_SEGMENTS && first < 1 << 28);
-    first << 4 | count
-}
-
-/// The first segment and how many, from one word.
-#[must_use]
-pub fn segments(word: u32) -> (u32, u32) {
-    (word >> 4, word & 15)
-}
-
-/// Most segments one turn needs.
-pub const MAX_TURN_SEGMENTS: u32 = 15;

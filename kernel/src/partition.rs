@@ -6,7 +6,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, CHARGE_BUCKETS, Counters};
 use crate::cells::CellGrid;
-use crate::config::SimulationConfig;
+use crate::config::{MAX_TICK, SimulationConfig};
 use crate::decide::Decide;
 use crate::digest;
 use crate::event::Event;
@@ -14,13 +14,21 @@ use crate::farm::Farm;
 use crate::isa::Isa;
 use crate::laws::battery::BatteryLaw;
 use crate::laws::power::GroundLaw;
-use crate::layout::NONE;
+use crate::layout::{NONE, Point};
 use crate::mail::MailError;
 use crate::message::{Bulletin, Grant, Request};
 use crate::plan::{CutPart, PartitionPlan, Plan};
 use crate::rows::{FULL_CHARGE, Rows, mode, task};
 use crate::site::{Sites, check_request};
 use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
+
+/// Faster than any machine.
+const MAX_M_PER_S: f32 = 1_000.0;
+/// Requests, and events, that a machine may have in one tick without a buffer growing: a command in a
+/// tick in which it arrives, breaks down or is low.
+const MESSAGES_PER_ROW: usize = 6;
+/// Grants that it may be given.
+const GRANTS_PER_MACHINE: usize = 3;
 
 /// Why a checkpoint cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -227,8 +235,7 @@ impl Partition {
     /// Its share of the digest of its tick; the simulation's is the wrapping sum over partitions.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        let mut hashes = vec![0; self.state.rows.len()];
-        let mut sum = digest::rows(&self.state.rows, &mut hashes)
+        let mut sum = digest::rows(&self.state.rows)
             .wrapping_add(digest::requests(&self.state.requests))
             .wrapping_add(digest::grants(&self.state.grants));
         for (local, bulletin) in (0..).zip(&self.state.bulletins) {
@@ -321,15 +328,32 @@ impl Partition {
 
     fn empty(plan: &Plan, index: u32) -> Partition {
         let partition = plan.partitions[index as usize].clone();
+        // Room for what a tick brings, so that none of them grows in a step.
+        let rows = partition.rows as usize;
+        let messages = || Vec::with_capacity(MESSAGES_PER_ROW * rows);
+        let grants = match partition.cut {
+            Some(_) => GRANTS_PER_MACHINE * plan.farm.machines_per_site as usize,
+            None => GRANTS_PER_MACHINE * rows,
+        };
+        let sites = partition.sites as usize;
         Partition {
             index: Index::new(plan, &partition),
             farm: plan.farm.clone(),
             plan: partition,
             isa: Isa::detect(),
-            state: State::default(),
-            events: Vec::new(),
+            state: State {
+                requests: messages(),
+                grants: Vec::with_capacity(grants),
+                bulletins: Vec::with_capacity(sites),
+                ..State::default()
+            },
+            events: Vec::with_capacity(MESSAGES_PER_ROW * rows),
             outbox: Outbox::default(),
-            spare: Default::default(),
+            spare: (
+                messages(),
+                Vec::with_capacity(grants),
+                Vec::with_capacity(sites),
+            ),
         }
     }
 
@@ -360,19 +384,66 @@ impl Partition {
             crate::step::check_grant(farm, g).map_err(CheckpointError::Message)?;
             fits("grants", (first..last).contains(&g.site))?;
         }
+        for bulletin in &self.state.bulletins {
+            crate::step::check_bulletin(bulletin).map_err(CheckpointError::Message)?;
+        }
+        fits("tick", u64::from(self.state.tick) <= MAX_TICK)?;
+        fits("counters", self.state.counters.can_count())?;
         let expected = first_rows(&self.plan, farm, &self.index);
         fits(
             "entities",
             rows.entity == expected.entity && rows.site == expected.site,
         )?;
-        self.check_columns()
+        self.check_columns()?;
+        self.check_rows()
+    }
+
+    /// Refuses a row that is nowhere, or lacks what its task needs.
+    fn check_rows(&self) -> Result<(), CheckpointError> {
+        let (rows, layout) = (&self.state.rows, &self.farm.layout);
+        let wrong = |what, i: usize, value| {
+            Err(CheckpointError::OutOfRange {
+                what,
+                row: i as u32,
+                value,
+            })
+        };
+        if let Some((what, i)) = rows.no_number() {
+            return wrong(what, i, 0);
+        }
+        for i in 0..rows.len() {
+            let (land, task) = (rows.land[i], rows.task[i]);
+            let (x, y) = (rows.x[i], rows.y[i]);
+            if !layout.contains(Point { x, y }) {
+                return wrong("place, x", i, x.cast_unsigned());
+            }
+            if land != NONE && !layout.has_swath(land, rows.swath[i]) {
+                return wrong("swath", i, rows.swath[i]);
+            }
+            let needs = match task {
+                task::TO_SWATH..=task::TURN => land,
+                task::TO_SLOT => rows.slot[i],
+                task::TO_QUEUE => rows.park[i],
+                _ => 0,
+            };
+            if needs == NONE {
+                return wrong("task", i, u32::from(task));
+            }
+            if !(0.0..=MAX_M_PER_S).contains(&rows.speed[i]) {
+                return wrong("speed", i, rows.speed[i].to_bits());
+            }
+        }
+        Ok(())
     }
 
     fn check_columns(&self) -> Result<(), CheckpointError> {
         let (rows, layout) = (&self.state.rows, &self.farm.layout);
-        let below = |what, column: &mut dyn Iterator<Item = u32>, limit: u32| match column
+        let below_or = |what,
+                        column: &mut dyn Iterator<Item = u32>,
+                        limit: u32,
+                        may_be_none: bool| match column
             .enumerate()
-            .find(|(_, v)| *v >= limit && *v != NONE)
+            .find(|(_, v)| *v >= limit && (*v != NONE || !may_be_none))
         {
             None => Ok(()),
             Some((row, value)) => Err(CheckpointError::OutOfRange {
@@ -381,6 +452,11 @@ impl Partition {
                 value,
             }),
         };
+        let below = |what, column: &mut dyn Iterator<Item = u32>, limit| {
+            below_or(what, column, limit, false)
+        };
+        let index =
+            |what, column: &[u32], limit| below_or(what, &mut column.iter().copied(), limit, true);
         let states = crate::aggregate::STATES as u32;
         below(
             "state",
@@ -398,18 +474,9 @@ impl Partition {
             u32::from(task::COUNT),
         )?;
         below("mode", &mut rows.mode.iter().copied(), mode::COUNT)?;
-        below("land", &mut rows.land.iter().copied(), layout.lands())?;
-        below(
-            "swath",
-            &mut rows.swath.iter().copied(),
-            layout.swaths_per_field,
-        )?;
-        below("slot", &mut rows.slot.iter().copied(), layout.slots())?;
-        below(
-            "segment",
-            &mut rows.segment.iter().copied(),
-            layout.segments(),
-        )?;
+        index("land", &rows.land, layout.lands())?;
+        index("slot", &rows.slot, layout.slots())?;
+        index("park", &rows.park, layout.parks())?;
         let charge = rows.charge.iter().map(|c| c.cast_unsigned());
         below(
             "charge",

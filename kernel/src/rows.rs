@@ -88,30 +88,28 @@ pub mod task {
     pub const OVER_DONE: u8 = 2;
     /// Working its swath.
     pub const SWATH: u8 = 3;
-    /// At the end of a swath, waiting for the next one.
+    /// At the end of a swath, waiting for the next one and for the turn.
     pub const AT_END: u8 = 4;
-    /// At the end of a swath, waiting for the headland.
-    pub const WAIT_WAY: u8 = 5;
     /// Turning; `stage` counts the pieces.
-    pub const TURN: u8 = 6;
+    pub const TURN: u8 = 5;
     /// Waiting to hear of a charger.
-    pub const WAIT_CHARGER: u8 = 7;
-    /// Driving to its parking place, to queue for a charger.
-    pub const TO_QUEUE: u8 = 8;
-    /// In its parking place, queueing for a charger.
-    pub const IN_QUEUE: u8 = 9;
+    pub const WAIT_CHARGER: u8 = 6;
+    /// Driving to a parking place, to queue for a charger.
+    pub const TO_QUEUE: u8 = 7;
+    /// Queueing for a charger: in a parking place, or where it stood when all were taken.
+    pub const IN_QUEUE: u8 = 8;
     /// Driving to its slot.
-    pub const TO_SLOT: u8 = 10;
+    pub const TO_SLOT: u8 = 9;
     /// On its slot.
-    pub const ON_SLOT: u8 = 11;
-    /// Driving to its parking place, having no work.
-    pub const TO_HOME: u8 = 12;
+    pub const ON_SLOT: u8 = 10;
+    /// Driving to its home, having no work.
+    pub const TO_HOME: u8 = 11;
     /// Driving to where a user sent it.
-    pub const GOTO: u8 = 13;
+    pub const GOTO: u8 = 12;
     /// Where a user sent it.
-    pub const AT_GOTO: u8 = 14;
+    pub const AT_GOTO: u8 = 13;
     /// Codes.
-    pub const COUNT: u8 = 15;
+    pub const COUNT: u8 = 14;
 }
 
 /// Bits of [`Rows::flags`].
@@ -122,12 +120,28 @@ pub mod flag {
     pub const FAULTED: u32 = 2;
     /// The battery is what broke: nothing is drawn from it.
     pub const NO_POWER: u32 = 4;
-    /// Its wait for a charger or a headland stands in the site's queue.
-    pub const QUEUED: u32 = 8;
-    /// Making way for another, first piece: sidewards.
-    pub const ASIDE: u32 = 16;
-    /// Making way, second piece: past the obstacle.
-    pub const PAST: u32 = 32;
+    /// Stands in its berth until it is given the way of its task.
+    pub const WAITS: u32 = 8;
+    /// Backs off to the last headland, to let another pass.
+    pub const BACKS: u32 = 16;
+    /// Has backed off on its present errand.
+    pub const BACKED: u32 = 256;
+    /// Stands where a user sent it, or has not yet left for the roads from there.
+    pub const AT_TARGET: u32 = 512;
+    /// Is to leave the field that it was sent into by the southern headland.
+    pub const LEAVES_SOUTH: u32 = 1024;
+    /// By the northern one.
+    pub const LEAVES_NORTH: u32 = 2048;
+    /// Is to go home, once it has backed off.
+    pub const LEAVES: u32 = 4096;
+    /// To go and charge once it is in a berth.
+    pub const THEN_CHARGE: u32 = 32;
+    /// To go to (`then_x`, `then_y`) once it is in a berth.
+    pub const THEN_GOTO: u32 = 64;
+    /// To look for work once it is in a berth: it was released on its way to where a user sent it.
+    pub const THEN_WORK: u32 = 128;
+    /// All that a user had it do next.
+    pub const THEN: u32 = THEN_CHARGE | THEN_GOTO | THEN_WORK;
 }
 
 /// A timer that never fires.
@@ -157,9 +171,17 @@ macro_rules! columns {
                 true $(&& self.$name.len() == n)*
             }
 
-            /// Folds every column of the rows into their hashes, one a row.
-            pub(crate) fn hash_into(&self, hashes: &mut [u64]) {
-                $(crate::digest::fold_column(&self.$name, hashes);)*
+            /// A column and a row of it that hold no number, if there are.
+            pub(crate) fn no_number(&self) -> Option<(&'static str, usize)> {
+                $(if let Some(row) = crate::digest::no_number(&self.$name) {
+                    return Some((stringify!($name), row));
+                })*
+                None
+            }
+
+            /// Folds every column of consecutive rows into their hashes, one a row.
+            pub(crate) fn hash_into(&self, rows: std::ops::Range<usize>, hashes: &mut [u64]) {
+                $(crate::digest::fold_column(&self.$name[rows.clone()], hashes);)*
             }
         }
     };
@@ -192,7 +214,7 @@ columns! {
     resume: u8 = State::Idle as u8,
     /// [`task`].
     task: u8 = task::NONE,
-    /// Piece of a turn.
+    /// Leg of a way, or piece of a turn.
     stage: u8 = 0,
     /// [`flag`].
     flags: u32 = 0,
@@ -234,8 +256,14 @@ columns! {
     repair_at: u32 = NEVER,
     /// Ticks it has stood before an obstacle.
     blocked: u32 = 0,
-    /// Answers it no longer waits for carry another number.
+    /// Answers to questions about work and chargers that it no longer waits for carry another number.
     ask: u32 = 0,
+    /// The same for ways.
+    way_ask: u32 = 0,
+    /// Where its way begins, 2^-16 m.
+    from_x: i32 = 0,
+    /// Where its way begins, 2^-16 m.
+    from_y: i32 = 0,
     /// Land it has been given.
     land: u32 = crate::layout::NONE,
     /// Swath of its field it has been given.
@@ -244,14 +272,16 @@ columns! {
     done_before: i32 = 0,
     /// Slot it has been given.
     slot: u32 = crate::layout::NONE,
+    /// Parking place it has been given.
+    park: u32 = crate::layout::NONE,
     /// Where a user sent it, 2^-16 m.
     sent_x: i32 = 0,
     /// Where a user sent it, 2^-16 m.
     sent_y: i32 = 0,
-    /// First headland segment it has been given.
-    segment: u32 = crate::layout::NONE,
-    /// Headland segments it has been given.
-    segments: u32 = 0,
+    /// Where a user will have it go next, 2^-16 m.
+    then_x: i32 = 0,
+    /// Where a user will have it go next, 2^-16 m.
+    then_y: i32 = 0,
 }
 
 impl Rows {

@@ -1,27 +1,202 @@
-//! Sites and their coordinator: who works which land, turns on which headland, stands on which slot.
+//! Sites and their coordinator: who works which land, stands on which slot, and has which way.
 //!
 //! The coordinator reads the requests of the tick before, in the order of machines, and answers with
 //! grants. It never looks at rows: a machine and its site know of each other by messages only.
+//!
+//! Slots are given first come, first served, to those in the station's parking places before those
+//! who wait elsewhere for one of these. Ways are given first come, first served too, but first to who
+//! stands on a road at a user's word, then to who leaves a slot, then to who drives to one: the roads at
+//! a station are what a farm can have too few of. Since a way is given whole or not at all (see
+//! [`crate::roads`]), a long one might wait for ever while short ones take turns on its cells; so who
+//! has waited for [`PATIENCE_S`] has first claim on all the cells it wants.
 
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::aggregate::Counters;
 use crate::digest;
 use crate::farm::Farm;
-use crate::layout::{Layout, NONE};
+use crate::layout::{Layout, NONE, Point, units};
 use crate::mail::MailError;
-use crate::message::{Bulletin, Grant, MAX_TURN_SEGMENTS, Request, grant, pack_segments, request};
+use crate::message::{Bulletin, Grant, Request, goal, grant, request};
+use crate::roads::{self, Hold, SOLE};
+use crate::route::{Exit, Route};
 
-/// Fields in which work is looked for, from a machine's home outward.
-const MAX_FIELDS_SEARCHED: u32 = 64;
+/// How far from its home a machine is given work, in fields.
+const FARTHEST_WORK: i32 = 5;
+/// Wait after which nobody may be given what a machine waits for, by its urgency. [assumed]
+const PATIENCE_S: [f32; 4] = [0.0, 5.0, 5.0, 60.0];
 
-/// What a machine queues for: codes of [`Sites::wait`].
+/// Bits of [`Sites::waits`].
 mod wait {
-    pub(super) const NOTHING: u32 = 0;
-    /// The `wait_b` headland segments from `wait_a` on.
+    /// For its way.
     pub(super) const WAY: u32 = 1;
-    /// A slot of station `wait_a`.
+    /// For a slot of its station.
     pub(super) const CHARGER: u32 = 2;
+}
+
+/// What a site knows of a machine.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Land it has been given, or [`NONE`].
+    pub land: u32,
+    /// Slot it has been given, or [`NONE`].
+    pub slot: u32,
+    /// Parking place it has been given, or [`NONE`].
+    pub park: u32,
+    /// The berth it stands in, as a [`goal`]; nowhere while it is under way.
+    pub berth: u32,
+    /// The way it wants or has, as a [`goal`].
+    pub way: u32,
+    /// 1 where it has the way, 0 where it wants it.
+    pub has_way: u32,
+    /// Legs it has driven.
+    pub legs: u32,
+    /// How far it has driven on the next leg, 2^-16 m.
+    pub driven: u32,
+    /// Where the way begins; of a turn, the swath.
+    pub from_x: i32,
+    /// Where the way begins.
+    pub from_y: i32,
+    /// Where the way ends.
+    pub to_x: i32,
+    /// Where the way ends.
+    pub to_y: i32,
+    /// Tick of the step in which it asked for the way.
+    pub way_since: u32,
+    /// Number of the request that the way answers.
+    pub way_ask: u32,
+    /// Station it queues at.
+    pub station: u32,
+    /// Tick of the step in which it joined the station's queue.
+    pub slot_since: u32,
+    /// Number of the request that the slot answers.
+    pub slot_ask: u32,
+}
+
+impl Client {
+    /// At home, without anything.
+    const AT_HOME: Client = Client {
+        land: NONE,
+        slot: NONE,
+        park: NONE,
+        berth: goal::HOME << 28,
+        way: goal::NOWHERE,
+        has_way: 0,
+        legs: 0,
+        driven: 0,
+        from_x: 0,
+        from_y: 0,
+        to_x: 0,
+        to_y: 0,
+        way_since: 0,
+        way_ask: 0,
+        station: 0,
+        slot_since: 0,
+        slot_ask: 0,
+    };
+
+    fn words(&self) -> [u32; 17] {
+        [
+            self.land,
+            self.slot,
+            self.park,
+            self.berth,
+            self.way,
+            self.has_way,
+            self.legs,
+            self.driven,
+            self.from_x.cast_unsigned(),
+            self.from_y.cast_unsigned(),
+            self.to_x.cast_unsigned(),
+            self.to_y.cast_unsigned(),
+            self.way_since,
+            self.way_ask,
+            self.station,
+            self.slot_since,
+            self.slot_ask,
+        ]
+    }
+
+    /// Whether every index is one that the layout has.
+    fn fits(&self, layout: &Layout) -> bool {
+        let index = |value: u32, limit: u32| value == NONE || value < limit;
+        index(self.land, layout.lands())
+            && index(self.slot, layout.slots())
+            && index(self.park, layout.parks())
+            && self.station < layout.stations()
+            && goal_fits(layout, self.berth)
+            && goal_fits(layout, self.way)
+            && match goal::unpack(self.way) {
+                (goal::TURN, land) => layout.has_swath(land, self.from_x.cast_unsigned()),
+                _ => true,
+            }
+    }
+
+    fn from(&self) -> Point {
+        Point {
+            x: self.from_x,
+            y: self.from_y,
+        }
+    }
+
+    fn to(&self) -> Point {
+        Point {
+            x: self.to_x,
+            y: self.to_y,
+        }
+    }
+
+    /// Who is given its way first: the lower.
+    fn urgency(&self) -> u32 {
+        match (goal::unpack(self.berth).0, goal::unpack(self.way).0) {
+            (goal::TARGET, _) => 0,
+            (goal::SLOT, _) => 1,
+            (_, goal::SLOT) => 2,
+            _ => 3,
+        }
+    }
+
+    fn route(&self, layout: &Layout) -> Route {
+        let exit = match goal::unpack(self.way) {
+            (goal::HOME, exit) => Exit::ALL[exit as usize % Exit::ALL.len()],
+            _ => Exit::Any,
+        };
+        Route::plan_by(layout, self.from(), self.to(), exit)
+    }
+
+    /// The cells that it holds, one entry a cell. Who is sent somewhere by a user may find its way
+    /// blocked, so it holds the way home from the last corner too.
+    fn holds(&self, layout: &Layout, machine: u32, reach: i32, holds: &mut BumpVec<'_, Hold>) {
+        holds.clear();
+        if self.has_way != 0 {
+            let (kind, index) = goal::unpack(self.way);
+            if kind == goal::TURN {
+                roads::turn_holds(layout, index, self.from_x.cast_unsigned(), reach, holds);
+            } else {
+                let route = self.route(layout);
+                let driven = i32::try_from(self.driven).unwrap_or(i32::MAX);
+                roads::route_holds(layout, &route, self.legs, driven, holds);
+                if kind == goal::TARGET {
+                    let escape = Route::plan(layout, route.last_corner(), layout.home(machine));
+                    roads::route_holds(layout, &escape, 0, 0, holds);
+                }
+            }
+        }
+        roads::merge(holds);
+    }
+}
+
+fn goal_fits(layout: &Layout, word: u32) -> bool {
+    let (kind, index) = goal::unpack(word);
+    match kind {
+        goal::SWATH | goal::TURN => index < layout.lands(),
+        goal::SLOT => index < layout.slots(),
+        goal::PARK => index < layout.parks(),
+        goal::NOWHERE | goal::HOME | goal::TARGET => true,
+        _ => false,
+    }
 }
 
 /// State of the sites of a partition, as columns: all sites have one layout, so each takes an equal
@@ -34,24 +209,18 @@ pub struct Sites {
     pub land_done: Vec<u32>,
     /// How far the land's next swath is done, 2^-16 m: where a machine left it half-way.
     pub land_progress: Vec<i32>,
-    /// Lands of a field that are not finished in this pass.
-    pub field_open: Vec<u32>,
-    /// Passes over a field that are finished.
-    pub field_passes: Vec<u32>,
-    /// Machine that has a headland segment, or [`NONE`].
-    pub segment_holder: Vec<u32>,
+    /// Passes over a land that are finished.
+    pub land_passes: Vec<u32>,
+    /// Machines that hold a cell of a road, and in the high two bits the mode.
+    pub cell: Vec<u32>,
     /// Machine that has a charging slot, or [`NONE`].
     pub slot_holder: Vec<u32>,
-    /// What a machine queues for.
-    pub wait: Vec<u32>,
-    /// Tick of the step in which it joined the queue.
-    pub wait_since: Vec<u32>,
-    /// First argument of its wait.
-    pub wait_a: Vec<u32>,
-    /// Second argument of its wait.
-    pub wait_b: Vec<u32>,
-    /// Number of the request that the grant answers.
-    pub wait_ask: Vec<u32>,
+    /// Machine that has a parking place, or [`NONE`].
+    pub park_holder: Vec<u32>,
+    /// What each machine waits for, as bits.
+    pub waits: Vec<u32>,
+    /// Each machine.
+    pub clients: Vec<Client>,
 }
 
 impl Sites {
@@ -65,38 +234,36 @@ impl Sites {
             land_owner: vec![NONE; of(layout.lands())],
             land_done: vec![0; of(layout.lands())],
             land_progress: vec![0; of(layout.lands())],
-            field_open: vec![layout.lands_per_field(); of(layout.fields)],
-            field_passes: vec![0; of(layout.fields)],
-            segment_holder: vec![NONE; of(layout.segments())],
+            land_passes: vec![0; of(layout.lands())],
+            cell: vec![0; of(roads::cells(layout))],
             slot_holder: vec![NONE; of(layout.slots())],
-            wait: vec![wait::NOTHING; machines],
-            wait_since: vec![0; machines],
-            wait_a: vec![0; machines],
-            wait_b: vec![0; machines],
-            wait_ask: vec![0; machines],
+            park_holder: vec![NONE; of(layout.parks())],
+            waits: vec![0; machines],
+            clients: vec![Client::AT_HOME; machines],
         }
     }
 
-    /// Whether the columns have the lengths of `sites` sites of a farm.
+    /// Whether the columns have the lengths of `sites` sites of a farm, and name what it has.
     #[must_use]
     pub fn fits(&self, farm: &Farm, sites: u32) -> bool {
-        let fresh = Sites::new(farm, sites);
-        self.land_owner.len() == fresh.land_owner.len()
-            && self.land_done.len() == fresh.land_done.len()
-            && self.land_progress.len() == fresh.land_progress.len()
-            && self.field_open.len() == fresh.field_open.len()
-            && self.field_passes.len() == fresh.field_passes.len()
-            && self.segment_holder.len() == fresh.segment_holder.len()
-            && self.slot_holder.len() == fresh.slot_holder.len()
-            && [
-                &self.wait,
-                &self.wait_since,
-                &self.wait_a,
-                &self.wait_b,
-                &self.wait_ask,
-            ]
+        let layout = &farm.layout;
+        let of = |each: u32| (sites * each) as usize;
+        let machines = of(farm.machines_per_site);
+        let done = self
+            .land_done
             .iter()
-            .all(|column| column.len() == fresh.wait.len())
+            .all(|done| *done < layout.swaths_per_land);
+        self.land_owner.len() == of(layout.lands())
+            && self.land_done.len() == of(layout.lands())
+            && self.land_progress.len() == of(layout.lands())
+            && self.land_passes.len() == of(layout.lands())
+            && self.cell.len() == of(roads::cells(layout))
+            && self.slot_holder.len() == of(layout.slots())
+            && self.park_holder.len() == of(layout.parks())
+            && self.waits.len() == machines
+            && self.clients.len() == machines
+            && done
+            && self.clients.iter().all(|client| client.fits(layout))
     }
 
     /// What a site tells its machines.
@@ -115,25 +282,18 @@ impl Sites {
     pub fn digest(&self, farm: &Farm, local: u32, id: u32) -> u64 {
         let layout = &farm.layout;
         let lands = span(local, layout.lands());
-        let fields = span(local, layout.fields);
         let machines = span(local, farm.machines_per_site);
         let words = (self.land_owner[lands.clone()].iter())
             .chain(&self.land_done[lands.clone()])
-            .chain(&self.field_open[fields.clone()])
-            .chain(&self.field_passes[fields])
-            .chain(&self.segment_holder[span(local, layout.segments())])
+            .chain(&self.land_passes[lands.clone()])
+            .chain(&self.cell[span(local, roads::cells(layout))])
             .chain(&self.slot_holder[span(local, layout.slots())])
-            .chain(&self.wait[machines.clone()])
-            .chain(&self.wait_since[machines.clone()])
-            .chain(&self.wait_a[machines.clone()])
-            .chain(&self.wait_b[machines.clone()])
-            .chain(&self.wait_ask[machines])
-            .map(|&w| u64::from(w));
-        let progress = self.land_progress[lands].iter();
-        digest::site(
-            id,
-            words.chain(progress.map(|p| u64::from(p.cast_unsigned()))),
-        )
+            .chain(&self.park_holder[span(local, layout.parks())])
+            .chain(&self.waits[machines.clone()])
+            .copied();
+        let progress = self.land_progress[lands].iter().map(|p| p.cast_unsigned());
+        let clients = self.clients[machines].iter().flat_map(Client::words);
+        digest::site(id, words.chain(progress).chain(clients).map(u64::from))
     }
 }
 
@@ -153,24 +313,31 @@ pub fn check_request(farm: &Farm, r: &Request) -> Result<(), MailError> {
         false => Err(MailError::OutOfRange { what, value }),
     };
     check("machine", r.machine, farm.machines_per_site)?;
+    check("request kind", r.kind, request::COUNT)?;
     match r.kind {
-        request::SWATH_DONE | request::LEAVE_LAND => {
-            check("land", r.a, layout.lands())?;
-            let swath = if r.kind == request::SWATH_DONE {
-                r.b
-            } else {
-                r.c
-            };
-            check("swath", swath, layout.swaths_per_field)
+        request::SWATH_DONE => check_swath(layout, r.a, r.b),
+        request::LEAVE_LAND => check_swath(layout, r.a, r.c),
+        request::CHARGER => check("station", r.a, layout.stations()),
+        request::WAY if !goal_fits(layout, r.a) || goal::unpack(r.a).0 == goal::TURN => {
+            Err(MailError::OutOfRange {
+                what: "goal",
+                value: r.a,
+            })
         }
-        request::LEAVE_HEADLAND => {
-            check("segments", r.b, MAX_TURN_SEGMENTS + 1)?;
-            check("segment", r.a.saturating_add(r.b), layout.segments() + 1)
-        }
-        request::CHARGER => check("station", r.a, layout.stations),
-        request::LEAVE_SLOT => check("slot", r.a, layout.slots()),
-        kind => check("request kind", kind, request::LEAVE_QUEUE + 1),
+        _ => Ok(()),
     }
+}
+
+/// Refuses a swath that its land does not have.
+pub(crate) fn check_swath(layout: &Layout, land: u32, swath: u32) -> Result<(), MailError> {
+    let (what, value) = if land >= layout.lands() {
+        ("land", land)
+    } else if !layout.has_swath(land, swath) {
+        ("swath", swath)
+    } else {
+        return Ok(());
+    };
+    Err(MailError::OutOfRange { what, value })
 }
 
 /// One site's coordinator for one step.
@@ -188,26 +355,28 @@ pub(crate) struct Coordinator<'a> {
 
 impl Coordinator<'_> {
     /// Serves the requests of one site, ordered by machine and emission, then its queues.
-    pub(crate) fn serve(&mut self, requests: &[Request], scratch: &bumpalo::Bump) {
-        let mut freed = false;
+    pub(crate) fn serve(&mut self, requests: &[Request], scratch: &Bump) {
         for r in requests {
             match r.kind {
                 request::WORK => self.give_land(r),
-                request::SWATH_DONE => self.swath_done(r),
+                request::SWATH_DONE => self.swath_done(r, scratch),
                 request::LEAVE_LAND => self.leave_land(r),
-                request::LEAVE_HEADLAND => freed |= self.leave_headland(r),
+                request::WAY => self.want_way(r, scratch),
+                request::LEG => self.leg_done(r, scratch),
+                request::STOP => self.stop(r.machine, scratch),
+                request::ESCAPE => self.escape(r, scratch),
                 request::CHARGER => self.give_slot(r),
-                request::LEAVE_SLOT => freed |= self.leave_slot(r),
-                request::LEAVE_QUEUE => {
-                    let m = self.machine(r.machine);
-                    self.sites.wait[m] = wait::NOTHING;
+                request::CANCEL => self.cancel(r.machine, scratch),
+                request::TARGET => {
+                    self.drop_way(r.machine, scratch);
+                    let client = self.client(r.machine);
+                    client.to_x = r.b.cast_signed();
+                    client.to_y = r.c.cast_signed();
                 }
                 _ => {}
             }
         }
-        if freed {
-            self.serve_queues(scratch);
-        }
+        self.serve_queues(scratch);
     }
 
     fn layout(&self) -> &Layout {
@@ -218,202 +387,512 @@ impl Coordinator<'_> {
         (self.local * self.farm.machines_per_site + machine) as usize
     }
 
+    fn client(&mut self, machine: u32) -> &mut Client {
+        let m = self.machine(machine);
+        &mut self.sites.clients[m]
+    }
+
     fn land(&self, land: u32) -> usize {
         (self.local * self.layout().lands() + land) as usize
     }
 
-    fn grant(&mut self, r: &Request, kind: u32, a: u32, b: u32, c: u32) {
+    fn slot_holder(&mut self, slot: u32) -> &mut u32 {
+        let at = (self.local * self.layout().slots() + slot) as usize;
+        &mut self.sites.slot_holder[at]
+    }
+
+    fn park_holder(&mut self, park: u32) -> &mut u32 {
+        let at = (self.local * self.layout().parks() + park) as usize;
+        &mut self.sites.park_holder[at]
+    }
+
+    fn grant(&mut self, machine: u32, ask: u32, kind: u32, [a, b, c]: [u32; 3]) {
         self.grants.push(Grant {
             site: self.site,
-            machine: r.machine,
+            machine,
             kind,
-            ask: r.ask,
+            ask,
             a,
             b,
             c,
         });
     }
 
-    /// Gives a machine the nearest land that is open and nobody's.
+    /// Gives a machine the nearest land that is open and nobody else's.
     fn give_land(&mut self, r: &Request) {
-        let layout = self.layout();
-        let home = layout.home_field(r.machine);
-        let found = (0..layout.fields.min(MAX_FIELDS_SEARCHED))
-            .map(|i| outward(home, i, layout.fields))
-            .find_map(|field| self.free_land(field));
+        let found = around(self.layout(), self.layout().home_field(r.machine))
+            .find_map(|field| self.free_land(field, r.machine));
         let Some(land) = found else {
-            return self.grant(r, grant::NO_WORK, 0, 0, 0);
+            return self.grant(r.machine, r.ask, grant::NO_WORK, [0; 3]);
         };
         let at = self.land(land);
         self.sites.land_owner[at] = r.machine;
+        self.client(r.machine).land = land;
         let swath = self.layout().first_swath_of_land(land) + self.sites.land_done[at];
         let progress = self.sites.land_progress[at].cast_unsigned();
-        self.grant(r, grant::SWATH, land, swath, progress);
+        self.grant(r.machine, r.ask, grant::SWATH, [land, swath, progress]);
     }
 
-    fn free_land(&self, field: u32) -> Option<u32> {
+    /// The land of a field that has had the fewest passes, of those that are nobody else's; of such,
+    /// the nearest to the machine's own share of a field.
+    fn free_land(&self, field: u32, machine: u32) -> Option<u32> {
         let layout = self.layout();
         let lands = layout.lands_per_field();
-        (field * lands..(field + 1) * lands).find(|&land| {
-            let at = self.land(land);
-            self.sites.land_owner[at] == NONE
-                && self.sites.land_done[at] < layout.swaths_of_land(land)
-        })
+        let own = machine % layout.homes_per_field * lands / layout.homes_per_field;
+        (field * lands..(field + 1) * lands)
+            .filter(|&land| [NONE, machine].contains(&self.sites.land_owner[self.land(land)]))
+            .min_by_key(|&land| {
+                let passes = self.sites.land_passes[self.land(land)];
+                (passes, (land % lands).abs_diff(own), land)
+            })
     }
 
-    fn swath_done(&mut self, r: &Request) {
-        let (land, swath, reach) = (r.a, r.b, r.c.cast_signed());
+    fn swath_done(&mut self, r: &Request, scratch: &Bump) {
+        let (land, swath) = (r.a, r.b);
         let at = self.land(land);
-        if self.sites.land_owner[at] != r.machine {
+        if self.client(r.machine).land != land {
             return self.give_land(r);
         }
         self.counters.swaths += 1;
         self.sites.land_done[at] += 1;
         self.sites.land_progress[at] = 0;
         if self.sites.land_done[at] >= self.layout().swaths_of_land(land) {
-            self.finish_land(land);
+            // Its machine keeps it until it has left the ground.
+            self.sites.land_done[at] = 0;
+            self.sites.land_passes[at] = self.sites.land_passes[at].saturating_add(1);
+            self.client(r.machine).land = NONE;
             return self.give_land(r);
         }
-        let (first, count) = self.layout().turn_segments(land, swath, reach);
-        let way = pack_segments(first, count);
-        if self.take_way(r.machine, first, count) {
-            return self.grant(r, grant::SWATH_AND_WAY, land, swath + 1, way);
-        }
-        self.counters.denied_grants += 1;
-        self.enqueue(r, wait::WAY, first, count);
-        self.grant(r, grant::SWATH_AND_HOLD, land, swath + 1, way);
-    }
-
-    /// Closes a land, and opens its field's next pass with the last of them.
-    fn finish_land(&mut self, land: u32) {
-        let at = self.land(land);
-        self.sites.land_owner[at] = NONE;
-        let (lands, fields) = (self.layout().lands_per_field(), self.layout().fields);
-        let field = self.layout().field_of_land(land);
-        let of_field = (self.local * fields + field) as usize;
-        self.sites.field_open[of_field] -= 1;
-        if self.sites.field_open[of_field] == 0 {
-            self.sites.field_open[of_field] = lands;
-            self.sites.field_passes[of_field] += 1;
-            let first = self.land(field * lands);
-            self.sites.land_done[first..first + lands as usize].fill(0);
-        }
+        let next = (swath + 1).min(self.layout().swaths_per_field - 1);
+        self.grant(r.machine, r.ask, grant::NEXT_SWATH, [land, next, 0]);
+        self.drop_way(r.machine, scratch);
+        let tick = self.tick;
+        let client = self.client(r.machine);
+        client.way = goal::pack(goal::TURN, land);
+        client.from_x = swath.cast_signed();
+        client.way_since = tick;
+        client.way_ask = r.c;
+        self.wait_for(r.machine, wait::WAY);
     }
 
     fn leave_land(&mut self, r: &Request) {
-        let at = self.land(r.a);
-        if self.sites.land_owner[at] != r.machine {
+        let land = r.a;
+        if self.client(r.machine).land != land {
             return;
         }
-        self.sites.land_owner[at] = NONE;
-        let next = self.layout().first_swath_of_land(r.a) + self.sites.land_done[at];
+        self.client(r.machine).land = NONE;
+        let at = self.land(land);
+        let next = self.layout().first_swath_of_land(land) + self.sites.land_done[at];
         if next == r.c {
             let length = self.layout().swath_length;
             self.sites.land_progress[at] = r.b.cast_signed().clamp(0, length);
         }
-    }
-
-    fn segments(&mut self, first: u32, count: u32) -> &mut [u32] {
-        let base = (self.local * self.layout().segments() + first) as usize;
-        &mut self.sites.segment_holder[base..base + count as usize]
-    }
-
-    /// Takes all the segments or none, so that nobody waits while holding.
-    fn take_way(&mut self, machine: u32, first: u32, count: u32) -> bool {
-        let segments = self.segments(first, count);
-        let free = segments.iter().all(|holder| *holder == NONE);
-        if free {
-            segments.fill(machine);
+        if self.client(r.machine).berth != goal::pack(goal::SWATH, land) {
+            self.sites.land_owner[at] = NONE;
         }
-        free
     }
 
-    fn leave_headland(&mut self, r: &Request) -> bool {
-        let mut freed = false;
-        for holder in self.segments(r.a, r.b) {
-            if *holder == r.machine {
-                *holder = NONE;
-                freed = true;
+    fn wait_for(&mut self, machine: u32, what: u32) {
+        let m = self.machine(machine);
+        self.sites.waits[m] |= what;
+    }
+
+    fn wait_no_longer(&mut self, machine: u32, what: u32) {
+        let m = self.machine(machine);
+        self.sites.waits[m] &= !what;
+    }
+
+    fn want_way(&mut self, r: &Request, scratch: &Bump) {
+        self.drop_way(r.machine, scratch);
+        let (kind, index) = goal::unpack(r.a);
+        if kind != goal::PARK {
+            self.give_up_park(r.machine);
+        }
+        let to = self.place_of(r.machine, kind, index);
+        let tick = self.tick;
+        let client = self.client(r.machine);
+        client.way = r.a;
+        client.legs = 0;
+        client.driven = 0;
+        client.from_x = r.b.cast_signed();
+        client.from_y = r.c.cast_signed();
+        if let Some(to) = to {
+            client.to_x = to.x;
+            client.to_y = to.y;
+        }
+        client.way_since = tick;
+        client.way_ask = r.ask;
+        self.wait_for(r.machine, wait::WAY);
+    }
+
+    /// Where a goal lies; `None` for the place a user named.
+    fn place_of(&self, machine: u32, kind: u32, index: u32) -> Option<Point> {
+        let layout = self.layout();
+        match kind {
+            goal::SWATH => {
+                let done = self.sites.land_done[self.land(index)];
+                let swath =
+                    layout.first_swath_of_land(index) + done.min(layout.swaths_of_land(index) - 1);
+                Some(layout.swath_run(index, swath).0)
             }
+            goal::SLOT => Some(layout.slot(index)),
+            goal::PARK => Some(layout.park(index)),
+            goal::HOME => Some(layout.home(machine)),
+            _ => None,
         }
-        freed
     }
 
-    fn take_slot(&mut self, machine: u32, station: u32) -> Option<u32> {
-        let each = self.layout().slots_per_station;
-        let first = station * each;
-        let base = self.local * self.layout().slots();
-        let slot = (first..first + each)
-            .find(|slot| self.sites.slot_holder[(base + slot) as usize] == NONE)?;
-        self.sites.slot_holder[(base + slot) as usize] = machine;
-        Some(slot)
+    /// Takes back the way that a machine wants or has.
+    fn drop_way(&mut self, machine: u32, scratch: &Bump) {
+        self.wait_no_longer(machine, wait::WAY);
+        let mut without = *self.client(machine);
+        without.way = goal::NOWHERE;
+        without.has_way = 0;
+        self.become_client(machine, without, None, scratch);
+    }
+
+    /// A machine has driven legs of its way: what they took is free, and behind the first of them its
+    /// old berth; at the end of the last it is in its new one.
+    fn leg_done(&mut self, r: &Request, scratch: &Bump) {
+        let mut client = *self.client(r.machine);
+        let (kind, _) = goal::unpack(client.way);
+        if client.has_way == 0 {
+            return;
+        }
+        if kind == goal::TURN {
+            return self.drop_way(r.machine, scratch);
+        }
+        let route = client.route(self.layout());
+        let leaves = client.legs == 0 && (r.a > 0 || route.legs() == 0);
+        if leaves && client.berth != client.way {
+            self.vacate(r.machine);
+            client = *self.client(r.machine);
+        }
+        client.legs = r.a.min(route.legs());
+        client.driven = r.b;
+        if client.legs == route.legs() {
+            client.berth = client.way;
+            client.way = goal::NOWHERE;
+            client.has_way = 0;
+        }
+        self.become_client(r.machine, client, None, scratch);
+    }
+
+    /// A machine ends its way where it stands: in a field.
+    fn stop(&mut self, machine: u32, scratch: &Bump) {
+        if self.client(machine).has_way == 0 {
+            return;
+        }
+        self.vacate(machine);
+        let mut client = *self.client(machine);
+        client.berth = goal::pack(goal::TARGET, 0);
+        client.way = goal::NOWHERE;
+        client.has_way = 0;
+        self.become_client(machine, client, None, scratch);
+    }
+
+    /// A machine that a user sent somewhere gives up at the last corner before, and drives home, which
+    /// way it holds.
+    fn escape(&mut self, r: &Request, scratch: &Bump) {
+        let mut client = *self.client(r.machine);
+        if client.has_way == 0 || goal::unpack(client.way).0 != goal::TARGET {
+            return;
+        }
+        let (from, to) = (
+            client.route(self.layout()).last_corner(),
+            self.layout().home(r.machine),
+        );
+        (client.from_x, client.from_y) = (from.x, from.y);
+        (client.to_x, client.to_y) = (to.x, to.y);
+        client.way = goal::pack(goal::HOME, 0);
+        client.legs = 0;
+        client.driven = 0;
+        self.become_client(r.machine, client, None, scratch);
+    }
+
+    /// Frees the berth a machine has left.
+    fn vacate(&mut self, machine: u32) {
+        let (kind, index) = goal::unpack(self.client(machine).berth);
+        self.client(machine).berth = goal::NOWHERE;
+        match kind {
+            goal::SWATH if self.client(machine).land != index => {
+                let at = self.land(index);
+                free_if_held(&mut self.sites.land_owner[at], machine);
+            }
+            goal::SLOT => {
+                free_if_held(self.slot_holder(index), machine);
+                free_if_held(&mut self.client(machine).slot, index);
+            }
+            goal::PARK => {
+                free_if_held(self.park_holder(index), machine);
+                free_if_held(&mut self.client(machine).park, index);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes back a slot, unless the machine stands on it.
+    fn give_up_slot(&mut self, machine: u32) {
+        let client = self.client(machine);
+        let slot = client.slot;
+        if slot != NONE && client.berth != goal::pack(goal::SLOT, slot) {
+            client.slot = NONE;
+            *self.slot_holder(slot) = NONE;
+        }
+    }
+
+    /// Takes back a parking place, unless the machine stands in it.
+    fn give_up_park(&mut self, machine: u32) {
+        let client = self.client(machine);
+        let park = client.park;
+        if park != NONE && client.berth != goal::pack(goal::PARK, park) {
+            client.park = NONE;
+            *self.park_holder(park) = NONE;
+        }
+    }
+
+    fn cancel(&mut self, machine: u32, scratch: &Bump) {
+        self.drop_way(machine, scratch);
+        self.wait_no_longer(machine, wait::CHARGER);
+        self.give_up_slot(machine);
+        self.give_up_park(machine);
+        let client = self.client(machine);
+        let land = client.land;
+        if land != NONE && client.berth != goal::pack(goal::SWATH, land) {
+            client.land = NONE;
+            let at = self.land(land);
+            self.sites.land_owner[at] = NONE;
+        }
     }
 
     fn give_slot(&mut self, r: &Request) {
         if let Some(slot) = self.take_slot(r.machine, r.a) {
-            return self.grant(r, grant::SLOT, slot, 0, 0);
+            return self.grant(r.machine, r.ask, grant::SLOT, [slot, 0, 0]);
         }
         self.counters.charger_waits += 1;
-        self.enqueue(r, wait::CHARGER, r.a, 0);
-        self.grant(r, grant::QUEUE, 0, 0, 0);
+        let tick = self.tick;
+        let client = self.client(r.machine);
+        client.station = r.a;
+        client.slot_since = tick;
+        client.slot_ask = r.ask;
+        self.wait_for(r.machine, wait::CHARGER);
+        let park = self.take_park(r.machine, r.a).unwrap_or(NONE);
+        self.grant(r.machine, r.ask, grant::QUEUE, [park, 0, 0]);
     }
 
-    fn leave_slot(&mut self, r: &Request) -> bool {
-        let at = (self.local * self.layout().slots() + r.a) as usize;
-        let held = self.sites.slot_holder[at] == r.machine;
-        if held {
-            self.sites.slot_holder[at] = NONE;
+    fn take_slot(&mut self, machine: u32, station: u32) -> Option<u32> {
+        self.give_up_slot(machine);
+        let each = self.layout().slots_per_station;
+        let own = self.client(machine).slot;
+        if own != NONE && own / each == station {
+            return Some(own);
         }
-        held
+        let mut slots = station * each..(station + 1) * each;
+        let slot = slots.find(|&slot| *self.slot_holder(slot) == NONE)?;
+        *self.slot_holder(slot) = machine;
+        self.client(machine).slot = slot;
+        Some(slot)
     }
 
-    fn enqueue(&mut self, r: &Request, what: u32, a: u32, b: u32) {
-        let m = self.machine(r.machine);
-        self.sites.wait[m] = what;
-        self.sites.wait_since[m] = self.tick;
-        self.sites.wait_a[m] = a;
-        self.sites.wait_b[m] = b;
-        self.sites.wait_ask[m] = r.ask;
+    fn take_park(&mut self, machine: u32, station: u32) -> Option<u32> {
+        self.give_up_park(machine);
+        let each = self.layout().parks_per_station;
+        let own = self.client(machine).park;
+        if own != NONE && own / each == station {
+            return Some(own);
+        }
+        let mut parks = station * each..(station + 1) * each;
+        let park = parks.find(|&park| *self.park_holder(park) == NONE)?;
+        *self.park_holder(park) = machine;
+        self.client(machine).park = park;
+        Some(park)
     }
 
-    /// Gives what is free to those who wait, first come first served, ties to the lower machine.
-    fn serve_queues(&mut self, scratch: &bumpalo::Bump) {
-        let first = self.machine(0);
-        let all = first..first + self.farm.machines_per_site as usize;
-        let waiting = (self.sites.wait[all].iter().enumerate())
-            .filter(|(_, what)| **what != wait::NOTHING)
-            .map(|(m, _)| (self.sites.wait_since[first + m], m as u32));
-        let mut queue = bumpalo::collections::Vec::new_in(scratch);
-        queue.extend(waiting);
-        queue.sort_unstable();
-        for &(_, machine) in &queue {
-            let m = first + machine as usize;
-            let (a, b) = (self.sites.wait_a[m], self.sites.wait_b[m]);
-            let answer = match self.sites.wait[m] {
-                wait::WAY => self.take_way(machine, a, b).then_some((grant::WAY, a, b)),
-                _ => self
-                    .take_slot(machine, a)
-                    .map(|slot| (grant::SLOT, slot, 0)),
-            };
-            if let Some((kind, a, b)) = answer {
-                self.sites.wait[m] = wait::NOTHING;
-                let asked = Request {
+    /// Gives what is free to those who wait: first to who stands on a road, then first come first
+    /// served, ties to the lower machine.
+    fn serve_queues(&mut self, scratch: &Bump) {
+        let waits = &self.sites.waits[span(self.local, self.farm.machines_per_site)];
+        let mut queue = BumpVec::new_in(scratch);
+        for (machine, &what) in (0..).zip(waits).filter(|(_, what)| **what != 0) {
+            let client = &self.sites.clients[self.machine(machine)];
+            if what & wait::CHARGER != 0 {
+                // Who is there comes first: a slot should not stand empty while others are coming.
+                let elsewhere = goal::unpack(client.berth).0 != goal::PARK;
+                queue.push((
+                    u32::from(elsewhere),
+                    client.slot_since,
                     machine,
-                    ask: self.sites.wait_ask[m],
-                    ..Request::default()
-                };
-                self.grant(&asked, kind, a, b, 0);
+                    wait::CHARGER,
+                ));
+            }
+            if what & wait::WAY != 0 {
+                queue.push((client.urgency(), client.way_since, machine, wait::WAY));
+            }
+        }
+        queue.sort_unstable();
+        let mut claims = Claims::new(scratch);
+        for &(urgency, since, machine, what) in &queue {
+            if what == wait::CHARGER {
+                self.serve_station(machine);
+            } else {
+                self.serve_way(machine, urgency, since, &mut claims, scratch);
             }
         }
     }
+
+    /// Gives a machine in a station's queue a slot, or a parking place if it has none yet.
+    fn serve_station(&mut self, machine: u32) {
+        let client = *self.client(machine);
+        let (station, ask) = (client.station, client.slot_ask);
+        if let Some(slot) = self.take_slot(machine, station) {
+            self.wait_no_longer(machine, wait::CHARGER);
+            self.grant(machine, ask, grant::SLOT, [slot, 0, 0]);
+        } else if client.park == NONE
+            && let Some(park) = self.take_park(machine, station)
+        {
+            self.grant(machine, ask, grant::QUEUE, [park, 0, 0]);
+        }
+    }
+
+    fn serve_way(
+        &mut self,
+        machine: u32,
+        urgency: u32,
+        since: u32,
+        claims: &mut Claims<'_>,
+        scratch: &Bump,
+    ) {
+        let mut with = *self.client(machine);
+        with.has_way = 1;
+        if self.become_client(machine, with, Some(claims), scratch) {
+            self.wait_no_longer(machine, wait::WAY);
+            return self.grant(machine, with.way_ask, grant::WAY, [0; 3]);
+        }
+        if since == self.tick {
+            self.counters.denied_grants += 1;
+            self.grant(machine, with.way_ask, grant::HOLD, [0; 3]);
+        }
+        let patience_s = PATIENCE_S[urgency as usize];
+        if self.tick.saturating_sub(since) >= self.farm.ticks(patience_s) {
+            let mut wanted = BumpVec::new_in(scratch);
+            with.holds(self.layout(), machine, self.reach(machine), &mut wanted);
+            claims.add(roads::cells(self.layout()), &wanted);
+        }
+    }
+
+    /// Changes a client and with it the cells that it holds. Where it needs more than it had, asks
+    /// whether they are free and nobody's claim, and else changes nothing and returns false.
+    fn become_client(
+        &mut self,
+        machine: u32,
+        client: Client,
+        claims: Option<&Claims<'_>>,
+        scratch: &Bump,
+    ) -> bool {
+        let m = self.machine(machine);
+        let reach = self.reach(machine);
+        let layout = &self.farm.layout;
+        let cells = &mut self.sites.cell[span(self.local, roads::cells(layout))];
+        let (mut had, mut wants) = (BumpVec::new_in(scratch), BumpVec::new_in(scratch));
+        self.sites.clients[m].holds(layout, machine, reach, &mut had);
+        client.holds(layout, machine, reach, &mut wants);
+        had.iter().for_each(|hold| release(cells, *hold));
+        let free = claims.is_none_or(|claims| {
+            wants.iter().all(|&(cell, mode)| {
+                is_free(cells[cell as usize], mode)
+                    && (!claims.has(cell) || had.iter().any(|had| had.0 == cell))
+            })
+        });
+        if free {
+            wants.iter().for_each(|hold| hold_cell(cells, *hold));
+            self.sites.clients[m] = client;
+        } else {
+            had.iter().for_each(|hold| hold_cell(cells, *hold));
+        }
+        free
+    }
+
+    /// Room that a machine's turn takes to either side.
+    fn reach(&self, machine: u32) -> i32 {
+        let class = &self.farm.classes[self.farm.class_of(machine) as usize];
+        units(2.0 * class.turn_radius_m)
+    }
 }
 
-/// The `i`-th field from `home` outward: itself, the next, the one before, and so on around.
-fn outward(home: u32, i: u32, fields: u32) -> u32 {
-    let step = i.div_ceil(2) % fields;
-    if i % 2 == 1 {
-        (home + step) % fields
-    } else {
-        (home + fields - step) % fields
+fn free_if_held(holder: &mut u32, by: u32) {
+    if *holder == by {
+        *holder = NONE;
     }
+}
+
+/// Cells that those want who have lost patience, as a bitmap; empty while there are none.
+struct Claims<'a> {
+    words: BumpVec<'a, u32>,
+}
+
+impl<'a> Claims<'a> {
+    fn new(scratch: &'a Bump) -> Claims<'a> {
+        Claims {
+            words: BumpVec::new_in(scratch),
+        }
+    }
+
+    fn add(&mut self, cells: u32, holds: &[Hold]) {
+        self.words.resize(cells.div_ceil(32) as usize, 0);
+        for &(cell, _) in holds {
+            self.words[cell as usize / 32] |= 1 << (cell % 32);
+        }
+    }
+
+    fn has(&self, cell: u32) -> bool {
+        (self.words.get(cell as usize / 32)).is_some_and(|word| word & 1 << (cell % 32) != 0)
+    }
+}
+
+/// Where the mode stands in a cell's word; below it stands the number of holders.
+const MODE_SHIFT: u32 = 30;
+const HOLDERS: u32 = (1 << MODE_SHIFT) - 1;
+
+fn is_free(cell: u32, mode: u32) -> bool {
+    cell & HOLDERS == 0 || (mode != SOLE && cell >> MODE_SHIFT == mode)
+}
+
+fn hold_cell(cells: &mut [u32], (cell, mode): Hold) {
+    let word = &mut cells[cell as usize];
+    let holders = (*word & HOLDERS).saturating_add(1).min(HOLDERS);
+    *word = mode << MODE_SHIFT | holders;
+}
+
+fn release(cells: &mut [u32], (cell, _): Hold) {
+    let word = &mut cells[cell as usize];
+    let holders = (*word & HOLDERS).saturating_sub(1);
+    *word = if holders == 0 {
+        0
+    } else {
+        *word >> MODE_SHIFT << MODE_SHIFT | holders
+    };
+}
+
+/// The fields around `home`, the nearest first.
+fn around(layout: &Layout, home: u32) -> impl Iterator<Item = u32> + use<> {
+    let (columns, rows, fields) = (
+        layout.columns as i32,
+        layout.field_rows as i32,
+        layout.fields,
+    );
+    let (column, row) = (
+        (home % layout.columns) as i32,
+        (home / layout.columns) as i32,
+    );
+    (0..=FARTHEST_WORK)
+        .flat_map(|distance| (-distance..=distance).map(move |north| (distance, north)))
+        .flat_map(|(distance, north)| {
+            let east = distance - north.abs();
+            let both = if east == 0 { 1 } else { 2 };
+            [(east, north), (-east, north)].into_iter().take(both)
+        })
+        .map(move |(east, north)| (column + east, row + north))
+        .filter(move |(c, r)| (0..columns).contains(c) && (0..rows).contains(r))
+        .map(move |(c, r)| (r * columns + c).cast_unsigned())
+        .filter(move |field| *field < fields)
 }

@@ -9,19 +9,20 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::command::Command;
 use crate::decide::Decide;
+use crate::event::Event;
 use crate::farm::{Farm, SENSING_RADIUS_M};
 use crate::laws::battery::battery;
 use crate::laws::guidance::{self, GuidanceParams, WatchParams, due};
 use crate::laws::neighbours::{Mover, Neighbourhood};
 use crate::laws::power::ground_power;
-use crate::layout::{NONE, Point, units};
+use crate::layout::{NONE, Point, UNITS_PER_M, units};
 use crate::mail::{self, Letter, MailError};
 use crate::math;
 use crate::message::{Body, Bulletin, Grant, Request, grant};
 use crate::partition::{Cut, Partition};
 use crate::plan::Plan;
 use crate::rows::{NO_SPEED_LIMIT, Rows, State, flag, mode};
-use crate::site::{Coordinator, check_request};
+use crate::site::{Coordinator, check_request, check_swath};
 
 /// What a step is given from outside its partition.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,6 +82,24 @@ fn column<T: Clone>(rows: usize, value: T, bump: &Bump) -> BumpVec<'_, T> {
     let mut column = BumpVec::with_capacity_in(rows, bump);
     column.resize(rows, value);
     column
+}
+
+/// A stable sort that takes its memory from the arena; std's takes it from the heap.
+fn sort_stably<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K, bump: &Bump) {
+    if items.is_sorted_by_key(&key) {
+        return;
+    }
+    let mut order = BumpVec::with_capacity_in(items.len(), bump);
+    order.extend(
+        (0..)
+            .zip(items.iter())
+            .map(|(place, item)| (key(item), place as u32)),
+    );
+    order.sort_unstable();
+    let unsorted = bump.alloc_slice_copy(items);
+    for (item, (_, place)) in items.iter_mut().zip(order) {
+        *item = unsorted[place as usize];
+    }
 }
 
 impl Partition {
@@ -158,8 +177,14 @@ impl Partition {
                 check_grant(&self.farm, &g)?;
                 inbox.grants.push(g);
             }
-            inbox.ghosts.extend(letter.ghosts());
-            inbox.bulletins.extend(letter.bulletin());
+            for ghost in letter.ghosts() {
+                check_ghost(&self.farm, &ghost)?;
+                inbox.ghosts.push(ghost);
+            }
+            if let Some(bulletin) = letter.bulletin() {
+                check_bulletin(&bulletin)?;
+                inbox.bulletins.push(bulletin);
+            }
         }
         if mail.len() + 1 != cut.part.parts as usize || inbox.bulletins.len() != 1 {
             return Err(MailError::Senders {
@@ -167,8 +192,8 @@ impl Partition {
             });
         }
         // A machine's messages come from one place, in order; a stable sort keeps that order.
-        inbox.requests.sort_by_key(|r| (r.site, r.machine));
-        inbox.grants.sort_by_key(|g| (g.site, g.machine));
+        sort_stably(&mut inbox.requests, |r| (r.site, r.machine), bump);
+        sort_stably(&mut inbox.grants, |g| (g.site, g.machine), bump);
         inbox.ghosts.sort_unstable_by_key(|b| b.entity);
         Ok(inbox)
     }
@@ -240,6 +265,7 @@ impl Partition {
                     cos: scratch.cos[i],
                     sin: scratch.sin[i],
                     accel_m_per_s2: class.accel_m_per_s2,
+                    open_m: way_to_go_m(rows, i),
                 });
                 scratch.cap[i] = allowed.m_per_s();
                 scratch.blocker[i] = allowed.blocker;
@@ -424,10 +450,11 @@ impl Partition {
 
     /// Puts this tick's messages and events in order, and writes letters to the other parts.
     fn publish(&mut self, inbox: &Inbox<'_>, bump: &Bump) {
-        self.state.requests.sort_by_key(|r| (r.site, r.machine));
-        self.state.grants.sort_by_key(|g| (g.site, g.machine));
+        sort_stably(&mut self.state.requests, |r| (r.site, r.machine), bump);
+        sort_stably(&mut self.state.grants, |g| (g.site, g.machine), bump);
         self.events
             .sort_unstable_by_key(|e| (e.site, e.entity, e.ordinal));
+        number_events(&mut self.events);
         self.write_letters(&inbox.cells, bump);
     }
 
@@ -533,6 +560,25 @@ impl Partition {
     }
 }
 
+/// How far a row wants to drive straight on; an arc leads anywhere.
+fn way_to_go_m(rows: &Rows, i: usize) -> f32 {
+    if rows.mode[i] != mode::LINE {
+        return SENSING_RADIUS_M;
+    }
+    let dx = rows.goal_x[i].wrapping_sub(rows.x[i]) as f32;
+    let dy = rows.goal_y[i].wrapping_sub(rows.y[i]) as f32;
+    (dx * rows.dir_x[i] + dy * rows.dir_y[i]) * (1.0 / UNITS_PER_M)
+}
+
+/// Numbers the events of each machine, which stand together in the order in which they happened.
+fn number_events(events: &mut [Event]) {
+    for of_machine in events.chunk_by_mut(|a, b| a.entity == b.entity) {
+        for (ordinal, event) in (0..).zip(of_machine) {
+            event.ordinal = ordinal;
+        }
+    }
+}
+
 /// Who gives way to whom: the lower number. What cannot move comes first.
 fn priority(rows: &Rows, i: usize) -> u32 {
     const CANNOT_MOVE: u32 = 6;
@@ -565,13 +611,47 @@ pub(crate) fn check_grant(farm: &Farm, g: &Grant) -> Result<(), MailError> {
         false => Err(MailError::OutOfRange { what, value }),
     };
     check("machine", g.machine, farm.machines_per_site)?;
+    check("grant kind", g.kind, grant::COUNT)?;
     match g.kind {
-        grant::SWATH | grant::SWATH_AND_WAY | grant::SWATH_AND_HOLD => {
-            check("land", g.a, layout.lands())?;
-            check("swath", g.b, layout.swaths_per_field)
-        }
-        grant::WAY => check("segment", g.a.saturating_add(g.b), layout.segments() + 1),
+        grant::SWATH | grant::NEXT_SWATH => check_swath(layout, g.a, g.b),
         grant::SLOT => check("slot", g.a, layout.slots()),
-        kind => check("grant kind", kind, grant::NO_WORK + 1),
+        grant::QUEUE if g.a != NONE => check("parking place", g.a, layout.parks()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a ghost that is nowhere in the site or moves like no machine.
+fn check_ghost(farm: &Farm, b: &Body) -> Result<(), MailError> {
+    let is_number = |value: f32, most: f32| value.is_finite() && value.abs() <= most;
+    let wrong = if !farm.layout.contains(Point { x: b.x, y: b.y }) {
+        ("ghost's place, x", b.x.cast_unsigned())
+    } else if !is_number(b.vx, MAX_GHOST_M_PER_S) || !is_number(b.vy, MAX_GHOST_M_PER_S) {
+        ("ghost's velocity", b.vx.to_bits())
+    } else if !is_number(b.radius, SENSING_RADIUS_M) {
+        ("ghost's radius", b.radius.to_bits())
+    } else {
+        return Ok(());
+    };
+    Err(MailError::OutOfRange {
+        what: wrong.0,
+        value: wrong.1,
+    })
+}
+
+/// Faster than any ghost that is believed.
+const MAX_GHOST_M_PER_S: f32 = 1_000.0;
+
+/// Refuses a bulletin of a soil that is none.
+///
+/// # Errors
+/// [`MailError::OutOfRange`].
+pub(crate) fn check_bulletin(bulletin: &Bulletin) -> Result<(), MailError> {
+    let bn = bulletin.soil_bn;
+    match bn.is_finite() && bn >= 1.0 {
+        true => Ok(()),
+        false => Err(MailError::OutOfRange {
+            what: "Brixius number",
+            value: bn.to_bits(),
+        }),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// What waits to be polled. It holds what one input gave rise to, for it is drained after each.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) transmits: VecDeque<LinkCommand>,
     pub(crate) events: VecDeque<Event>,
@@ -33,6 +33,17 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Nothing waits.
+    pub(crate) fn new(pool: FramePool) -> Outbox {
+        Outbox {
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            arbitrations: VecDeque::new(),
+            pool,
+            last_group: 0,
+        }
+    }
+
     /// A group that no stream had before.
     pub(crate) fn new_group(&mut self) -> u64 {
         self.last_group += 1;

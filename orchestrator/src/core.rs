@@ -19,6 +19,8 @@ use transport::frame::Frame;
 use transport::header::Kind;
 use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
 use transport::message::Heartbeat;
+use transport::metrics::Traffic;
+use transport::pool::FramePool;
 
 use crate::arbitrate::Arbitrated;
 use crate::collect::ResultFault;
@@ -76,6 +78,7 @@ pub struct Orchestrator {
     refused: u64,
     lost_workers: u64,
     unexpected_frames: u64,
+    traffic: Traffic,
     /// Runs that completed, and runs that dispatched, a window in this input.
     touched: Touched,
 }
@@ -98,9 +101,9 @@ pub struct Drained {
 }
 
 impl Orchestrator {
-    /// An orchestrator without workers and simulations.
+    /// An orchestrator without workers and simulations, that makes its frames in buffers of `pool`.
     #[must_use]
-    pub fn new(config: Config) -> Orchestrator {
+    pub fn new(config: Config, pool: FramePool) -> Orchestrator {
         Orchestrator {
             config,
             now: Duration::ZERO,
@@ -108,12 +111,13 @@ impl Orchestrator {
             strangers: BTreeMap::new(),
             simulations: BTreeMap::new(),
             verifier: Verifier::default(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(pool),
             rebalance_at: None,
             retired: Default::default(),
             refused: 0,
             lost_workers: 0,
             unexpected_frames: 0,
+            traffic: Traffic::default(),
             touched: Touched::default(),
         }
     }
@@ -123,7 +127,10 @@ impl Orchestrator {
         self.begin(now);
         match event {
             LinkEvent::Connected { peer, role, .. } => self.handle_connected(now, peer, role),
-            LinkEvent::Frame { peer, frame } => self.handle_frame(now, peer, frame),
+            LinkEvent::Frame { peer, frame } => {
+                self.traffic.received(&frame);
+                self.handle_frame(now, peer, frame);
+            }
             LinkEvent::Disconnected { peer, reason } => {
                 self.strangers.remove(&peer.0);
                 if let Some(worker) = self.registry.by_peer(peer) {
@@ -351,7 +358,11 @@ impl Orchestrator {
 
     /// What the link shall do next.
     pub fn poll_transmit(&mut self) -> Option<LinkCommand> {
-        self.outbox.transmits.pop_front()
+        let command = self.outbox.transmits.pop_front()?;
+        if let LinkCommand::Transmit(transmit) = &command {
+            self.traffic.sent(&transmit.frame);
+        }
+        Some(command)
     }
 
     /// What subscribers and the log shall hear next.
@@ -420,6 +431,7 @@ impl Orchestrator {
             refused: self.refused,
             lost_workers: self.lost_workers,
             unexpected_frames: self.unexpected_frames,
+            traffic: self.traffic,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 use transport::link::{Endpoint, LinkCommand};
+use transport::pool::FramePool;
 
 use crate::arbitrate::{Arbitrated, arbitrate};
 use crate::clock::{Clock, Origin};
@@ -49,13 +50,14 @@ struct Driver {
     arbitrations: mpsc::Sender<Arbitrated>,
 }
 
-/// Starts an orchestrator on a link. The answer is a handle and the future that drives it, which
+/// Starts an orchestrator on a link, with the pool that the link receives in. The answer is a handle and the future that drives it, which
 /// ends when the link has or the last handle is dropped.
 ///
 /// # Errors
 /// If the system gives no thread for the clock.
 pub fn start(
     config: Config,
+    pool: FramePool,
     link: Endpoint,
     origin: Origin,
 ) -> std::io::Result<(Handle, impl Future<Output = ()> + Send)> {
@@ -67,7 +69,7 @@ pub fn start(
         events: events.downgrade(),
     };
     let driver = Driver {
-        core: Orchestrator::new(config),
+        core: Orchestrator::new(config, pool),
         link,
         clock: Clock::start(origin)?,
         origin,

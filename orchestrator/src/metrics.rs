@@ -4,24 +4,19 @@
 
 use std::fmt;
 
-use hdrhistogram::Histogram;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use transport::metrics::{encode_copies, encode_histogram, encode_traffic};
+use transport::pool::FramePool;
 
 use crate::latency::Stage;
 use crate::registry::WorkerState;
 use crate::snapshot::{Snapshot, WorkerSnapshot};
-
-/// Upper bounds of the buckets, in us: 1, 2 and 5 in each decade, then everything.
-const BUCKETS_US: [u64; 20] = [
-    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
-    500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 60_000_000,
-];
 
 /// A figure of its own: name, help, value.
 type Figure = (&'static str, &'static str, u64);
@@ -33,20 +28,26 @@ type WorkerFigure = (&'static str, &'static str, fn(&WorkerSnapshot) -> u64);
 /// # Panics
 /// Never: writing to a string does not fail.
 #[must_use]
-pub fn text(snapshot: Snapshot) -> String {
+pub fn text(snapshot: Snapshot, pool: &FramePool) -> String {
     let mut registry = Registry::with_prefix("autofarm_orchestrator");
-    registry.register_collector(Box::new(Page(snapshot)));
+    registry.register_collector(Box::new(Page {
+        snapshot,
+        pool: pool.clone(),
+    }));
     let mut page = String::new();
     encode(&mut page, &registry).expect("writing to a string does not fail");
     page
 }
 
 #[derive(Debug)]
-struct Page(Snapshot);
+struct Page {
+    snapshot: Snapshot,
+    pool: FramePool,
+}
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let snapshot = &self.0;
+        let snapshot = &self.snapshot;
         for (name, help, value) in gauges(snapshot) {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
@@ -69,7 +70,9 @@ impl Collector for Page {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        encode_histogram(family, snapshot.stalls.histogram())
+        encode_histogram(family, snapshot.stalls.histogram())?;
+        encode_traffic(&mut encoder, snapshot.traffic)?;
+        encode_copies(&mut encoder, &self.pool)
     }
 }
 
@@ -264,22 +267,6 @@ fn encode_stages(
     Ok(())
 }
 
-fn encode_histogram(
-    mut encoder: prometheus_client::encoding::MetricEncoder<'_>,
-    histogram: &Histogram<u64>,
-) -> Result<(), fmt::Error> {
-    let mut below = 0;
-    let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
-    for us in BUCKETS_US {
-        let upto = histogram.count_between(0, us);
-        buckets.push((us as f64 / 1e6, upto.saturating_sub(below)));
-        below = upto.max(below);
-    }
-    buckets.push((f64::INFINITY, histogram.len().saturating_sub(below)));
-    let sum_s = histogram.mean() * histogram.len() as f64 * 1e-6;
-    encoder.encode_histogram::<NoLabelSet>(sum_s, histogram.len(), &buckets, None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,12 +276,13 @@ mod tests {
 
     #[test]
     fn the_page_holds_every_figure_under_its_name() {
-        let mut snapshot = Orchestrator::new(crate::Config::default()).snapshot(Duration::ZERO);
+        let mut snapshot =
+            Orchestrator::new(crate::Config::default(), FramePool::new()).snapshot(Duration::ZERO);
         snapshot.totals.late_ticks = 3;
         snapshot.totals.dilated = Duration::from_millis(1_500);
         let latency = Duration::from_micros(15);
         snapshot.latencies.record(Stage::Compute, latency);
-        let page = text(snapshot);
+        let page = text(snapshot, &FramePool::new());
         for line in [
             "autofarm_orchestrator_workers 0",
             "autofarm_orchestrator_late_ticks_total 3",
@@ -304,6 +292,8 @@ mod tests {
             "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00002\",stage=\"compute\"} 1",
             "autofarm_orchestrator_stage_seconds_count{stage=\"publish\"} 0",
             "autofarm_orchestrator_stall_seconds_count 0",
+            "autofarm_orchestrator_frames_total{way=\"sent\"} 0",
+            "autofarm_orchestrator_copied_bytes_total{step=\"received\"} 0",
             "# EOF",
         ] {
             assert!(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use transport::metrics::Traffic;
 
 use crate::control::{SimulationId, SimulationInfo, WorkerId};
 use crate::latency::{self, Latencies};
@@ -184,6 +185,8 @@ pub struct Snapshot {
     pub refused: u64,
     /// Workers that were lost.
     pub lost_workers: u64,
+    /// Frames exchanged with the link.
+    pub traffic: Traffic,
     /// Frames that nobody waits for, or that came from a stranger.
     pub unexpected_frames: u64,
 }

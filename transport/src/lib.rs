@@ -15,6 +15,7 @@ pub mod limits;
 pub mod link;
 pub mod memory;
 pub mod message;
+pub mod metrics;
 pub mod pool;
 pub mod quic;
 pub mod quic_config;

@@ -421,7 +421,7 @@ mod tests {
     use crate::certs::generate;
     use crate::frame::Frame;
     use crate::header::{Header, Kind, PayloadSeal};
-    use crate::limits::HEADER_BYTES;
+    use crate::limits::{HEADER_BYTES, MAX_QUEUED_EVENTS};
     use crate::link::{Class, Transmit};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -545,7 +545,8 @@ mod tests {
         let end = LinkCommand::Disconnect { peer, reason };
         let started = Instant::now();
         ours.commands.try_send(end).unwrap();
-        let (_, told) = closed_with(&theirs.closed().await);
+        let closed = timeout(PATIENCE, theirs.closed()).await;
+        let (_, told) = closed_with(&closed.expect("in time"));
         let took = started.elapsed();
         assert_eq!(told, "enough");
         assert!(
@@ -554,6 +555,17 @@ mod tests {
         );
         let reason = disconnected(&mut ours).await;
         assert!(matches!(reason, DisconnectReason::Local { .. }), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn quic_serves_each_stream_in_the_order_of_its_class() {
+        let (_ours, _peer, _quic, theirs) = stalled(Bounds::default()).await;
+        let mut priorities = Vec::new();
+        for class in Class::ALL {
+            let stream = quic_stream::open_stream(&theirs, class).await.unwrap();
+            priorities.push(stream.priority().unwrap());
+        }
+        assert_eq!(priorities, [3, 2, 1, 0]);
     }
 
     /// Memory that tells whether anyone still holds it.
@@ -647,6 +659,30 @@ mod tests {
             let allocated = pool.copies().allocated.load(Relaxed);
             assert!(allocated <= 1 << 10, "{expected}: {allocated} bytes");
         }
+    }
+
+    /// A role that was busy once lost what its link had not read when the peer said good-bye.
+    #[tokio::test]
+    async fn what_came_before_the_end_is_handed_on_to_a_role_that_was_busy() {
+        const FRAMES: usize = MAX_QUEUED_EVENTS + 100;
+        let (mut ours, _pool, _quic, theirs) = stranger().await;
+        let mut stream = theirs.open_uni().await.unwrap();
+        let frame = Frame::bare(Header::new(Kind::Close)).wire_header();
+        stream.write_all(&frame.repeat(FRAMES)).await.unwrap();
+        stream.finish().unwrap();
+        stream.stopped().await.unwrap();
+        theirs.close(CODE_CLOSED, b"good-bye");
+        let mut frames = 0;
+        let reason = loop {
+            match next(&mut ours).await {
+                LinkEvent::Frame { .. } => frames += 1,
+                LinkEvent::Disconnected { reason, .. } => break reason,
+                other @ LinkEvent::Connected { .. } => panic!("{other:?}"),
+            }
+        };
+        let expected = "good-bye".to_owned();
+        assert_eq!(reason, DisconnectReason::Peer { reason: expected });
+        assert_eq!(frames, FRAMES);
     }
 
     /// It was once noticed only when the peer opened another stream.

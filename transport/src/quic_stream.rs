@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
 use bytes::Bytes;
-use quinn::{Connection, ReadExactError, RecvStream};
+use quinn::{Connection, ReadExactError, RecvStream, SendStream};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc};
 
 use crate::frame::{Frame, FrameError};
@@ -205,11 +205,7 @@ async fn send_stream(
         let taken = share.take(class, queued.frame.wire_len()).await;
         let stream = match &mut opened {
             Some(stream) => stream,
-            None => {
-                let stream = connection.open_uni().await?;
-                stream.set_priority(class.priority())?;
-                opened.insert(stream)
-            }
+            None => opened.insert(open_stream(connection, class).await?),
         };
         stream
             .write_all_chunks(&mut queued.into_chunks(taken))
@@ -219,6 +215,16 @@ async fn send_stream(
         stream.finish()?;
     }
     Ok(())
+}
+
+/// A new stream that QUIC serves in its class's order.
+pub(crate) async fn open_stream(
+    connection: &Connection,
+    class: Class,
+) -> Result<SendStream, quinn::WriteError> {
+    let stream = connection.open_uni().await?;
+    stream.set_priority(class.priority())?;
+    Ok(stream)
 }
 
 /// Reads a stream's frames to its end and hands them on; waits where the role is busy, and where the

@@ -7,19 +7,15 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use transport::metrics::{encode_copies, encode_histogram, encode_traffic};
+use transport::pool::FramePool;
 
 use crate::stats::Stats;
-
-/// Upper bounds of the stage buckets, in µs: 1, 2 and 5 in each decade, then everything.
-const BUCKETS_US: [u64; 20] = [
-    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
-    500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 60_000_000,
-];
 
 /// Names of the codes of [`transport::message::unable`], by index of [`Stats::unable`].
 const UNABLE_NAMES: [&str; 6] = [
@@ -33,20 +29,26 @@ const UNABLE_NAMES: [&str; 6] = [
 
 /// The metrics page, in the OpenMetrics text format.
 #[must_use]
-pub fn text(stats: &Stats) -> String {
+pub fn text(stats: &Stats, pool: &FramePool) -> String {
     let mut registry = Registry::with_prefix("autofarm_worker");
-    registry.register_collector(Box::new(Snapshot(stats.clone())));
+    registry.register_collector(Box::new(Page {
+        stats: stats.clone(),
+        pool: pool.clone(),
+    }));
     let mut page = String::new();
     encode(&mut page, &registry).expect("writing to a string does not fail");
     page
 }
 
 #[derive(Debug)]
-struct Snapshot(Stats);
+struct Page {
+    stats: Stats,
+    pool: FramePool,
+}
 
-impl Collector for Snapshot {
+impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let stats = &self.0;
+        let stats = &self.stats;
         for (name, help, value) in gauges(stats) {
             let gauge = ConstGauge::new(value as i64);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
@@ -63,7 +65,9 @@ impl Collector for Snapshot {
         let help = "From a dispatch's arrival to the start of its first step";
         encode_stage(&mut encoder, "queue", help, &stats.queue_us)?;
         let help = "From the start of a job's first step to its frames being written";
-        encode_stage(&mut encoder, "compute", help, &stats.compute_us)
+        encode_stage(&mut encoder, "compute", help, &stats.compute_us)?;
+        encode_traffic(&mut encoder, stats.traffic)?;
+        encode_copies(&mut encoder, &self.pool)
     }
 }
 
@@ -134,21 +138,10 @@ fn encode_stage(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    histogram: &Histogram<u64>,
+    us: &Histogram<u64>,
 ) -> Result<(), fmt::Error> {
-    let mut below = 0;
-    let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
-    for us in BUCKETS_US {
-        let upto = histogram.count_between(0, us);
-        buckets.push((us as f64 / 1e6, upto.saturating_sub(below)));
-        below = upto.max(below);
-    }
-    buckets.push((f64::INFINITY, histogram.len().saturating_sub(below)));
-    let sum_s = histogram.mean() * histogram.len() as f64 / 1e6;
-    let kind = MetricType::Histogram;
-    encoder
-        .encode_descriptor(name, help, Some(&Unit::Seconds), kind)?
-        .encode_histogram::<NoLabelSet>(sum_s, histogram.len(), &buckets, None)
+    let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
+    encode_histogram(encoder.encode_descriptor(name, help, unit, kind)?, us)
 }
 
 #[cfg(test)]
@@ -169,7 +162,7 @@ mod tests {
             Duration::from_micros(900),
         );
         stats.record_unable(transport::message::unable::NOT_HELD);
-        let page = text(&stats);
+        let page = text(&stats, &FramePool::new());
         for line in [
             "autofarm_worker_rows 4096",
             "autofarm_worker_entity_steps_total 8192",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use transport::metrics::Traffic;
 
 /// Longest time that a histogram tells apart, in µs; longer ones count as this.
 pub const MAX_STAGE_US: u64 = 600_000_000;
@@ -34,6 +35,8 @@ pub struct Stats {
     pub computes: u64,
     /// Work answered with `Unable`, by [`transport::message::unable`] code; index 0 counts other codes.
     pub unable: [u64; 6],
+    /// Frames exchanged with the link.
+    pub traffic: Traffic,
     /// Frames of an older lease or connection that were dropped.
     pub stale_frames: u64,
     /// Connections to an orchestrator so far.
@@ -60,6 +63,7 @@ impl Default for Stats {
             computes: 0,
             unable: [0; 6],
             stale_frames: 0,
+            traffic: Traffic::default(),
             connections: 0,
             queue_us: stage_histogram(),
             compute_us: stage_histogram(),

@@ -120,6 +120,7 @@ impl Worker {
         match event {
             LinkEvent::Connected { peer, role, name } => self.handle_connected(peer, role, &name),
             LinkEvent::Frame { peer, frame } => {
+                self.stats.traffic.received(&frame);
                 let header = &frame.header;
                 let stale = header.lease_epoch < self.lease_epoch;
                 if stale || self.session.as_ref().is_none_or(|s| s.peer != peer) {
@@ -204,7 +205,11 @@ impl Worker {
 
     /// Something for the link.
     pub fn poll_transmit(&mut self) -> Option<LinkCommand> {
-        self.transmits.pop_front()
+        let command = self.transmits.pop_front()?;
+        if let LinkCommand::Transmit(transmit) = &command {
+            self.stats.traffic.sent(&transmit.frame);
+        }
+        Some(command)
     }
 
     /// When [`Worker::handle_timeout`] is to be called, unless something else comes first.

@@ -1,13 +1,28 @@
-//! Neighbours and right of way: how fast a machine may drive given who is around it.
+//! Neighbours: how fast a machine may drive given who is around it.
 //!
-//! Two rules, for each other machine within sensing radius; room is both radii and the margin.
+//! Who may be where on shared ground is settled before, by ways ([`crate::roads`]). This law keeps
+//! machines apart that share a lane, and those that meet off the roads: in a field that a user sent
+//! somebody into. Room is both radii and the margin. For each other machine within sensing radius:
 //!
-//! - Who stands or drives in a machine's own corridor, ahead of it and nearer than room to its line,
-//!   is not run into: the machine drives no faster than lets it stop before it, sqrt(2 a gap).
-//! - Who is not in it yet but will be met within the horizon (closest approach of the relative motion
-//!   t* = clamp(-(r.w)/(w.w), 0, horizon), d* = |r + w t*| < room) has the right of way if its
-//!   priority is higher: the machine stops before the other's corridor and not within it, so that the
-//!   other can pass.
+//! - Whoever stands or drives in a machine's own corridor, ahead of it and nearer than room to its line,
+//!   is not run into: the machine drives no faster than lets it stop [`STAND_OFF_M`] before it,
+//!   `sqrt(2 a gap)`. Whoever is met only beyond the end of its leg is not in its way.
+//! - Whoever is not in it yet but will be met within the horizon (closest approach of the relative
+//!   motion `t* = clamp(-(r.w)/(w.w), 0, horizon)`, `d* = |r + w t*| < room`) has the right of way if
+//!   its priority is higher: the machine stops before the other's corridor and not within it.
+//!
+//! The model speaks of one rule: at `d* < room` the lower priority caps its speed at `sqrt(2 a gap)`.
+//! Taken alone it lets the one that yields stop where both would meet, in the other's way, and lets a
+//! higher priority run into what stands. Hence the split: right of way decides who enters a crossing,
+//! and nothing gives leave to run into a body. Invariants:
+//!
+//! - No cap lets a machine come nearer than room to a body in its corridor that does not come nearer
+//!   itself, whatever the priorities.
+//! - Of two whose lines cross, one at most yields, so they never both wait for the other to pass.
+//! - A machine that follows stands so far behind that the one ahead can turn on the spot and leave to a
+//!   side without having it in its corridor.
+//! - Two that face each other in one corridor both stand. That is a stand-off; it cannot happen on the
+//!   roads, and in a field who is not at work there gives way, see the stand-offs of `decide`.
 //!
 //! A cap is the least over all neighbours, as an integer, so their order does not matter.
 
@@ -23,6 +38,9 @@ use crate::message::Body;
 const CAPS_PER_M_PER_S: f32 = 65_536.0;
 /// No neighbour limits the speed.
 pub const NO_CAP: i32 = i32::MAX;
+/// How much farther than room a machine stays behind another in its corridor, m: so that the other can
+/// turn out of it without being in the way itself. [assumed]
+const STAND_OFF_M: f32 = 1.0;
 /// Slower than this stands still, m/s.
 const STANDS_M_PER_S: f32 = 0.05;
 /// Sine of the angle below which two lines count as parallel.
@@ -47,6 +65,8 @@ pub struct Mover {
     pub sin: f32,
     /// Deceleration that it plans with, m/s^2.
     pub accel_m_per_s2: f32,
+    /// How far it wants to drive before it turns or stands, m.
+    pub open_m: f32,
 }
 
 /// What neighbours allow, and whether bodies touch.
@@ -131,8 +151,8 @@ impl<'a> Neighbourhood<'a> {
 }
 
 impl Allowed {
-    /// Takes one body into account.
-    #[inline]
+    /// Takes one body into account. Nearly all are out of reach.
+    #[inline(always)]
     fn consider(&mut self, mover: &Mover, other: &Body) {
         let at = &mover.body;
         let (dx, dy) = (other.x.wrapping_sub(at.x), other.y.wrapping_sub(at.y));
@@ -145,6 +165,7 @@ impl Allowed {
         }
     }
 
+    #[inline(never)]
     fn consider_near(&mut self, mover: &Mover, other: &Body, dx: i32, dy: i32) {
         let at = &mover.body;
         let rx = dx as f32 * (1.0 / UNITS_PER_M);
@@ -163,7 +184,8 @@ impl Allowed {
         let room = bodies + MARGIN_M;
         let aside = math::abs(rx * mover.sin - ry * mover.cos);
         let gap = if aside < room {
-            Some(ahead - (room * room - aside * aside).sqrt())
+            let contact = ahead - (room * room - aside * aside).sqrt();
+            (contact < mover.open_m).then_some(contact - STAND_OFF_M)
         } else if moves && yields(at, other) {
             mover.gap_to_corridor(other, [rx, ry], room)
         } else {
@@ -303,6 +325,7 @@ mod tests {
             cos: 1.0,
             sin: 0.0,
             accel_m_per_s2: 0.5,
+            open_m: 100.0,
         }
     }
 
@@ -314,14 +337,42 @@ mod tests {
     fn nobody_runs_into_what_is_in_the_way() {
         let me = body(1, 0.0, 0.0, 1.0, 4);
         for (vx, priority) in [(0.0, 1), (0.0, 6), (-1.0, 2)] {
-            let other = body(2, 6.3, 0.0, vx, priority);
-            // Gap 6.3 - 2.3 = 4 m: sqrt(2 * 0.5 * 4) = 2 m/s.
+            let other = body(2, 7.3, 0.0, vx, priority);
+            // Gap 7.3 - 2.3 - 1 = 4 m: sqrt(2 * 0.5 * 4) = 2 m/s.
             let allowed = allow(&[me, other], &mover(me));
             assert!((allowed.m_per_s() - 2.0).abs() < 1e-3, "{allowed:?}");
         }
         let touching = body(2, 2.31, 0.0, 0.0, 1);
         let allowed = allow(&[me, touching], &mover(me));
         assert!(allowed.m_per_s() < 0.2);
+    }
+
+    #[test]
+    fn what_stands_beyond_the_end_of_a_leg_is_not_in_the_way() {
+        let me = body(1, 0.0, 0.0, 1.0, 4);
+        let other = body(2, 5.5, 0.0, 0.0, 6);
+        // Contact after 5.5 - 2.3 = 3.2 m.
+        for (open_m, is_free) in [(3.1, true), (3.3, false)] {
+            let mover = Mover {
+                open_m,
+                ..mover(me)
+            };
+            assert_eq!(allow(&[me, other], &mover) == Allowed::ALL, is_free);
+        }
+    }
+
+    #[test]
+    fn who_follows_leaves_the_one_ahead_room_to_turn_out() {
+        let leader = body(1, 0.0, 0.0, 0.0, 2);
+        // Where the follower comes to stand: room and the stand-off behind.
+        let follower = body(2, -(2.3 + STAND_OFF_M), 0.0, 0.0, 2);
+        assert!(allow(&[leader, follower], &mover(follower)).m_per_s() < 0.01);
+        let turned = Mover {
+            cos: -0.01,
+            sin: 1.0,
+            ..mover(leader)
+        };
+        assert_eq!(allow(&[leader, follower], &turned), Allowed::ALL);
     }
 
     #[test]

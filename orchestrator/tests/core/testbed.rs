@@ -72,7 +72,7 @@ pub(crate) struct Testbed {
 impl Testbed {
     pub(crate) fn new(config: Config) -> Testbed {
         Testbed {
-            core: Orchestrator::new(config),
+            core: Orchestrator::new(config, FramePool::new()),
             now: Duration::from_secs(1),
             workers: BTreeMap::new(),
             events: Vec::new(),

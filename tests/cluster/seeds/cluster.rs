@@ -125,7 +125,7 @@ impl Cluster {
             tracing,
             net,
             usual: nature.network,
-            core: Orchestrator::new(config),
+            core: Orchestrator::new(config, FramePool::new()),
             core_node,
             stalled: None,
             processes: BTreeMap::new(),

@@ -1,0 +1,110 @@
+//! What every role's metrics page says alike: traffic in frames, copies, and times as histograms.
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+
+use hdrhistogram::Histogram;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
+use crate::frame::Frame;
+use crate::pool::FramePool;
+
+/// Upper bounds of a histogram's buckets, in us: 1, 2 and 5 in each decade; everything comes last.
+const BUCKETS_US: [u64; 20] = [
+    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
+    500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 60_000_000,
+];
+
+/// Frames that a role gave to its link and took from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames given to the link.
+    pub sent_frames: u64,
+    /// Bytes of them, headers included.
+    pub sent_bytes: u64,
+    /// Frames taken from the link.
+    pub received_frames: u64,
+    /// Bytes of them, headers included.
+    pub received_bytes: u64,
+}
+
+impl Traffic {
+    /// A frame goes to the link.
+    pub fn sent(&mut self, frame: &Frame) {
+        self.sent_frames += 1;
+        self.sent_bytes += frame.wire_len() as u64;
+    }
+
+    /// A frame came from the link.
+    pub fn received(&mut self, frame: &Frame) {
+        self.received_frames += 1;
+        self.received_bytes += frame.wire_len() as u64;
+    }
+}
+
+/// Writes frames and bytes each way.
+///
+/// # Errors
+/// What the encoder answers.
+pub fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, traffic: Traffic) -> fmt::Result {
+    let families = [
+        (
+            "frames",
+            "Frames exchanged with the link",
+            traffic.sent_frames,
+            traffic.received_frames,
+        ),
+        (
+            "frame_bytes",
+            "Bytes of frames exchanged with the link",
+            traffic.sent_bytes,
+            traffic.received_bytes,
+        ),
+    ];
+    for (name, help, sent, received) in families {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (way, n) in [("sent", sent), ("received", received)] {
+            ConstCounter::new(n).encode(family.encode_family(&[("way", way)])?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes how many bytes were moved in memory for frames. A tick's share is its growth over the ticks'.
+///
+/// # Errors
+/// What the encoder answers.
+pub fn encode_copies(encoder: &mut DescriptorEncoder<'_>, pool: &FramePool) -> fmt::Result {
+    let copies = pool.copies();
+    let help = "Bytes moved in memory for frames: copied on the way out, copied from a socket's chunks, \
+                encoded into variable archives, and allocated because no buffer was free";
+    let mut family = encoder.encode_descriptor("copied_bytes", help, None, MetricType::Counter)?;
+    for (step, bytes) in [
+        ("sent", &copies.sent),
+        ("received", &copies.received),
+        ("encoded", &copies.encoded),
+        ("allocated", &copies.allocated),
+    ] {
+        ConstCounter::new(bytes.load(Relaxed)).encode(family.encode_family(&[("step", step)])?)?;
+    }
+    Ok(())
+}
+
+/// Writes a histogram of us as one of seconds.
+///
+/// # Errors
+/// What the encoder answers.
+pub fn encode_histogram(mut encoder: MetricEncoder<'_>, us: &Histogram<u64>) -> fmt::Result {
+    let mut below = 0;
+    let mut buckets = Vec::with_capacity(BUCKETS_US.len() + 1);
+    for bound in BUCKETS_US {
+        let upto = us.count_between(0, bound);
+        buckets.push((bound as f64 / 1e6, upto.saturating_sub(below)));
+        below = upto.max(below);
+    }
+    buckets.push((f64::INFINITY, us.len().saturating_sub(below)));
+    let sum_s = us.mean() * us.len() as f64 / 1e6;
+    encoder.encode_histogram::<NoLabelSet>(sum_s, us.len(), &buckets, None)
+}
