@@ -37,8 +37,14 @@ pub(crate) enum Act {
     Unstall,
     /// The network is as quick as ever.
     Calm,
+    /// One worker is stopped until the others are dead.
+    Siege,
+    /// The others die.
+    Massacre(NodeId),
     /// The last fault has been; everything is mended.
     Mend,
+    /// A run is removed.
+    Delete(usize),
 }
 
 /// What can go wrong.
@@ -111,7 +117,7 @@ pub(crate) fn nature(random: &mut Rng) -> Nature {
         workers: random.u32(1..=4),
         faults,
         fault_every: Duration::from_millis(random.u64(100..3_000)),
-        mend_at: Duration::from_secs(random.u64(10..40)),
+        mend_at: Duration::from_secs(random.u64(4..30)),
         runs: (0..runs).map(|n| spec(n, random)).collect(),
     }
 }

@@ -159,7 +159,8 @@ impl Cluster {
             cluster.plan(Duration::ZERO, Act::Join);
         }
         cluster.plan(Duration::from_secs(1), Act::Fault);
-        cluster.plan(nature.mend_at, Act::Mend);
+        let siege = cluster.random.u8(..3) == 0 && !cluster.faults.is_empty();
+        cluster.plan(nature.mend_at, if siege { Act::Siege } else { Act::Mend });
         cluster
     }
 
@@ -581,7 +582,12 @@ impl Cluster {
                     self.draw_fault();
                 }
             }
+            // Who is there at the end must do.
+            Act::Join if self.mended_at.is_some() => {}
             Act::Join => self.join(Manner::Correct),
+            Act::Siege => self.siege(),
+            Act::Massacre(spared) => self.massacre(spared),
+            Act::Delete(run) => self.delete(run),
             Act::Wake(node) => {
                 if let Some(process) = self.processes.get_mut(&node) {
                     process.wake(self.now, &mut self.random);
@@ -713,6 +719,32 @@ impl Cluster {
         }
     }
 
+    /// The only one that is left has been suspect, and is back once nobody else is there.
+    fn siege(&mut self) {
+        let staying = self.processes.iter_mut().find(|(_, p)| !p.draining);
+        let Some((&node, process)) = staying else {
+            return self.mend();
+        };
+        self.counts.stops += 1;
+        process.stopped = true;
+        self.plan(Duration::from_millis(1_500), Act::Massacre(node));
+        self.plan(Duration::from_millis(3_500), Act::Wake(node));
+        self.plan(Duration::from_millis(3_600), Act::Mend);
+    }
+
+    fn massacre(&mut self, spared: NodeId) {
+        let others = self.processes.keys().filter(|node| **node != spared);
+        // So soon that their loss is known before the one that is left wakes.
+        self.net.faults.loss_notice = Duration::from_millis(100);
+        for node in others.copied().collect::<Vec<_>>() {
+            self.counts.kills += 1;
+            self.processes.remove(&node);
+            self.parted.remove(&node);
+            self.net.kill(self.now, node);
+        }
+        self.net.faults.loss_notice = self.usual.loss_notice;
+    }
+
     /// Another process comes for one that goes, mostly.
     fn replace(&mut self) {
         let after = self.some_time(50, 6_000);
@@ -803,9 +835,10 @@ impl Cluster {
         self.drain_core();
         let time = self.some_time(20, 500);
         self.plan(time, Act::Operate(run));
-        if self.random.u8(..10) == 0 {
-            let time = self.some_time(500, 20_000);
-            self.plan(time, Act::End(run));
+        match self.random.u8(..16) {
+            0 => self.plan(time * 16, Act::End(run)),
+            1 => self.plan(time * 16, Act::Delete(run)),
+            _ => {}
         }
     }
 
@@ -899,6 +932,19 @@ impl Cluster {
             self.runs[run].waits = false;
             self.counts.speeds += 1;
         }
+        self.drain_core();
+    }
+
+    fn delete(&mut self, run: usize) {
+        if self.runs[run].settled {
+            return;
+        }
+        let id = self.runs[run].spec.id;
+        self.core.delete(self.now, id).expect("it is there");
+        self.counts.deletions += 1;
+        // Nothing may be published of it any more.
+        self.runs[run].settled = true;
+        self.runs[run].waits = false;
         self.drain_core();
     }
 

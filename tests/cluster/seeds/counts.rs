@@ -39,6 +39,7 @@ pub(crate) struct Counts {
     pub(crate) steps: u64,
     pub(crate) speeds: u64,
     pub(crate) ends: u64,
+    pub(crate) deletions: u64,
     /// Longest time from the last fault to the end of a run, ms.
     pub(crate) longest_recovery_ms: u64,
     /// Most bytes of inputs kept for replays.
@@ -64,7 +65,7 @@ impl Counts {
         }
     }
 
-    fn sums(&mut self) -> [&mut u64; 23] {
+    fn sums(&mut self) -> [&mut u64; 24] {
         [
             &mut self.seeds,
             &mut self.simulations,
@@ -89,6 +90,7 @@ impl Counts {
             &mut self.speeds,
             &mut self.ends,
             &mut self.windows,
+            &mut self.deletions,
         ]
     }
 
@@ -132,6 +134,7 @@ impl Counts {
             ("steps", self.steps),
             ("changes of speed", self.speeds),
             ("runs stopped", self.ends),
+            ("runs deleted", self.deletions),
             ("windows of several ticks", self.windows),
         ] {
             assert!(count > 0, "{what} did not happen in {self:#?}");
