@@ -8,7 +8,7 @@
 //! stands on a road at a user's word, then to who leaves a slot, then to who drives to one: the roads at
 //! a station are what a farm can have too few of. Since a way is given whole or not at all (see
 //! [`crate::roads`]), a long one might wait for ever while short ones take turns on its cells; so who
-//! has waited for [`PATIENCE_S`] has first claim on all the cells it wants.
+//! has waited for `PATIENCE_S` has first claim on all the cells it wants.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
