@@ -36,7 +36,7 @@ pub struct Counters {
     pub charger_waits: u64,
     /// Charges completed.
     pub charges: u64,
-    /// Requests for a headland that were answered with hold.
+    /// Requests for a way that were answered with hold.
     pub denied_grants: u64,
     /// Faults, drawn and injected.
     pub faults: u64,
@@ -46,7 +46,7 @@ pub struct Counters {
     pub commands: u64,
     /// Commands that could not be carried out.
     pub rejected_commands: u64,
-    /// Stand-offs that ended by one machine making way.
+    /// Times a machine has stood before another for too long.
     pub stand_offs: u64,
     /// Pairs of machines closer than their bodies allow, once a tick.
     pub separation_violations: u64,

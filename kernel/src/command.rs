@@ -9,7 +9,7 @@ pub struct Command {
     pub seq: u64,
     /// Machine it is for, 1-based.
     pub entity: u32,
-    /// [`Action::code`].
+    /// See [`Action::encode`].
     pub kind: u32,
     /// First argument, unit by kind.
     pub arg0: i32,

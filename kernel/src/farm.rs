@@ -8,11 +8,11 @@ use crate::layout::{Layout, units};
 /// Farthest a machine may move in one tick: well inside the sensing radius, so that no two machines
 /// meet between two looks.
 pub const MAX_STEP_M: f32 = 1.0;
-/// Radius within which a ground machine senses others, m. [assumed]
+/// Radius within which a ground machine senses others, m. (assumed)
 pub const SENSING_RADIUS_M: f32 = 8.0;
-/// How far ahead closest approaches are predicted, s. [assumed]
+/// How far ahead closest approaches are predicted, s. (assumed)
 pub const HORIZON_S: f32 = 4.0;
-/// Room kept between two bodies, m. [assumed]
+/// Room kept between two bodies, m. (assumed)
 pub const MARGIN_M: f32 = 0.3;
 
 /// What all machines of one kind share.

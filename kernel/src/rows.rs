@@ -1,7 +1,7 @@
 //! The rows of a partition: one column a field, one row a machine.
 //!
-//! Rows stand by class, then site, then machine. Every column but those of [`Index`] is state: it is
-//! in checkpoints and in the digest.
+//! Rows stand by class, then site, then machine. Every column is state: it is in checkpoints and in
+//! the digest.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

@@ -8,7 +8,7 @@
 //! stands on a road at a user's word, then to who leaves a slot, then to who drives to one: the roads at
 //! a station are what a farm can have too few of. Since a way is given whole or not at all (see
 //! [`crate::roads`]), a long one might wait for ever while short ones take turns on its cells; so who
-//! has waited for [`PATIENCE_S`] has first claim on all the cells it wants.
+//! has waited for `PATIENCE_S` has first claim on all the cells it wants.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -895,4 +895,127 @@ fn around(layout: &Layout, home: u32) -> impl Iterator<Item = u32> + use<> {
         .filter(move |(c, r)| (0..columns).contains(c) && (0..rows).contains(r))
         .map(move |(c, r)| (r * columns + c).cast_unsigned())
         .filter(move |field| *field < fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Scenario, SimulationConfig};
+
+    /// A dense site of 20 machines and the time.
+    struct Site {
+        farm: Farm,
+        sites: Sites,
+        tick: u32,
+    }
+
+    impl Site {
+        fn new() -> Site {
+            let farm = Farm::new(&SimulationConfig {
+                scenario: Scenario::Dense.code(),
+                entities: 20,
+                tick_ms: 50,
+                seed: 1,
+                partition_rows: 4096,
+            })
+            .expect("valid");
+            let sites = Sites::new(&farm, 1);
+            Site {
+                farm,
+                sites,
+                tick: 0,
+            }
+        }
+
+        /// Serves requests (machine, kind, a, b, c) and returns the answers (machine, kind).
+        fn serve(&mut self, requests: &[(u32, u32, [u32; 3])]) -> Vec<(u32, u32)> {
+            self.tick += 1;
+            let requests: Vec<_> = (requests.iter())
+                .map(|&(machine, kind, [a, b, c])| Request {
+                    machine,
+                    kind,
+                    a,
+                    b,
+                    c,
+                    ..Request::default()
+                })
+                .collect();
+            let mut grants = Vec::new();
+            Coordinator {
+                farm: &self.farm,
+                sites: &mut self.sites,
+                local: 0,
+                site: 0,
+                tick: self.tick,
+                counters: &mut Counters::default(),
+                grants: &mut grants,
+            }
+            .serve(&requests, &Bump::new());
+            grants.iter().map(|g| (g.machine, g.kind)).collect()
+        }
+
+        /// A wish for the way from the south end of a swath of the first field.
+        fn way(&self, machine: u32, swath: u32, to: u32) -> (u32, u32, [u32; 3]) {
+            let [south, _] = self.farm.layout.swath_ends(0, swath);
+            let from = [south.x, south.y].map(i32::cast_unsigned);
+            (machine, request::WAY, [to, from[0], from[1]])
+        }
+    }
+
+    const HOME: u32 = goal::HOME << 28;
+
+    #[test]
+    fn a_way_is_given_whole_and_waits_for_the_one_that_is_crossed() {
+        let mut site = Site::new();
+        let [near, far] = [site.way(0, 1, HOME), site.way(1, 25, HOME)];
+        assert_eq!(site.serve(&[near]), [(0, grant::WAY)]);
+        // The far one would drive through the cell in which the near one joins the lane.
+        assert_eq!(site.serve(&[far]), [(1, grant::HOLD)]);
+        let held = site.sites.cell.iter().filter(|cell| **cell != 0).count();
+        assert_eq!(site.serve(&[]), []);
+        // It holds nothing while it waits, and drives once the near one is on the lane.
+        assert_eq!(
+            site.serve(&[(0, request::LEG, [1, 0, 0])]),
+            [(1, grant::WAY)]
+        );
+        assert!(site.sites.cell.iter().filter(|cell| **cell != 0).count() > held);
+    }
+
+    #[test]
+    fn who_has_lost_patience_has_first_claim() {
+        for (waited_s, answer) in [(1.0, grant::WAY), (61.0, grant::HOLD)] {
+            let mut site = Site::new();
+            let [near, far] = [site.way(0, 1, HOME), site.way(1, 25, HOME)];
+            site.serve(&[near]);
+            site.serve(&[far, (2, request::WORK, [0; 3])]);
+            let land = site.sites.clients[2].land;
+            assert!(site.farm.layout.first_swath_of_land(land) >= 12);
+            site.tick += site.farm.ticks(waited_s);
+            // It would share only free cells with the far one.
+            let across = site.way(2, 30, goal::pack(goal::SWATH, land));
+            assert_eq!(site.serve(&[across]), [(2, answer)]);
+        }
+    }
+
+    #[test]
+    fn all_is_free_once_all_have_arrived_or_given_up() {
+        let mut site = Site::new();
+        site.serve(&[site.way(0, 1, HOME), site.way(1, 25, HOME)]);
+        site.serve(&[(0, request::LEG, [1, 0, 0])]);
+        site.serve(&[(0, request::LEG, [9, 0, 0]), (1, request::CANCEL, [0; 3])]);
+        assert!(site.sites.cell.iter().all(|cell| *cell == 0));
+        assert_eq!(site.sites.clients[0].berth, HOME);
+    }
+
+    #[test]
+    fn a_slot_is_one_machines_and_the_next_has_a_parking_place() {
+        let mut site = Site::new();
+        let station = site.farm.layout.station_of_field(0);
+        let ask = |machine| (machine, request::CHARGER, [station, 0, 0]);
+        let answers = site.serve(&[ask(0), ask(1)]);
+        assert_eq!(answers, [(0, grant::SLOT), (1, grant::QUEUE)]);
+        assert_ne!(site.sites.clients[1].park, NONE);
+        let answers = site.serve(&[(0, request::CANCEL, [0; 3])]);
+        assert_eq!(answers, [(1, grant::SLOT)]);
+    }
 }

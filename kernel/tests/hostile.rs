@@ -2,19 +2,22 @@
 
 use bumpalo::Bump;
 use kernel::config::{Scenario, SimulationConfig};
+use kernel::mail::Letter;
 use kernel::philox::philox4x32;
 use kernel::plan::Plan;
 use kernel::{CheckpointError, MailError, Partition, StepInputs};
 
-const MACHINES: u32 = 24;
+const FEW: u32 = 24;
+/// So many in one part that neighbours are found by a grid.
+const MANY: u32 = 320;
 const TICKS: u32 = 900;
 /// Ticks that what was accepted is stepped on.
 const AFTER: u32 = 4;
 
-fn plan(partition_rows: u32) -> Plan {
+fn plan(entities: u32, partition_rows: u32) -> Plan {
     Plan::new(&SimulationConfig {
         scenario: Scenario::Dense.code(),
-        entities: MACHINES,
+        entities,
         tick_ms: 50,
         seed: 2,
         partition_rows,
@@ -85,7 +88,7 @@ fn other_values(value: u32, bits: u32) -> impl Iterator<Item = u32> {
 #[test]
 fn a_checkpoint_with_any_byte_changed_is_refused_or_stepped() {
     for partition_rows in [4096, 8] {
-        let plan = plan(partition_rows);
+        let plan = plan(FEW, partition_rows);
         let (partitions, _) = farm(&plan);
         let mut checkpoint = Vec::new();
         partitions[0].checkpoint(&mut checkpoint);
@@ -118,7 +121,7 @@ fn a_checkpoint_with_any_byte_changed_is_refused_or_stepped() {
 
 #[test]
 fn a_truncated_checkpoint_and_one_of_another_partition_are_refused() {
-    let plan = plan(8);
+    let plan = plan(FEW, 8);
     let (partitions, _) = farm(&plan);
     let mut checkpoint = Vec::new();
     partitions[0].checkpoint(&mut checkpoint);
@@ -134,12 +137,21 @@ fn a_truncated_checkpoint_and_one_of_another_partition_are_refused() {
 
 #[test]
 fn a_letter_with_any_word_changed_is_refused_or_read() {
-    let plan = plan(8);
+    let plan = plan(MANY, MANY / 4);
     let (partitions, letters) = farm(&plan);
     let (mut read, mut refused) = (0, 0);
     let mut bump = Bump::new();
+    let ghosts = |words: &[u32]| Letter::read(words).expect("own").ghosts().count();
+    // The fullest letter, and the grants and bulletin of the site to the same reader.
+    let (_, full) = (letters.iter().map(|l| (ghosts(&l.2), l)))
+        .max_by_key(|(ghosts, _)| *ghosts)
+        .expect("a letter");
+    assert!(ghosts(&full.2) > 0, "no ghosts to change");
     for (reader, partition) in partitions.iter().enumerate() {
-        for which in (0..letters.len()).filter(|i| letters[*i].1 == reader as u32) {
+        let of_interest = |letter: &(u32, u32, Vec<u32>)| {
+            letter.1 == reader as u32 && letter.1 == full.1 && [0, full.0].contains(&letter.0)
+        };
+        for which in (0..letters.len()).filter(|i| of_interest(&letters[*i])) {
             let mut letters = letters.clone();
             for at in 0..letters[which].2.len() {
                 let value = letters[which].2[at];
@@ -166,12 +178,12 @@ fn a_letter_with_any_word_changed_is_refused_or_read() {
             }
         }
     }
-    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
+    assert!(read > 500 && refused > 500, "{read} {refused}");
 }
 
 #[test]
 fn many_changes_at_once_are_refused_or_stepped() {
-    let plan = plan(4096);
+    let plan = plan(FEW, 4096);
     let (partitions, _) = farm(&plan);
     let mut whole = Vec::new();
     partitions[0].checkpoint(&mut whole);

@@ -5,7 +5,7 @@
 //! somebody into. Room is both radii and the margin. For each other machine within sensing radius:
 //!
 //! - Whoever stands or drives in a machine's own corridor, ahead of it and nearer than room to its line,
-//!   is not run into: the machine drives no faster than lets it stop [`STAND_OFF_M`] before it,
+//!   is not run into: the machine drives no faster than lets it stop `STAND_OFF_M` before it,
 //!   `sqrt(2 a gap)`. Whoever is met only beyond the end of its leg is not in its way.
 //! - Whoever is not in it yet but will be met within the horizon (closest approach of the relative
 //!   motion `t* = clamp(-(r.w)/(w.w), 0, horizon)`, `d* = |r + w t*| < room`) has the right of way if
