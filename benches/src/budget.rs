@@ -154,7 +154,7 @@ pub fn compare(costs: &Costs, budget: &BTreeMap<String, f64>) -> Comparison {
         let change = (is / may - 1.0) * 100.0;
         let table = &mut comparison.table;
         let _ = writeln!(table, "{name:<32} {is:>12.1} a {unit:<9} {change:>+7.1} %");
-        if change > TOLERANCE_PERCENT {
+        if is > may * (1.0 + TOLERANCE_PERCENT / 100.0) {
             comparison.faults.push(format!(
                 "{name}: {is:.1} instructions a {unit}, {change:.1} % over the budget of {may:.1}; \
                  {TOLERANCE_PERCENT:.0} % are allowed"

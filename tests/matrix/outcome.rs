@@ -14,11 +14,11 @@ pub(crate) struct Outcome {
 }
 
 /// What must have happened in a farm for its digest to prove anything.
-const MUST_HAPPEN: [&str; 6] = [
+const MUST_HAPPEN: [&str; 7] = [
     "turns",
     "charger_waits",
     "charges",
-    //"denied_grants",
+    "denied_grants",
     "faults",
     "repairs",
     "commands",
