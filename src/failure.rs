@@ -20,7 +20,7 @@ pub(crate) fn wrong_input(error: impl std::fmt::Display) -> anyhow::Error {
 /// Prints an error with its causes, and chooses the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
-    if error.chain().any(|e| e.is::<WrongInput>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<WrongInput>) {
         ExitCode::from(WRONG_INPUT)
     } else {
         ExitCode::FAILURE

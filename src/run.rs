@@ -165,7 +165,7 @@ impl Run {
             .await?;
         handle.start(id).await?;
         let interrupted = tokio::select! {
-            done = watch.to_the_end(&mut fleet) => { done?; false }
+            done = watch.follow(&mut fleet) => { done?; false }
             _ = tokio::signal::ctrl_c() => true,
         };
         if interrupted {

@@ -113,7 +113,7 @@ impl Watch {
     ///
     /// # Errors
     /// Where digests cannot be written, or a worker cannot be killed or replaced.
-    pub(crate) async fn to_the_end(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
+    pub(crate) async fn follow(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
         let mut check = tokio::time::interval(CHECK_EVERY);
         loop {
             tokio::select! {
