@@ -101,8 +101,9 @@ impl Shared {
 }
 
 impl Free {
+    /// The smallest buffer there is of at least this size: one that grew is used again, too.
     fn take(&mut self, size: usize) -> Option<Buffer> {
-        let buffer = self.by_size[size].pop()?;
+        let buffer = self.by_size[size..].iter_mut().find_map(Vec::pop)?;
         self.bytes -= buffer.capacity();
         Some(buffer)
     }
@@ -190,6 +191,16 @@ mod tests {
         assert!(a.bytes.as_ptr() == at || b.bytes.as_ptr() == at);
         assert!(a.bytes.is_empty() && b.bytes.is_empty());
         assert_eq!(pool.copies().allocated.load(Relaxed), allocated);
+    }
+
+    #[test]
+    fn a_buffer_that_grew_serves_those_who_ask_for_little() {
+        let pool = FramePool::new();
+        let mut buffer = pool.take(100);
+        buffer.bytes.extend_from_slice(&[7; 70_000]);
+        let at = buffer.bytes.as_ptr();
+        drop(buffer);
+        assert_eq!(pool.take(100).bytes.as_ptr(), at);
     }
 
     #[test]

@@ -215,7 +215,7 @@ async fn dial(
     let mut failures = 0;
     while !arrivals.is_closed() {
         let started = Instant::now();
-        let reason = dial_once(&quic, address, expected, &arrivals).await;
+        let ended = dial_once(&quic, address, expected, &arrivals).await;
         if arrivals.is_closed() {
             return;
         }
@@ -225,7 +225,13 @@ async fn dial(
         let pause = retry_pause(failures, fastrand::f64());
         failures += 1;
         let pause_ms = pause.as_millis();
-        warn!(%address, %reason, pause_ms, "no connection to the {expected}; trying again");
+        match ended {
+            // One side wanted it; that is in the log already, with its reason.
+            DialEnd::Closed => info!(%address, pause_ms, "connecting to the {expected} again"),
+            DialEnd::Failed { reason } => {
+                warn!(%address, %reason, pause_ms, "no connection to the {expected}; trying again");
+            }
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = arrivals.closed() => return,
@@ -241,24 +247,51 @@ fn retry_pause(failures: u32, jitter: f64) -> Duration {
     pause.mul_f64(0.5 + jitter)
 }
 
-/// Connects and stays until the connection ends. Says why it did.
+/// How an attempt to keep a connection ended.
+enum DialEnd {
+    /// The connection stood, and a role on either side closed it.
+    Closed,
+    /// It never stood, or was lost.
+    Failed {
+        /// What happened and what to check.
+        reason: String,
+    },
+}
+
+impl From<ConnectionError> for DialEnd {
+    fn from(error: ConnectionError) -> DialEnd {
+        match error {
+            ConnectionError::LocallyClosed | ConnectionError::ApplicationClosed(_) => {
+                DialEnd::Closed
+            }
+            other => DialEnd::Failed {
+                reason: explain(&other),
+            },
+        }
+    }
+}
+
+/// Connects and stays until the connection ends.
 async fn dial_once(
     quic: &quinn::Endpoint,
     address: SocketAddr,
     role: Role,
     arrivals: &mpsc::Sender<Arrival>,
-) -> String {
+) -> DialEnd {
     let connecting = match quic.connect(address, &role_name(role)) {
         Ok(connecting) => connecting,
-        Err(error) => return error.to_string(),
+        Err(error) => {
+            let reason = error.to_string();
+            return DialEnd::Failed { reason };
+        }
     };
     match connecting.await {
         Ok(connection) => {
             let watched = connection.clone();
             let _ = arrivals.send(Arrival { connection, role }).await;
-            explain(&watched.closed().await)
+            watched.closed().await.into()
         }
-        Err(error) => explain(&error),
+        Err(error) => error.into(),
     }
 }
 
@@ -314,7 +347,12 @@ async fn drive(
             Some((peer, reason)) = ended.recv() => {
                 let known = peers.remove(&peer).and_then(|p| p.reason);
                 let reason = known.unwrap_or(reason);
-                warn!(%peer, %reason, "disconnected");
+                match reason {
+                    DisconnectReason::Local { .. } | DisconnectReason::Peer { .. } => {
+                        info!(%peer, %reason, "disconnected");
+                    }
+                    _ => warn!(%peer, %reason, "disconnected"),
+                }
                 let _ = driver.events.send(LinkEvent::Disconnected { peer, reason }).await;
             }
         }

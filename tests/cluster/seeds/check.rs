@@ -21,7 +21,7 @@ pub(crate) const RECOVERY: Duration = Duration::from_secs(100);
 /// Inputs kept for the replay of one run of this size, in bytes.
 pub(crate) const MAX_REPLAY_BYTES: u64 = 16 << 20;
 /// Buffers that the workers' frames ever need at once, in bytes.
-pub(crate) const MAX_FRAME_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_FRAME_BYTES: u64 = 256 << 10;
 /// Checkpoint frames that wait in one worker, in bytes.
 pub(crate) const MAX_WAITING_CHECKPOINT_BYTES: u64 = 8 << 20;
 /// Inputs that one instant may give rise to.
