@@ -18,8 +18,9 @@ use crate::layout::{NONE, Point};
 use crate::mail::MailError;
 use crate::message::{Bulletin, Grant, Request};
 use crate::plan::{CutPart, PartitionPlan, Plan};
+use crate::roads::Hold;
 use crate::rows::{FULL_CHARGE, Rows, mode, task};
-use crate::site::{Sites, check_request};
+use crate::site::{Sites, UNTRIED, check_request};
 use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
 
 /// Faster than any machine.
@@ -133,6 +134,8 @@ pub struct Partition {
     pub(crate) outbox: Outbox,
     /// Buffers of the last tick's messages, kept for their capacity.
     pub(crate) spare: (Vec<Request>, Vec<Grant>, Vec<Bulletin>),
+    /// What the coordinator need not find out again; it follows from the state and is no part of it.
+    pub(crate) blocked: Vec<Hold>,
 }
 
 impl Partition {
@@ -336,7 +339,12 @@ impl Partition {
             None => GRANTS_PER_MACHINE * rows,
         };
         let sites = partition.sites as usize;
+        let clients = match partition.cut {
+            Some(cut) if cut.part > 0 => 0,
+            _ => sites * plan.farm.machines_per_site as usize,
+        };
         Partition {
+            blocked: vec![UNTRIED; clients],
             index: Index::new(plan, &partition),
             farm: plan.farm.clone(),
             plan: partition,

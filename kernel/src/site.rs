@@ -351,7 +351,12 @@ pub(crate) struct Coordinator<'a> {
     pub(crate) tick: u32,
     pub(crate) counters: &'a mut Counters,
     pub(crate) grants: &'a mut Vec<Grant>,
+    /// Of each machine of the partition's sites, a cell that kept it from its way when it last tried.
+    pub(crate) blocked: &'a mut [Hold],
 }
+
+/// No cell: a way that was not tried yet.
+pub(crate) const UNTRIED: Hold = (NONE, 0);
 
 impl Coordinator<'_> {
     /// Serves the requests of one site, ordered by machine and emission, then its queues.
@@ -495,6 +500,9 @@ impl Coordinator<'_> {
     fn wait_for(&mut self, machine: u32, what: u32) {
         let m = self.machine(machine);
         self.sites.waits[m] |= what;
+        if what == wait::WAY {
+            self.blocked[m] = UNTRIED;
+        }
     }
 
     fn wait_no_longer(&mut self, machine: u32, what: u32) {
@@ -764,9 +772,20 @@ impl Coordinator<'_> {
     ) {
         let mut with = *self.client(machine);
         with.has_way = 1;
-        if self.become_client(machine, with, Some(claims), scratch) {
-            self.wait_no_longer(machine, wait::WAY);
-            return self.grant(machine, with.way_ask, grant::WAY, [0; 3]);
+        // What it wants does not change while it waits, so a cell that blocked it and is still taken
+        // says as much as planning the way again.
+        if self.is_still_blocked(machine) {
+            debug_assert!(
+                self.become_client(machine, with, Some(claims), scratch)
+                    .is_some()
+            );
+        } else {
+            let Some(blocked) = self.become_client(machine, with, Some(claims), scratch) else {
+                self.wait_no_longer(machine, wait::WAY);
+                return self.grant(machine, with.way_ask, grant::WAY, [0; 3]);
+            };
+            let m = self.machine(machine);
+            self.blocked[m] = blocked;
         }
         if since == self.tick {
             self.counters.denied_grants += 1;
@@ -780,15 +799,22 @@ impl Coordinator<'_> {
         }
     }
 
+    fn is_still_blocked(&self, machine: u32) -> bool {
+        let (cell, mode) = self.blocked[self.machine(machine)];
+        let cells = &self.sites.cell[span(self.local, roads::cells(self.layout()))];
+        (cells.get(cell as usize)).is_some_and(|cell| !is_free(*cell, mode))
+    }
+
     /// Changes a client and with it the cells that it holds. Where it needs more than it had, asks
-    /// whether they are free and nobody's claim, and else changes nothing and returns false.
+    /// whether they are free and nobody's claim, and else changes nothing and returns the first that
+    /// is not.
     fn become_client(
         &mut self,
         machine: u32,
         client: Client,
         claims: Option<&Claims<'_>>,
         scratch: &Bump,
-    ) -> bool {
+    ) -> Option<Hold> {
         let m = self.machine(machine);
         let reach = self.reach(machine);
         let layout = &self.farm.layout;
@@ -797,19 +823,20 @@ impl Coordinator<'_> {
         self.sites.clients[m].holds(layout, machine, reach, &mut had);
         client.holds(layout, machine, reach, &mut wants);
         had.iter().for_each(|hold| release(cells, *hold));
-        let free = claims.is_none_or(|claims| {
-            wants.iter().all(|&(cell, mode)| {
-                is_free(cells[cell as usize], mode)
-                    && (!claims.has(cell) || had.iter().any(|had| had.0 == cell))
-            })
+        let blocked = claims.and_then(|claims| {
+            let is_blocked = |&(cell, mode): &Hold| {
+                !is_free(cells[cell as usize], mode)
+                    || (claims.has(cell) && had.iter().all(|had| had.0 != cell))
+            };
+            wants.iter().copied().find(is_blocked)
         });
-        if free {
+        if blocked.is_some() {
+            had.iter().for_each(|hold| hold_cell(cells, *hold));
+        } else {
             wants.iter().for_each(|hold| hold_cell(cells, *hold));
             self.sites.clients[m] = client;
-        } else {
-            had.iter().for_each(|hold| hold_cell(cells, *hold));
         }
-        free
+        blocked
     }
 
     /// Room that a machine's turn takes to either side.
@@ -906,6 +933,7 @@ mod tests {
     struct Site {
         farm: Farm,
         sites: Sites,
+        blocked: Vec<Hold>,
         tick: u32,
     }
 
@@ -923,6 +951,7 @@ mod tests {
             Site {
                 farm,
                 sites,
+                blocked: vec![UNTRIED; 20],
                 tick: 0,
             }
         }
@@ -949,6 +978,7 @@ mod tests {
                 tick: self.tick,
                 counters: &mut Counters::default(),
                 grants: &mut grants,
+                blocked: &mut self.blocked,
             }
             .serve(&requests, &Bump::new());
             grants.iter().map(|g| (g.machine, g.kind)).collect()

@@ -304,6 +304,7 @@ impl Partition {
                 tick: self.state.tick,
                 counters: &mut self.state.counters,
                 grants: &mut self.state.grants,
+                blocked: &mut self.blocked,
             }
             .serve(requests, bump);
         }
