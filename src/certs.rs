@@ -31,7 +31,7 @@ pub(crate) struct Certs {
         value_parser = clap::value_parser!(u32).range(1..=3_650))]
     days: u32,
     /// Replaces certificates that are there.
-    #[arg(long)]
+    #[arg(long, env = "AUTOFARM_CERTS_FORCE")]
     force: bool,
 }
 

@@ -4,8 +4,6 @@ use std::process::ExitCode;
 
 /// What was given is wrong; trying again unchanged cannot help.
 pub(crate) const WRONG_INPUT: u8 = 2;
-/// Stopped by Ctrl-C, as shells count it: 128 + SIGINT.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 /// An error in what the user gave: a flag, a variable or a file.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kernel::isa::Isa;
@@ -25,6 +25,8 @@ use crate::failure::wrong_input;
 
 /// How long workers get to leave before they are killed.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// A worker that ends sooner after its start has something wrong with it.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// Validity of the certificates of one run.
 const RUN_CERTS: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// How much older than now they are made, for clocks that are set back meanwhile.
@@ -57,7 +59,12 @@ enum Place {
     },
 }
 
-enum Member {
+struct Member {
+    started: Instant,
+    running: Running,
+}
+
+enum Running {
     Task {
         stop: oneshot::Sender<()>,
         done: JoinHandle<Result<(), DriveError>>,
@@ -108,14 +115,15 @@ impl Fleet {
     pub(crate) fn start_one(&mut self) -> anyhow::Result<()> {
         self.started += 1;
         let name = format!("worker-{}", self.started);
-        let member = match &self.place {
+        let running = match &self.place {
             Place::Tasks(hub) => start_task(hub, &self.settings, name.clone())?,
             Place::Processes { address, certs } => {
                 start_process(&self.settings, *address, certs.path(), &name)
                     .context("a worker process cannot be started")?
             }
         };
-        self.workers.insert(name, member);
+        let started = Instant::now();
+        self.workers.insert(name, Member { started, running });
         Ok(())
     }
 
@@ -125,26 +133,38 @@ impl Fleet {
     /// # Errors
     /// Where the system refuses the signal.
     pub(crate) async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
-        match self.workers.remove(name) {
-            Some(Member::Task { done, .. }) => done.abort(),
+        match self.workers.remove(name).map(|m| m.running) {
+            Some(Running::Task { done, .. }) => done.abort(),
             // SIGKILL on Unix.
-            Some(Member::Process(mut child)) => child.kill().await?,
+            Some(Running::Process(mut child)) => child.kill().await?,
             None => {}
         }
         Ok(())
     }
 
-    /// Says if a worker process has ended that nobody killed.
+    /// Takes out the workers that have ended by themselves, and starts others in their place.
     ///
     /// # Errors
-    /// Names how it ended.
-    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        for member in self.workers.values_mut() {
-            if let Member::Process(child) = member
-                && let Some(status) = child.try_wait()?
-            {
-                anyhow::bail!("a worker process has ended by itself: {status}; see its log above");
+    /// Where one ended so soon after its start that another would do the same, or none can be started.
+    pub(crate) async fn replace_ended(&mut self) -> anyhow::Result<()> {
+        let mut ended = Vec::new();
+        for (name, member) in &mut self.workers {
+            if let Some(how) = member.how_ended()? {
+                ended.push((name.clone(), how));
             }
+        }
+        for (name, how) in ended {
+            let lived = self.workers.remove(&name).map(|m| m.started.elapsed());
+            anyhow::ensure!(
+                lived.is_none_or(|lived| lived >= SHORTEST_LIFE),
+                "{name} has ended by itself: {how}; see its log above"
+            );
+            tracing::warn!(
+                name,
+                how,
+                "a worker has ended by itself; another is started"
+            );
+            self.start_one()?;
         }
         Ok(())
     }
@@ -160,16 +180,27 @@ impl Fleet {
 }
 
 impl Member {
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    fn how_ended(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(match &mut self.running {
+            Running::Task { done, .. } => done.is_finished().then(|| "its task is over".to_owned()),
+            Running::Process(child) => child.try_wait()?.map(|status| status.to_string()),
+        })
+    }
+
     async fn stop(self) {
-        match self {
-            Member::Task { stop, mut done } => {
+        match self.running {
+            Running::Task { stop, mut done } => {
                 // It may have ended by itself.
                 let _ = stop.send(());
                 if timeout(FAREWELL, &mut done).await.is_err() {
                     done.abort();
                 }
             }
-            Member::Process(mut child) => {
+            Running::Process(mut child) => {
                 drop(child.stdin.take());
                 if timeout(FAREWELL, child.wait()).await.is_err() {
                     let _ = child.kill().await;
@@ -196,7 +227,7 @@ pub(crate) fn listen_for_workers(
     })
 }
 
-fn start_task(hub: &MemoryHub, settings: &WorkerSettings, name: String) -> anyhow::Result<Member> {
+fn start_task(hub: &MemoryHub, settings: &WorkerSettings, name: String) -> anyhow::Result<Running> {
     let endpoint = hub.connect(Role::Worker, &name)?;
     let config = WorkerConfig {
         name,
@@ -210,7 +241,7 @@ fn start_task(hub: &MemoryHub, settings: &WorkerSettings, name: String) -> anyho
     };
     let run = worker::drive::run(config, FramePool::new(), endpoint, stopped, scraped);
     let done = tokio::spawn(run);
-    Ok(Member::Task { stop, done })
+    Ok(Running::Task { stop, done })
 }
 
 fn start_process(
@@ -218,7 +249,7 @@ fn start_process(
     address: SocketAddr,
     certs: &std::path::Path,
     name: &str,
-) -> anyhow::Result<Member> {
+) -> anyhow::Result<Running> {
     let mut command = Command::new(std::env::current_exe()?);
     // What the environment says is said to the run, not to its workers.
     for (variable, _) in std::env::vars_os() {
@@ -241,5 +272,5 @@ fn start_process(
         // Ctrl-C is the run's; it tells its workers itself.
         .process_group(0)
         .spawn()?;
-    Ok(Member::Process(child))
+    Ok(Running::Process(child))
 }

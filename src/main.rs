@@ -8,6 +8,7 @@ mod metrics_page;
 mod orchestrator_role;
 mod run;
 mod script;
+mod signals;
 mod simulation_args;
 mod summary;
 mod tls_args;
@@ -28,7 +29,7 @@ use crate::logging::Logging;
     propagate_version = true,
     arg_required_else_help = true,
     after_help = "Every flag can be given as an environment variable too: --tick-ms is AUTOFARM_TICK_MS.\n\
-        Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."
+        Exit codes: 0 done, 1 failed, 2 wrong input; a run that was stopped: 130 by Ctrl-C, 143 by SIGTERM."
 )]
 struct Cli {
     #[command(flatten)]

@@ -7,15 +7,15 @@ use orchestrator::Config;
 use orchestrator::clock::Origin;
 use orchestrator::control::{Speed, Status};
 use orchestrator::drive;
-use tokio::signal::unix::{SignalKind, signal};
 use transport::link::Role;
 use transport::pool::FramePool;
 
 use crate::failure::wrong_input;
+use crate::signals::Signals;
 use crate::simulation_args::{SimulationArgs, parse_speed};
 use crate::summary::{Report, Summary};
 use crate::tls_args::TlsArgs;
-use crate::{fleet, metrics_page};
+use crate::{fleet, metrics_page, run};
 
 /// Flags of `autofarm orchestrator`.
 #[derive(clap::Args)]
@@ -69,6 +69,7 @@ impl OrchestratorRole {
         let scenario = self.scenario.as_deref();
         let spec = scenario.map(|name| self.simulation.spec(name, self.speed));
         let spec = spec.transpose()?;
+        let signals = Signals::catch()?;
         let identity = self.tls.identity(Role::Orchestrator)?;
         let network = self.tls.network(self.listen);
         let pool = FramePool::new();
@@ -91,19 +92,9 @@ impl OrchestratorRole {
             };
             metrics_page::serve(metrics, page).await?;
         }
-        let (mut term, mut int) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
-        let stopped = async {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        };
         let Some(spec) = spec else {
             tokio::select! {
-                () = stopped => return Ok(ExitCode::SUCCESS),
+                _ = signals.first() => return Ok(ExitCode::SUCCESS),
                 _ = driver => anyhow::bail!("the link has ended"),
             }
         };
@@ -111,8 +102,8 @@ impl OrchestratorRole {
         handle.start(id).await?;
         let info = tokio::select! {
             settled = handle.settled(id) => settled?,
-            () = stopped => {
-                handle.stop(id).await?;
+            _ = signals.first() => {
+                run::stop(&handle, id).await?;
                 handle.settled(id).await?
             }
         };

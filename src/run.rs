@@ -9,15 +9,16 @@ use clap::ValueEnum;
 use kernel::isa::Isa;
 use orchestrator::Config;
 use orchestrator::clock::{self, Origin};
-use orchestrator::control::{CommandRequest, SimulationId, Speed, Status};
+use orchestrator::control::{CommandRequest, ControlError, SimulationId, Speed, Status};
 use orchestrator::drive::{self, Handle};
 use orchestrator::limits::MAX_WORKERS;
 
 use transport::pool::FramePool;
 
-use crate::failure::{INTERRUPTED, wrong_input};
+use crate::failure::wrong_input;
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::script;
+use crate::signals::Signals;
 use crate::simulation_args::{SimulationArgs, parse_speed};
 use crate::summary::{Percentiles, Report, Summary};
 use crate::watch::{Kills, Watch};
@@ -135,6 +136,7 @@ impl Run {
                 .unwrap_or((default_threads() / self.workers).max(1)),
             isa: self.isa.unwrap_or_else(Isa::detect),
         };
+        let signals = Signals::catch()?;
         let pool = FramePool::new();
         let (mut fleet, link) = match self.link {
             Link::Memory => Fleet::in_memory(settings),
@@ -164,14 +166,25 @@ impl Run {
             .workers(&mut fleet, self.workers, JOIN_PATIENCE)
             .await?;
         handle.start(id).await?;
-        let interrupted = tokio::select! {
-            done = watch.follow(&mut fleet) => { done?; false }
-            _ = tokio::signal::ctrl_c() => true,
+        let stopped = tokio::select! {
+            done = watch.follow(&mut fleet) => { done?; None }
+            code = signals.first() => Some(code),
         };
-        if interrupted {
-            handle.stop(id).await?;
+        if stopped.is_some() {
+            stop(&handle, id).await?;
         }
-        finish(&handle, id, fleet, interrupted).await
+        finish(&handle, id, fleet, stopped).await
+    }
+}
+
+/// Stops a simulation that may have ended meanwhile.
+///
+/// # Errors
+/// Where the orchestrator has ended.
+pub(crate) async fn stop(handle: &Handle, id: SimulationId) -> Result<(), ControlError> {
+    match handle.stop(id).await {
+        Err(ControlError::InvalidTransition { status, .. }) if status.is_final() => Ok(()),
+        other => other,
     }
 }
 
@@ -180,15 +193,15 @@ async fn finish(
     handle: &Handle,
     id: SimulationId,
     fleet: Fleet,
-    interrupted: bool,
+    stopped: Option<u8>,
 ) -> anyhow::Result<(Summary, ExitCode)> {
     let info = handle.settled(id).await?;
     let summary = Summary::new(&handle.snapshot().await?, id);
     fleet.stop().await;
-    let code = match info.status {
-        _ if interrupted => ExitCode::from(INTERRUPTED),
-        Status::Failed => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+    let code = match (stopped, info.status) {
+        (Some(code), _) => ExitCode::from(code),
+        (None, Status::Failed) => ExitCode::FAILURE,
+        (None, _) => ExitCode::SUCCESS,
     };
     Ok((summary, code))
 }

@@ -93,7 +93,7 @@ impl Watch {
         let until = Instant::now() + patience;
         let mut joined = 0;
         while joined < workers {
-            fleet.check()?;
+            fleet.replace_ended().await?;
             let event = tokio::time::timeout(CHECK_EVERY, self.events.recv()).await;
             if let Ok(event) = event
                 && let Event::WorkerJoined { .. } = &*event?
@@ -127,7 +127,7 @@ impl Watch {
                     Err(RecvError::Closed) => break,
                 },
                 _ = next(&mut self.kill_every) => self.replace_busiest(fleet).await?,
-                _ = check.tick() => fleet.check()?,
+                _ = check.tick() => fleet.replace_ended().await?,
             }
         }
         self.progress.finish_and_clear();

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use kernel::isa::Isa;
-use tokio::signal::unix::{SignalKind, signal};
 use transport::limits::MAX_NAME_BYTES;
 use transport::link::Role;
 use transport::pool::FramePool;
@@ -14,6 +13,7 @@ use worker::{Ended, WorkerConfig};
 
 use crate::failure::wrong_input;
 use crate::metrics_page;
+use crate::signals::Signals;
 use crate::tls_args::TlsArgs;
 
 /// Most threads that a worker steps on.
@@ -79,6 +79,7 @@ impl WorkerRole {
     }
 
     async fn serve(&self, config: WorkerConfig) -> anyhow::Result<ExitCode> {
+        let signals = Signals::catch()?;
         let address = resolve(&self.connect).await?;
         let identity = self.tls.identity(Role::Worker)?;
         let network = self.tls.network(address);
@@ -94,15 +95,10 @@ impl WorkerRole {
             };
             metrics_page::serve(metrics, page).await?;
         }
-        let (mut term, mut int) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
         let until_stdin_ends = self.until_stdin_ends;
         let stop = async move {
             tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
+                _ = signals.first() => {}
                 () = stdin_ended(), if until_stdin_ends => {}
             }
         };

@@ -1,6 +1,8 @@
 //! An orchestrator and its workers, each a process; workers leave in every way there is.
 
-use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
 use crate::process::{Role, autofarm, certs, get, metric, path, until};
@@ -171,5 +173,61 @@ fn metrics_are_served_by_both_roles() {
         let page = get(address, "/metrics");
         assert!(page.contains("application/openmetrics-text"), "{page}");
         assert!(page.ends_with("# EOF\n"), "{page}");
+    }
+}
+
+/// A run with workers of its own, under way: 12.5 ms a tick.
+fn run() -> Role {
+    let mut args = vec!["run", "--link", "quic", "--workers", "2", "--speed", "4"];
+    args.extend(["--json", "--log", "info"]);
+    args.extend(FARM);
+    let mut run = Role::start(&args);
+    run.said_that("running", |line| line["status"] == "running");
+    run
+}
+
+#[test]
+fn a_run_replaces_a_worker_that_somebody_else_kills() {
+    let mut run = run();
+    // One that dies within a second of its start is taken to be broken.
+    let begun = Instant::now();
+    until("a second", || begun.elapsed() > Duration::from_secs(1));
+    let before = run.children();
+    assert_eq!(before.len(), 2);
+    kill_process(before[0], Signal::KILL).unwrap();
+    run.said("a worker has ended by itself; another is started");
+    until("two workers", || run.children().len() == 2);
+    let (code, text) = run.end();
+    assert_eq!(code, Some(0), "{text}");
+    let summary: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(summary["digest"], undisturbed());
+}
+
+#[test]
+fn a_run_that_is_interrupted_stops_its_workers_and_tells_what_it_did() {
+    for (signal, expected) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let run = run();
+        let workers = run.children();
+        run.signal(signal);
+        let (code, text) = run.end();
+        assert_eq!(code, Some(expected));
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(summary["status"], "stopped");
+        for worker in workers {
+            assert!(
+                test_kill_process(worker).is_err(),
+                "a worker outlives its run"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_worker_outlives_a_run_that_is_killed() {
+    let run = run();
+    let workers = run.children();
+    run.signal(Signal::KILL);
+    for worker in workers {
+        until("the worker's end", || test_kill_process(worker).is_err());
     }
 }

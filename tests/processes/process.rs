@@ -62,7 +62,11 @@ impl Role {
 
     /// The first log line with this message, already written or to come.
     pub(crate) fn said(&mut self, message: &str) -> Value {
-        let is_it = |line: &Value| line["message"] == message;
+        self.said_that(message, |line| line["message"] == message)
+    }
+
+    /// The first log line that `is_it`, which is called `what`.
+    pub(crate) fn said_that(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         if let Some(line) = self.seen.iter().find(|l| is_it(l)) {
             return line.clone();
         }
@@ -76,7 +80,7 @@ impl Role {
                 return line;
             }
         }
-        panic!("`{message}` was never said, but {:#?}", self.seen);
+        panic!("`{what}` was never said, but {:#?}", self.seen);
     }
 
     /// The address that a log line names.
@@ -88,6 +92,15 @@ impl Role {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it is there");
+    }
+
+    /// The processes that it has started.
+    pub(crate) fn children(&self) -> Vec<Pid> {
+        let pid = self.child.id();
+        let file = format!("/proc/{pid}/task/{pid}/children");
+        let pids = std::fs::read_to_string(file).unwrap_or_default();
+        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
+        pids.filter_map(Pid::from_raw).collect()
     }
 
     /// Waits for the end; answers the exit code and what was printed.
