@@ -154,11 +154,7 @@ impl Partition {
     pub fn create(plan: &Plan, index: u32) -> Partition {
         let mut partition = Partition::empty(plan, index);
         let farm = partition.farm.clone();
-        let sites = if partition.holds_sites() {
-            partition.plan.sites
-        } else {
-            0
-        };
+        let sites = partition.sites_held();
         partition.state.sites = Sites::new(&farm, sites);
         partition.state.rows = first_rows(&partition.plan, &farm, &partition.index);
         let mut decide = Decide {
@@ -205,6 +201,9 @@ impl Partition {
         let mut partition = Partition::empty(plan, index);
         partition.state = state;
         partition.check()?;
+        let sites = partition.sites_held();
+        let farm = partition.farm.clone();
+        partition.state.sites.hold_again(&farm, sites);
         Ok(partition)
     }
 
@@ -367,6 +366,15 @@ impl Partition {
         self.plan.cut.is_none_or(|cut| cut.part == 0)
     }
 
+    /// Sites whose state is here.
+    fn sites_held(&self) -> u32 {
+        if self.holds_sites() {
+            self.plan.sites
+        } else {
+            0
+        }
+    }
+
     fn empty(plan: &Plan, index: u32) -> Partition {
         let partition = plan.partitions[index as usize].clone();
         // Room for what a tick brings, so that none of them grows in a step.
@@ -414,11 +422,7 @@ impl Partition {
             }),
         };
         fits("rows", rows.has_len(self.plan.rows as usize))?;
-        let sites = if self.holds_sites() {
-            self.plan.sites
-        } else {
-            0
-        };
+        let sites = self.sites_held();
         fits("sites", self.state.sites.fits(farm, sites))?;
         fits("bulletins", self.state.bulletins.len() == sites as usize)?;
         let (first, last) = (self.plan.first_site, self.plan.first_site + self.plan.sites);
@@ -678,6 +682,44 @@ mod tests {
             partition.checkpoint(&mut appended);
             assert_eq!(appended[1..], buffer[..]);
         }
+    }
+
+    #[test]
+    fn the_cells_that_a_checkpoint_leaves_out_are_taken_again() {
+        use crate::command::{Action, Command};
+        let plan = plan(Scenario::Dense, 160);
+        let mut partition = Partition::create(&plan, 0);
+        let (mut bump, mut held) = (Bump::new(), 0);
+        for tick in 0..1_200_u32 {
+            bump.reset();
+            let x_mm = (tick % 97) as i32 * 1_000 - 48_000;
+            let goto = Action::Goto { x_mm, y_mm: 0 };
+            let action = match tick % 40 {
+                0 => goto,
+                20 => Action::Release,
+                _ => Action::SetSpeedLimit { mm_per_s: 0 },
+            };
+            let commands = [Command::new(0, 1 + tick / 40 * 37 % 160, action)];
+            let inputs = crate::StepInputs {
+                commands: &commands,
+                mail: &[],
+            };
+            partition.step(&inputs, &bump).expect("no mail");
+            if tick % 7 == 0 {
+                let mut bytes = Vec::new();
+                partition.checkpoint(&mut bytes);
+                let restored = Partition::restore(&plan, 0, &bytes).expect("just written");
+                assert!(restored.state == partition.state, "tick {tick}");
+                held += partition
+                    .state
+                    .sites
+                    .cell
+                    .iter()
+                    .filter(|c| **c > 0)
+                    .count();
+            }
+        }
+        assert!(held > 10_000, "{held}");
     }
 
     #[test]

@@ -211,7 +211,9 @@ pub struct Sites {
     pub land_progress: Vec<i32>,
     /// Passes over a land that are finished.
     pub land_passes: Vec<u32>,
-    /// Machines that hold a cell of a road, and in the high two bits the mode.
+    /// Machines that hold a cell of a road, and in the high two bits the mode. It follows from
+    /// `clients`, so it is neither in checkpoints nor in the digest.
+    #[rkyv(with = rkyv::with::Skip)]
     pub cell: Vec<u32>,
     /// Machine that has a charging slot, or [`NONE`].
     pub slot_holder: Vec<u32>,
@@ -243,6 +245,26 @@ impl Sites {
         }
     }
 
+    /// Takes the cells that the machines of `sites` restored sites hold.
+    pub(crate) fn hold_again(&mut self, farm: &Farm, sites: u32) {
+        let layout = &farm.layout;
+        let each = roads::cells(layout);
+        self.cell = vec![0; (sites * each) as usize];
+        let mut bump = Bump::new();
+        for (place, client) in (0..).zip(&self.clients) {
+            let (local, machine) = (
+                place / farm.machines_per_site,
+                place % farm.machines_per_site,
+            );
+            let mut holds = BumpVec::new_in(&bump);
+            client.holds(layout, machine, reach(farm, machine), &mut holds);
+            let cells = &mut self.cell[span(local, each)];
+            holds.iter().for_each(|hold| hold_cell(cells, *hold));
+            drop(holds);
+            bump.reset();
+        }
+    }
+
     /// Whether the columns have the lengths of `sites` sites of a farm, and name what it has.
     #[must_use]
     pub fn fits(&self, farm: &Farm, sites: u32) -> bool {
@@ -257,7 +279,6 @@ impl Sites {
             && self.land_done.len() == of(layout.lands())
             && self.land_progress.len() == of(layout.lands())
             && self.land_passes.len() == of(layout.lands())
-            && self.cell.len() == of(roads::cells(layout))
             && self.slot_holder.len() == of(layout.slots())
             && self.park_holder.len() == of(layout.parks())
             && self.waits.len() == machines
@@ -267,7 +288,7 @@ impl Sites {
     }
 
     /// Columns.
-    pub(crate) const COLUMNS: usize = 9;
+    pub(crate) const COLUMNS: usize = 8;
 
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
@@ -275,7 +296,6 @@ impl Sites {
             + self.land_done.len()
             + self.land_progress.len()
             + self.land_passes.len()
-            + self.cell.len()
             + self.slot_holder.len()
             + self.park_holder.len()
             + self.waits.len();
@@ -293,23 +313,24 @@ impl Sites {
         }
     }
 
-    /// Hash of one site.
+    /// Sum of the hashes of one site's words.
     #[must_use]
     pub fn digest(&self, farm: &Farm, local: u32, id: u32) -> u64 {
         let layout = &farm.layout;
         let lands = span(local, layout.lands());
         let machines = span(local, farm.machines_per_site);
-        let words = (self.land_owner[lands.clone()].iter())
-            .chain(&self.land_done[lands.clone()])
-            .chain(&self.land_passes[lands.clone()])
-            .chain(&self.cell[span(local, roads::cells(layout))])
-            .chain(&self.slot_holder[span(local, layout.slots())])
-            .chain(&self.park_holder[span(local, layout.parks())])
-            .chain(&self.waits[machines.clone()])
-            .copied();
-        let progress = self.land_progress[lands].iter().map(|p| p.cast_unsigned());
-        let clients = self.clients[machines].iter().flat_map(Client::words);
-        digest::site(id, words.chain(progress).chain(clients).map(u64::from))
+        let mut words = digest::Words::new(id);
+        words.column(&self.land_owner[lands.clone()]);
+        words.column(&self.land_done[lands.clone()]);
+        words.column(&self.land_progress[lands.clone()]);
+        words.column(&self.land_passes[lands]);
+        words.column(&self.slot_holder[span(local, layout.slots())]);
+        words.column(&self.park_holder[span(local, layout.parks())]);
+        words.column(&self.waits[machines.clone()]);
+        for client in &self.clients[machines] {
+            words.column(&client.words());
+        }
+        words.sum()
     }
 }
 
@@ -855,11 +876,15 @@ impl Coordinator<'_> {
         blocked
     }
 
-    /// Room that a machine's turn takes to either side.
     fn reach(&self, machine: u32) -> i32 {
-        let class = &self.farm.classes[self.farm.class_of(machine) as usize];
-        units(2.0 * class.turn_radius_m)
+        reach(self.farm, machine)
     }
+}
+
+/// Room that a machine's turn takes to either side.
+fn reach(farm: &Farm, machine: u32) -> i32 {
+    let class = &farm.classes[farm.class_of(machine) as usize];
+    units(2.0 * class.turn_radius_m)
 }
 
 fn free_if_held(holder: &mut u32, by: u32) {
