@@ -29,6 +29,9 @@ use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
 pub const CHECKPOINT_ALIGN: usize = 16;
 /// Most bytes that an archive leaves free before a column.
 const COLUMN_GAP_BYTES: usize = 8;
+/// Most bytes of a checkpoint beside its columns.
+const FIXED_BYTES: usize =
+    std::mem::size_of::<ArchivedState>() + COLUMN_GAP_BYTES * (Rows::COLUMNS + Sites::COLUMNS + 3);
 /// Faster than any machine.
 const MAX_M_PER_S: f32 = 1_000.0;
 /// Requests, and events, that a machine may have in one tick without a buffer growing: a command in a
@@ -234,13 +237,12 @@ impl Partition {
     #[must_use]
     pub fn checkpoint_bytes(&self) -> usize {
         let state = &self.state;
-        std::mem::size_of::<ArchivedState>()
+        FIXED_BYTES
             + state.rows.bytes()
             + state.sites.bytes()
             + std::mem::size_of_val(&state.requests[..])
             + std::mem::size_of_val(&state.grants[..])
             + std::mem::size_of_val(&state.bulletins[..])
-            + COLUMN_GAP_BYTES * (Rows::COLUMNS + Sites::COLUMNS + 3)
     }
 
     /// The configuration it belongs to.
@@ -534,6 +536,26 @@ impl Partition {
             FULL_CHARGE.cast_unsigned() + 1,
         )
     }
+}
+
+/// Most bytes that the checkpoint of a farm's partition may have where partitions have at most
+/// `partition_rows`, with as many messages a machine as there is room for without a buffer growing.
+pub(crate) fn max_checkpoint_bytes(farm: &Farm, partition_rows: u32) -> u64 {
+    let each = farm.machines_per_site;
+    // Of a cut site the first part holds all of its state.
+    let (rows, sites, machines) = if each > partition_rows {
+        (each.div_ceil(each.div_ceil(partition_rows)), 1, each)
+    } else {
+        let sites = (partition_rows / each).min(farm.sites);
+        (sites * each, sites, sites * each)
+    };
+    let size = |count: u32, bytes: usize| u64::from(count) * bytes as u64;
+    let row_bytes = Rows::ROW_BYTES + MESSAGES_PER_ROW * std::mem::size_of::<Request>();
+    FIXED_BYTES as u64
+        + size(rows, row_bytes)
+        + u64::from(sites) * Sites::site_bytes(farm)
+        + size(machines, GRANTS_PER_MACHINE * std::mem::size_of::<Grant>())
+        + size(sites, std::mem::size_of::<Bulletin>())
 }
 
 impl Index {

@@ -290,6 +290,17 @@ impl Sites {
     /// Columns.
     pub(crate) const COLUMNS: usize = 8;
 
+    /// Bytes of one site.
+    pub(crate) fn site_bytes(farm: &Farm) -> u64 {
+        let (layout, machines) = (&farm.layout, u64::from(farm.machines_per_site));
+        let words = 4 * u64::from(layout.lands())
+            + u64::from(layout.slots())
+            + u64::from(layout.parks())
+            + machines;
+        let word = std::mem::size_of::<u32>() as u64;
+        word * words + machines * std::mem::size_of::<Client>() as u64
+    }
+
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
         let words = self.land_owner.len()
