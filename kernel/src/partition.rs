@@ -472,6 +472,9 @@ impl Partition {
             if land != NONE && !layout.has_swath(land, rows.swath[i]) {
                 return wrong("swath", i, rows.swath[i]);
             }
+            if !(0..=layout.swath_length).contains(&rows.done_before[i]) {
+                return wrong("swath done before", i, rows.done_before[i].cast_unsigned());
+            }
             let needs = match task {
                 task::TO_SWATH..=task::TURN => land,
                 task::TO_SLOT => rows.slot[i],
@@ -703,6 +706,26 @@ mod tests {
             let mut appended = vec![7];
             partition.checkpoint(&mut appended);
             assert_eq!(appended[1..], buffer[..]);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_whose_swath_is_done_beyond_its_end_is_refused() {
+        let plan = plan(Scenario::Dense, 40);
+        let partition = at_work(&plan);
+        let length = plan.farm.layout.swath_length;
+        let restored = |change: &dyn Fn(&mut State, i32), done| {
+            let mut changed = partition.clone();
+            change(&mut changed.state, done);
+            let mut bytes = Vec::new();
+            changed.checkpoint(&mut bytes);
+            Partition::restore(&plan, 0, &bytes).is_ok()
+        };
+        let of_row = |state: &mut State, done| state.rows.done_before[3] = done;
+        let of_land = |state: &mut State, done| state.sites.land_progress[3] = done;
+        for (done, is_read) in [(length, true), (length + 1, false), (-1, false)] {
+            assert_eq!(restored(&of_row, done), is_read, "{done}");
+            assert_eq!(restored(&of_land, done), is_read, "{done}");
         }
     }
 

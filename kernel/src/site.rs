@@ -275,6 +275,10 @@ impl Sites {
             .land_done
             .iter()
             .all(|done| *done < layout.swaths_per_land);
+        let progress = self
+            .land_progress
+            .iter()
+            .all(|way| (0..=layout.swath_length).contains(way));
         self.land_owner.len() == of(layout.lands())
             && self.land_done.len() == of(layout.lands())
             && self.land_progress.len() == of(layout.lands())
@@ -284,6 +288,7 @@ impl Sites {
             && self.waits.len() == machines
             && self.clients.len() == machines
             && done
+            && progress
             && self.clients.iter().all(|client| client.fits(layout))
     }
 
