@@ -8,7 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, CHARGE_BUCKETS, Counters};
 use crate::cells::CellGrid;
-use crate::config::{MAX_TICK, SimulationConfig};
+use crate::config::{KERNEL_VERSION, MAX_TICK, SimulationConfig};
 use crate::decide::Decide;
 use crate::digest;
 use crate::event::Event;
@@ -43,6 +43,18 @@ const GRANTS_PER_MACHINE: usize = 3;
 /// Why a checkpoint cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
+    /// It is no checkpoint, or not all of one.
+    #[error("checkpoint: {bytes} bytes do not hold one")]
+    Length {
+        /// Bytes there are.
+        bytes: usize,
+    },
+    /// It was written by another kernel.
+    #[error("checkpoint: of kernel version {version}, not {KERNEL_VERSION}")]
+    Version {
+        /// The kernel's that wrote it.
+        version: u32,
+    },
     /// It is no archive of this kernel's state.
     #[error("checkpoint: not a valid archive")]
     Archive,
@@ -69,9 +81,13 @@ pub enum CheckpointError {
     Message(MailError),
 }
 
-/// All that changes, exactly: what a checkpoint holds.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+/// All that changes, exactly, and whose it is: what a checkpoint holds.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub(crate) struct State {
+    /// The simulation it is of.
+    pub(crate) config: SimulationConfig,
+    /// The partition it is of.
+    pub(crate) partition: u32,
     /// Ticks stepped since creation.
     pub(crate) tick: u32,
     pub(crate) rows: Rows,
@@ -85,6 +101,44 @@ pub(crate) struct State {
     pub(crate) bulletins: Vec<Bulletin>,
     pub(crate) counters: Counters,
 }
+
+/// What stands before a checkpoint's archive, so that another kernel's is told from a broken one: a word
+/// that no other bytes begin with, the kernel's version, and the bytes of both; little-endian.
+struct Head;
+
+impl Head {
+    const BYTES: usize = 16;
+    const MAGIC: u32 = u32::from_le_bytes(*b"AFck");
+
+    fn of(bytes: usize) -> [u8; Head::BYTES] {
+        let words = u128::from(Head::MAGIC)
+            | u128::from(KERNEL_VERSION) << 32
+            | u128::from(bytes as u64) << 64;
+        words.to_le_bytes()
+    }
+
+    /// The archive behind the head.
+    fn split(bytes: &[u8]) -> Result<&[u8], CheckpointError> {
+        let wrong = CheckpointError::Length { bytes: bytes.len() };
+        let Some((head, archive)) = bytes.split_first_chunk() else {
+            return Err(wrong);
+        };
+        let head = u128::from_le_bytes(*head);
+        let version = (head >> 32) as u32;
+        if head as u32 != Head::MAGIC {
+            return Err(wrong);
+        }
+        if version != KERNEL_VERSION {
+            return Err(CheckpointError::Version { version });
+        }
+        if (head >> 64) as u64 != bytes.len() as u64 {
+            return Err(wrong);
+        }
+        Ok(archive)
+    }
+}
+
+const _: () = assert!(Head::BYTES.is_multiple_of(CHECKPOINT_ALIGN));
 
 /// What follows from the plan: where rows are, and which laws hold for them.
 #[derive(Clone, Debug)]
@@ -199,8 +253,9 @@ impl Partition {
             copy.extend_from_slice(bytes);
             &copy
         };
+        let archive = Head::split(aligned)?;
         let state =
-            rkyv::from_bytes::<State, Failure>(aligned).map_err(|_| CheckpointError::Archive)?;
+            rkyv::from_bytes::<State, Failure>(archive).map_err(|_| CheckpointError::Archive)?;
         let mut partition = Partition::empty(plan, index);
         partition.state = state;
         partition.check()?;
@@ -229,8 +284,12 @@ impl Partition {
     pub fn checkpoint_into<const ALIGN: usize>(&self, bytes: &mut AlignedVec<ALIGN>) {
         const { assert!(ALIGN >= CHECKPOINT_ALIGN) };
         assert!(bytes.len().is_multiple_of(CHECKPOINT_ALIGN));
-        rkyv::api::high::to_bytes_in::<_, Failure>(&self.state, bytes)
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; Head::BYTES]);
+        rkyv::api::high::to_bytes_in::<_, Failure>(&self.state, &mut *bytes)
             .expect("columns of plain numbers always have an archive");
+        let head = Head::of(bytes.len() - start);
+        bytes[start..start + Head::BYTES].copy_from_slice(&head);
     }
 
     /// At least the bytes of its checkpoint now, and hardly more.
@@ -398,10 +457,15 @@ impl Partition {
             plan: partition,
             isa: Isa::detect(),
             state: State {
+                config: plan.farm.config.clone(),
+                partition: index,
+                tick: 0,
+                rows: Rows::default(),
+                sites: Sites::default(),
                 requests: messages(),
                 grants: Vec::with_capacity(grants),
                 bulletins: Vec::with_capacity(sites),
-                ..State::default()
+                counters: Counters::default(),
             },
             events: Vec::with_capacity(MESSAGES_PER_ROW * rows),
             outbox: Outbox::default(),
@@ -423,6 +487,8 @@ impl Partition {
                 partition: self.plan.index,
             }),
         };
+        fits("configuration", self.state.config == farm.config)?;
+        fits("partition", self.state.partition == self.plan.index)?;
         fits("rows", rows.has_len(self.plan.rows as usize))?;
         let sites = self.sites_held();
         fits("sites", self.state.sites.fits(farm, sites))?;
@@ -727,6 +793,53 @@ mod tests {
             assert_eq!(restored(&of_row, done), is_read, "{done}");
             assert_eq!(restored(&of_land, done), is_read, "{done}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_kernel_simulation_or_partition_is_refused_by_name() {
+        let config = SimulationConfig {
+            scenario: Scenario::Weeding.code(),
+            entities: 48,
+            tick_ms: 50,
+            seed: 9,
+            partition_rows: 24,
+        };
+        let plan = Plan::new(&config).expect("valid");
+        let mut bytes = Vec::new();
+        Partition::create(&plan, 0).checkpoint(&mut bytes);
+        // Each of them has as many rows, and the same machines.
+        let others = [
+            SimulationConfig {
+                tick_ms: 100,
+                ..config.clone()
+            },
+            SimulationConfig {
+                seed: 10,
+                ..config.clone()
+            },
+            SimulationConfig {
+                entities: 36,
+                ..config.clone()
+            },
+            SimulationConfig {
+                partition_rows: 25,
+                ..config
+            },
+        ];
+        for other in others {
+            let plan = Plan::new(&other).expect("valid");
+            let refused = Partition::restore(&plan, 0, &bytes).map(|_| ());
+            let what = "configuration";
+            let partition = 0;
+            assert_eq!(refused, Err(CheckpointError::Mismatch { what, partition }));
+        }
+        let refused = Partition::restore(&plan, 1, &bytes).map(|_| ());
+        let (what, partition) = ("partition", 1);
+        assert_eq!(refused, Err(CheckpointError::Mismatch { what, partition }));
+        bytes[4] += 1;
+        let refused = Partition::restore(&plan, 0, &bytes).map(|_| ());
+        let version = KERNEL_VERSION + 1;
+        assert_eq!(refused, Err(CheckpointError::Version { version }));
     }
 
     #[test]
