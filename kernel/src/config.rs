@@ -3,7 +3,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// Version of the simulated model. Two kernels of the same version give the same digests.
-pub const KERNEL_VERSION: u32 = 1;
+pub const KERNEL_VERSION: u32 = 2;
 /// Most machines in one simulation.
 pub const MAX_ENTITIES: u32 = 1_000_000;
 /// Shortest tick, in ms of simulated time.
@@ -16,6 +16,9 @@ pub const MIN_PARTITION_ROWS: u32 = 8;
 pub const MAX_PARTITION_ROWS: u32 = 65_536;
 /// Default number of rows in a partition: its columns fit a core's L2 cache.
 pub const DEFAULT_PARTITION_ROWS: u32 = 4_096;
+/// Most bytes of a partition's checkpoint. It leaves a frame of 32 MiB room for the messages and commands
+/// of the tick that is repeated from it.
+pub const MAX_CHECKPOINT_BYTES: u64 = 24 << 20;
 /// Last tick a run can reach; the kernel counts ticks in 32 bits.
 pub const MAX_TICK: u64 = u32::MAX as u64 - 1;
 
@@ -112,17 +115,39 @@ pub enum ConfigError {
     },
     /// A machine would cross too much ground in a tick for the neighbour law.
     #[error(
-        "tick_ms: {tick_ms} is too long for class {class}, which moves {v_max_m_per_s} m/s; at most {max_tick_ms} ms"
+        "tick_ms: {tick_ms} is too long for class {class}, which moves {v_max_mm_per_s} mm/s; at most {max_tick_ms} ms"
     )]
     TickTooLong {
         /// What was asked for.
         tick_ms: u32,
         /// Class that is too fast for it.
         class: &'static str,
-        /// Its greatest speed, as text with one decimal.
-        v_max_m_per_s: String,
+        /// Its greatest speed, mm/s.
+        v_max_mm_per_s: u32,
         /// Longest tick that class allows.
         max_tick_ms: u32,
+    },
+    /// One site would be wider than positions reach, or its state more than a checkpoint holds.
+    #[error(
+        "entities: {entities} do not fit on the one site of this scenario; at most {max_entities}"
+    )]
+    SiteTooLarge {
+        /// What was asked for.
+        entities: u32,
+        /// Most that fit.
+        max_entities: u32,
+    },
+    /// A partition's checkpoint might be longer than [`MAX_CHECKPOINT_BYTES`].
+    #[error(
+        "partition_rows: a checkpoint of {partition_rows} may have {bytes} bytes, over {MAX_CHECKPOINT_BYTES}; at most {max_partition_rows}"
+    )]
+    PartitionTooLarge {
+        /// What was asked for.
+        partition_rows: u32,
+        /// What a checkpoint of a partition of so many rows may have.
+        bytes: u64,
+        /// Most rows whose checkpoint fits.
+        max_partition_rows: u32,
     },
 }
 

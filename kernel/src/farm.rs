@@ -1,9 +1,12 @@
 //! The built-in farms: classes of machines, geometry and parameters, made from a configuration.
 
-use crate::config::{ConfigError, Scenario, SimulationConfig};
+use crate::config::{
+    ConfigError, MAX_CHECKPOINT_BYTES, MIN_PARTITION_ROWS, Scenario, SimulationConfig,
+};
 use crate::laws::battery::{BatteryParams, Ocv};
 use crate::laws::power::{Draft, GRAVITY_M_PER_S2, GroundParams, WheelGround, motion_resistance};
 use crate::layout::{Layout, units};
+use crate::partition;
 
 /// Farthest a machine may move in one tick: well inside the sensing radius, so that no two machines
 /// meet between two looks.
@@ -85,24 +88,49 @@ impl Farm {
     /// Makes the farm of a configuration.
     ///
     /// # Errors
-    /// [`ConfigError`] where a field is out of range or the tick too long for a class.
+    /// [`ConfigError`] where a field is out of range, a site would be too large, or the tick is too long
+    /// for a class.
     pub fn new(config: &SimulationConfig) -> Result<Farm, ConfigError> {
-        let farm = match config.validate()? {
-            Scenario::Weeding => weeding(config),
-            Scenario::Dense => dense(config),
-        };
+        let scenario = config.validate()?;
+        let farm = Farm::of(scenario, config);
+        if !farm.site_fits() {
+            let fits = |entities| {
+                let config = SimulationConfig {
+                    entities,
+                    ..config.clone()
+                };
+                Farm::of(scenario, &config).site_fits()
+            };
+            return Err(ConfigError::SiteTooLarge {
+                entities: config.entities,
+                max_entities: last_that(1, config.entities, fits),
+            });
+        }
         for class in &farm.classes {
             let v_max = class.v_max_m_per_s();
             if v_max * farm.dt_s > MAX_STEP_M {
                 return Err(ConfigError::TickTooLong {
                     tick_ms: config.tick_ms,
                     class: class.name,
-                    v_max_m_per_s: format!("{v_max:.1}"),
+                    v_max_mm_per_s: (v_max * 1000.0) as u32,
                     max_tick_ms: (MAX_STEP_M / v_max * 1000.0) as u32,
                 });
             }
         }
         Ok(farm)
+    }
+
+    fn of(scenario: Scenario, config: &SimulationConfig) -> Farm {
+        match scenario {
+            Scenario::Weeding => weeding(config),
+            Scenario::Dense => dense(config),
+        }
+    }
+
+    /// Whether positions reach over a site, and a checkpoint holds its state beside the fewest rows.
+    fn site_fits(&self) -> bool {
+        let bytes = partition::max_checkpoint_bytes(self, MIN_PARTITION_ROWS);
+        self.layout.fits_positions() && bytes <= MAX_CHECKPOINT_BYTES
     }
 
     /// First machine of a site, as an id.
@@ -145,6 +173,21 @@ impl Farm {
         }
         v_max
     }
+}
+
+/// The last number of `first..end` for which `holds`, which none does after one for which it does not;
+/// `first` is taken to be one.
+pub(crate) fn last_that(first: u32, end: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut yes, mut no) = (first, end);
+    while no - yes > 1 {
+        let middle = yes + (no - yes) / 2;
+        if holds(middle) {
+            yes = middle;
+        } else {
+            no = middle;
+        }
+    }
+    yes
 }
 
 impl Class {

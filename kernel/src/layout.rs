@@ -160,6 +160,16 @@ impl Layout {
         self.swath_length + self.headland
     }
 
+    /// Whether the site is no wider and no higher than a difference of positions can be.
+    #[must_use]
+    pub fn fits_positions(&self) -> bool {
+        let fits = |fields: u32, pitch: i32, rest: i32| {
+            i64::from(fields) * i64::from(pitch) + i64::from(rest) <= i64::from(i32::MAX)
+        };
+        fits(self.columns, self.column_pitch(), 0)
+            && fits(self.field_rows, self.row_pitch(), self.headland)
+    }
+
     /// West and south edge of the site.
     #[must_use]
     pub fn origin(&self) -> Point {

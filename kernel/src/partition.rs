@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use rkyv::rancor::Failure;
+use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, CHARGE_BUCKETS, Counters};
 use crate::cells::CellGrid;
-use crate::config::{MAX_TICK, SimulationConfig};
+use crate::config::{KERNEL_VERSION, MAX_TICK, SimulationConfig};
 use crate::decide::Decide;
 use crate::digest;
 use crate::event::Event;
@@ -23,6 +25,13 @@ use crate::rows::{FULL_CHARGE, Rows, mode, task};
 use crate::site::{Sites, UNTRIED, check_request};
 use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
 
+/// Alignment at which a checkpoint is written and read in place.
+pub const CHECKPOINT_ALIGN: usize = 16;
+/// Most bytes that an archive leaves free before a column.
+const COLUMN_GAP_BYTES: usize = 8;
+/// Most bytes of a checkpoint beside its columns.
+const FIXED_BYTES: usize =
+    std::mem::size_of::<ArchivedState>() + COLUMN_GAP_BYTES * (Rows::COLUMNS + Sites::COLUMNS + 3);
 /// Faster than any machine.
 const MAX_M_PER_S: f32 = 1_000.0;
 /// Requests, and events, that a machine may have in one tick without a buffer growing: a command in a
@@ -34,9 +43,21 @@ const GRANTS_PER_MACHINE: usize = 3;
 /// Why a checkpoint cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
+    /// It is no checkpoint, or not all of one.
+    #[error("checkpoint: {bytes} bytes do not hold one")]
+    Length {
+        /// Bytes there are.
+        bytes: usize,
+    },
+    /// It was written by another kernel.
+    #[error("checkpoint: of kernel version {version}, not {KERNEL_VERSION}")]
+    Version {
+        /// The kernel's that wrote it.
+        version: u32,
+    },
     /// It is no archive of this kernel's state.
-    #[error("checkpoint: not a valid archive: {0}")]
-    Archive(String),
+    #[error("checkpoint: not a valid archive")]
+    Archive,
     /// It is of another partition or another configuration.
     #[error("checkpoint: {what} does not fit partition {partition} of this simulation")]
     Mismatch {
@@ -60,9 +81,13 @@ pub enum CheckpointError {
     Message(MailError),
 }
 
-/// All that changes, exactly: what a checkpoint holds.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+/// All that changes, exactly, and whose it is: what a checkpoint holds.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub(crate) struct State {
+    /// The simulation it is of.
+    pub(crate) config: SimulationConfig,
+    /// The partition it is of.
+    pub(crate) partition: u32,
     /// Ticks stepped since creation.
     pub(crate) tick: u32,
     pub(crate) rows: Rows,
@@ -76,6 +101,44 @@ pub(crate) struct State {
     pub(crate) bulletins: Vec<Bulletin>,
     pub(crate) counters: Counters,
 }
+
+/// What stands before a checkpoint's archive, so that another kernel's is told from a broken one: a word
+/// that no other bytes begin with, the kernel's version, and the bytes of both; little-endian.
+struct Head;
+
+impl Head {
+    const BYTES: usize = 16;
+    const MAGIC: u32 = u32::from_le_bytes(*b"AFck");
+
+    fn of(bytes: usize) -> [u8; Head::BYTES] {
+        let words = u128::from(Head::MAGIC)
+            | u128::from(KERNEL_VERSION) << 32
+            | u128::from(bytes as u64) << 64;
+        words.to_le_bytes()
+    }
+
+    /// The archive behind the head.
+    fn split(bytes: &[u8]) -> Result<&[u8], CheckpointError> {
+        let wrong = CheckpointError::Length { bytes: bytes.len() };
+        let Some((head, archive)) = bytes.split_first_chunk() else {
+            return Err(wrong);
+        };
+        let head = u128::from_le_bytes(*head);
+        let version = (head >> 32) as u32;
+        if head as u32 != Head::MAGIC {
+            return Err(wrong);
+        }
+        if version != KERNEL_VERSION {
+            return Err(CheckpointError::Version { version });
+        }
+        if (head >> 64) as u64 != bytes.len() as u64 {
+            return Err(wrong);
+        }
+        Ok(archive)
+    }
+}
+
+const _: () = assert!(Head::BYTES.is_multiple_of(CHECKPOINT_ALIGN));
 
 /// What follows from the plan: where rows are, and which laws hold for them.
 #[derive(Clone, Debug)]
@@ -148,11 +211,7 @@ impl Partition {
     pub fn create(plan: &Plan, index: u32) -> Partition {
         let mut partition = Partition::empty(plan, index);
         let farm = partition.farm.clone();
-        let sites = if partition.holds_sites() {
-            partition.plan.sites
-        } else {
-            0
-        };
+        let sites = partition.sites_held();
         partition.state.sites = Sites::new(&farm, sites);
         partition.state.rows = first_rows(&partition.plan, &farm, &partition.index);
         let mut decide = Decide {
@@ -178,7 +237,8 @@ impl Partition {
         partition
     }
 
-    /// Makes a partition from a checkpoint of it.
+    /// Makes a partition from a checkpoint of it. Bytes that stand at a multiple of
+    /// [`CHECKPOINT_ALIGN`] are read where they are, others are copied there first.
     ///
     /// # Errors
     /// [`CheckpointError`] where the bytes are no checkpoint of this partition.
@@ -186,24 +246,62 @@ impl Partition {
     /// # Panics
     /// Panics where the plan has no partition of that index.
     pub fn restore(plan: &Plan, index: u32, bytes: &[u8]) -> Result<Partition, CheckpointError> {
-        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
-        aligned.extend_from_slice(bytes);
-        let state = rkyv::from_bytes::<State, rkyv::rancor::Error>(&aligned)
-            .map_err(|e| CheckpointError::Archive(e.to_string()))?;
+        let mut copy = AlignedVec::<CHECKPOINT_ALIGN>::new();
+        let aligned = if bytes.as_ptr().addr().is_multiple_of(CHECKPOINT_ALIGN) {
+            bytes
+        } else {
+            copy.extend_from_slice(bytes);
+            &copy
+        };
+        let archive = Head::split(aligned)?;
+        let state =
+            rkyv::from_bytes::<State, Failure>(archive).map_err(|_| CheckpointError::Archive)?;
         let mut partition = Partition::empty(plan, index);
         partition.state = state;
         partition.check()?;
+        let sites = partition.sites_held();
+        let farm = partition.farm.clone();
+        partition.state.sites.hold_again(&farm, sites);
         Ok(partition)
     }
 
     /// Appends the exact state to `bytes`. What other parts emitted in this tick is not in it.
+    /// Where the bytes are to be aligned, [`Partition::checkpoint_into`] saves a copy of them.
     ///
     /// # Panics
     /// Panics where memory is exhausted.
     pub fn checkpoint(&self, bytes: &mut Vec<u8>) {
-        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&self.state)
-            .expect("columns of plain numbers always have an archive");
+        let mut archive = AlignedVec::<CHECKPOINT_ALIGN>::with_capacity(self.checkpoint_bytes());
+        self.checkpoint_into(&mut archive);
         bytes.extend_from_slice(&archive);
+    }
+
+    /// The same, written once and straight into an aligned buffer, which never grows where it has
+    /// room for [`Partition::checkpoint_bytes`].
+    ///
+    /// # Panics
+    /// Panics where memory is exhausted, or `bytes` ends at no multiple of [`CHECKPOINT_ALIGN`].
+    pub fn checkpoint_into<const ALIGN: usize>(&self, bytes: &mut AlignedVec<ALIGN>) {
+        const { assert!(ALIGN >= CHECKPOINT_ALIGN) };
+        assert!(bytes.len().is_multiple_of(CHECKPOINT_ALIGN));
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; Head::BYTES]);
+        rkyv::api::high::to_bytes_in::<_, Failure>(&self.state, &mut *bytes)
+            .expect("columns of plain numbers always have an archive");
+        let head = Head::of(bytes.len() - start);
+        bytes[start..start + Head::BYTES].copy_from_slice(&head);
+    }
+
+    /// At least the bytes of its checkpoint now, and hardly more.
+    #[must_use]
+    pub fn checkpoint_bytes(&self) -> usize {
+        let state = &self.state;
+        FIXED_BYTES
+            + state.rows.bytes()
+            + state.sites.bytes()
+            + std::mem::size_of_val(&state.requests[..])
+            + std::mem::size_of_val(&state.grants[..])
+            + std::mem::size_of_val(&state.bulletins[..])
     }
 
     /// The configuration it belongs to.
@@ -329,6 +427,15 @@ impl Partition {
         self.plan.cut.is_none_or(|cut| cut.part == 0)
     }
 
+    /// Sites whose state is here.
+    fn sites_held(&self) -> u32 {
+        if self.holds_sites() {
+            self.plan.sites
+        } else {
+            0
+        }
+    }
+
     fn empty(plan: &Plan, index: u32) -> Partition {
         let partition = plan.partitions[index as usize].clone();
         // Room for what a tick brings, so that none of them grows in a step.
@@ -350,10 +457,15 @@ impl Partition {
             plan: partition,
             isa: Isa::detect(),
             state: State {
+                config: plan.farm.config.clone(),
+                partition: index,
+                tick: 0,
+                rows: Rows::default(),
+                sites: Sites::default(),
                 requests: messages(),
                 grants: Vec::with_capacity(grants),
                 bulletins: Vec::with_capacity(sites),
-                ..State::default()
+                counters: Counters::default(),
             },
             events: Vec::with_capacity(MESSAGES_PER_ROW * rows),
             outbox: Outbox::default(),
@@ -375,12 +487,10 @@ impl Partition {
                 partition: self.plan.index,
             }),
         };
+        fits("configuration", self.state.config == farm.config)?;
+        fits("partition", self.state.partition == self.plan.index)?;
         fits("rows", rows.has_len(self.plan.rows as usize))?;
-        let sites = if self.holds_sites() {
-            self.plan.sites
-        } else {
-            0
-        };
+        let sites = self.sites_held();
         fits("sites", self.state.sites.fits(farm, sites))?;
         fits("bulletins", self.state.bulletins.len() == sites as usize)?;
         let (first, last) = (self.plan.first_site, self.plan.first_site + self.plan.sites);
@@ -427,6 +537,9 @@ impl Partition {
             }
             if land != NONE && !layout.has_swath(land, rows.swath[i]) {
                 return wrong("swath", i, rows.swath[i]);
+            }
+            if !(0..=layout.swath_length).contains(&rows.done_before[i]) {
+                return wrong("swath done before", i, rows.done_before[i].cast_unsigned());
             }
             let needs = match task {
                 task::TO_SWATH..=task::TURN => land,
@@ -492,6 +605,26 @@ impl Partition {
             FULL_CHARGE.cast_unsigned() + 1,
         )
     }
+}
+
+/// Most bytes that the checkpoint of a farm's partition may have where partitions have at most
+/// `partition_rows`, with as many messages a machine as there is room for without a buffer growing.
+pub(crate) fn max_checkpoint_bytes(farm: &Farm, partition_rows: u32) -> u64 {
+    let each = farm.machines_per_site;
+    // Of a cut site the first part holds all of its state.
+    let (rows, sites, machines) = if each > partition_rows {
+        (each.div_ceil(each.div_ceil(partition_rows)), 1, each)
+    } else {
+        let sites = (partition_rows / each).min(farm.sites);
+        (sites * each, sites, sites * each)
+    };
+    let size = |count: u32, bytes: usize| u64::from(count) * bytes as u64;
+    let row_bytes = Rows::ROW_BYTES + MESSAGES_PER_ROW * std::mem::size_of::<Request>();
+    FIXED_BYTES as u64
+        + size(rows, row_bytes)
+        + u64::from(sites) * Sites::site_bytes(farm)
+        + size(machines, GRANTS_PER_MACHINE * std::mem::size_of::<Grant>())
+        + size(sites, std::mem::size_of::<Bulletin>())
 }
 
 impl Index {
@@ -594,4 +727,172 @@ fn first_rows(partition: &PartitionPlan, farm: &Farm, index: &Index) -> Rows {
         rows.y[i] = home.y;
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Scenario;
+    use bumpalo::Bump;
+
+    /// A partition that has messages in flight.
+    fn at_work(plan: &Plan) -> Partition {
+        let mut partition = Partition::create(plan, 0);
+        let mut bump = Bump::new();
+        for _ in 0..300 {
+            bump.reset();
+            let inputs = crate::StepInputs::default();
+            partition.step(&inputs, &bump).expect("no mail");
+        }
+        partition
+    }
+
+    fn plan(scenario: Scenario, entities: u32) -> Plan {
+        Plan::new(&SimulationConfig {
+            scenario: scenario.code(),
+            entities,
+            tick_ms: 50,
+            seed: 9,
+            partition_rows: 4096,
+        })
+        .expect("valid")
+    }
+
+    #[test]
+    fn a_checkpoint_goes_straight_into_a_buffer_of_the_size_that_is_told_before() {
+        for scenario in Scenario::ALL {
+            let plan = plan(scenario, 120);
+            let partition = at_work(&plan);
+            let told = partition.checkpoint_bytes();
+            let mut buffer = AlignedVec::<64>::with_capacity(told);
+            let at = buffer.as_ptr();
+            partition.checkpoint_into(&mut buffer);
+            assert_eq!(buffer.as_ptr(), at, "the buffer grew");
+            assert!(buffer.len() <= told && told < buffer.len() + 512);
+            let mut appended = vec![7];
+            partition.checkpoint(&mut appended);
+            assert_eq!(appended[1..], buffer[..]);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_whose_swath_is_done_beyond_its_end_is_refused() {
+        let plan = plan(Scenario::Dense, 40);
+        let partition = at_work(&plan);
+        let length = plan.farm.layout.swath_length;
+        let restored = |change: &dyn Fn(&mut State, i32), done| {
+            let mut changed = partition.clone();
+            change(&mut changed.state, done);
+            let mut bytes = Vec::new();
+            changed.checkpoint(&mut bytes);
+            Partition::restore(&plan, 0, &bytes).is_ok()
+        };
+        let of_row = |state: &mut State, done| state.rows.done_before[3] = done;
+        let of_land = |state: &mut State, done| state.sites.land_progress[3] = done;
+        for (done, is_read) in [(length, true), (length + 1, false), (-1, false)] {
+            assert_eq!(restored(&of_row, done), is_read, "{done}");
+            assert_eq!(restored(&of_land, done), is_read, "{done}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_kernel_simulation_or_partition_is_refused_by_name() {
+        let config = SimulationConfig {
+            scenario: Scenario::Weeding.code(),
+            entities: 48,
+            tick_ms: 50,
+            seed: 9,
+            partition_rows: 24,
+        };
+        let plan = Plan::new(&config).expect("valid");
+        let mut bytes = Vec::new();
+        Partition::create(&plan, 0).checkpoint(&mut bytes);
+        // Each of them has as many rows, and the same machines.
+        let others = [
+            SimulationConfig {
+                tick_ms: 100,
+                ..config.clone()
+            },
+            SimulationConfig {
+                seed: 10,
+                ..config.clone()
+            },
+            SimulationConfig {
+                entities: 36,
+                ..config.clone()
+            },
+            SimulationConfig {
+                partition_rows: 25,
+                ..config
+            },
+        ];
+        for other in others {
+            let plan = Plan::new(&other).expect("valid");
+            let refused = Partition::restore(&plan, 0, &bytes).map(|_| ());
+            let what = "configuration";
+            let partition = 0;
+            assert_eq!(refused, Err(CheckpointError::Mismatch { what, partition }));
+        }
+        let refused = Partition::restore(&plan, 1, &bytes).map(|_| ());
+        let (what, partition) = ("partition", 1);
+        assert_eq!(refused, Err(CheckpointError::Mismatch { what, partition }));
+        bytes[4] += 1;
+        let refused = Partition::restore(&plan, 0, &bytes).map(|_| ());
+        let version = KERNEL_VERSION + 1;
+        assert_eq!(refused, Err(CheckpointError::Version { version }));
+    }
+
+    #[test]
+    fn the_cells_that_a_checkpoint_leaves_out_are_taken_again() {
+        use crate::command::{Action, Command};
+        let plan = plan(Scenario::Dense, 160);
+        let mut partition = Partition::create(&plan, 0);
+        let (mut bump, mut held) = (Bump::new(), 0);
+        for tick in 0..1_200_u32 {
+            bump.reset();
+            let x_mm = (tick % 97) as i32 * 1_000 - 48_000;
+            let goto = Action::Goto { x_mm, y_mm: 0 };
+            let action = match tick % 40 {
+                0 => goto,
+                20 => Action::Release,
+                _ => Action::SetSpeedLimit { mm_per_s: 0 },
+            };
+            let commands = [Command::new(0, 1 + tick / 40 * 37 % 160, action)];
+            let inputs = crate::StepInputs {
+                commands: &commands,
+                mail: &[],
+            };
+            partition.step(&inputs, &bump).expect("no mail");
+            if tick % 7 == 0 {
+                let mut bytes = Vec::new();
+                partition.checkpoint(&mut bytes);
+                let restored = Partition::restore(&plan, 0, &bytes).expect("just written");
+                assert!(restored.state == partition.state, "tick {tick}");
+                held += partition
+                    .state
+                    .sites
+                    .cell
+                    .iter()
+                    .filter(|c| **c > 0)
+                    .count();
+            }
+        }
+        assert!(held > 10_000, "{held}");
+    }
+
+    #[test]
+    fn a_checkpoint_is_restored_from_where_it_stands_at_any_alignment() {
+        let plan = plan(Scenario::Dense, 40);
+        let partition = at_work(&plan);
+        let mut buffer = AlignedVec::<64>::new();
+        buffer.resize(CHECKPOINT_ALIGN, 0);
+        partition.checkpoint_into(&mut buffer);
+        for shift in 0..=CHECKPOINT_ALIGN {
+            let mut moved = AlignedVec::<64>::new();
+            moved.resize(shift, 0);
+            moved.extend_from_slice(&buffer[CHECKPOINT_ALIGN..]);
+            let restored = Partition::restore(&plan, 0, &moved[shift..]).expect("just written");
+            assert_eq!(restored.state, partition.state);
+        }
+    }
 }

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::config::{ConfigError, SimulationConfig};
-use crate::farm::Farm;
+use crate::config::{ConfigError, MAX_CHECKPOINT_BYTES, MIN_PARTITION_ROWS, SimulationConfig};
+use crate::farm::{Farm, last_that};
 use crate::hilbert;
 use crate::layout::units;
+use crate::partition::max_checkpoint_bytes;
 
 /// Side of the cells by which homes are ordered along the curve, in position units.
 const ORDER_CELL: i32 = units(2.0);
@@ -62,6 +63,7 @@ impl Plan {
     /// [`ConfigError`] where the configuration is not valid.
     pub fn new(config: &SimulationConfig) -> Result<Plan, ConfigError> {
         let farm = Farm::new(config)?;
+        check_checkpoints(&farm)?;
         let mut plan = Plan {
             partitions: Vec::new(),
             first_partition: Vec::with_capacity(farm.sites as usize),
@@ -75,6 +77,14 @@ impl Plan {
             plan.pack_sites();
         }
         Ok(plan)
+    }
+
+    /// Most bytes that a partition's checkpoint may have; never over
+    /// [`MAX_CHECKPOINT_BYTES`](crate::config::MAX_CHECKPOINT_BYTES). It takes a machine to have
+    /// few commands in one tick.
+    #[must_use]
+    pub fn max_checkpoint_bytes(&self) -> u64 {
+        max_checkpoint_bytes(&self.farm, self.farm.config.partition_rows)
     }
 
     /// Whether messages travel between partitions.
@@ -154,6 +164,21 @@ impl Plan {
     }
 }
 
+/// Refuses partitions whose checkpoints could be too long.
+fn check_checkpoints(farm: &Farm) -> Result<(), ConfigError> {
+    let partition_rows = farm.config.partition_rows;
+    let bytes = max_checkpoint_bytes(farm, partition_rows);
+    if bytes <= MAX_CHECKPOINT_BYTES {
+        return Ok(());
+    }
+    let fits = |rows| max_checkpoint_bytes(farm, rows) <= MAX_CHECKPOINT_BYTES;
+    Err(ConfigError::PartitionTooLarge {
+        partition_rows,
+        bytes,
+        max_partition_rows: last_that(MIN_PARTITION_ROWS, partition_rows, fits),
+    })
+}
+
 /// The places along the curve that a part holds.
 fn part_range(machines: u32, parts: u32, part: u32) -> (u32, u32) {
     let at = |p: u32| (u64::from(machines) * u64::from(p) / u64::from(parts)) as u32;
@@ -190,15 +215,85 @@ mod tests {
     use super::*;
     use crate::config::Scenario;
 
-    fn plan(scenario: Scenario, entities: u32, partition_rows: u32) -> Plan {
-        Plan::new(&SimulationConfig {
+    fn config(scenario: Scenario, entities: u32, partition_rows: u32) -> SimulationConfig {
+        SimulationConfig {
             scenario: scenario.code(),
             entities,
             tick_ms: 50,
             seed: 1,
             partition_rows,
-        })
-        .expect("the configuration is valid")
+        }
+    }
+
+    fn plan(scenario: Scenario, entities: u32, partition_rows: u32) -> Plan {
+        Plan::new(&config(scenario, entities, partition_rows)).expect("the configuration is valid")
+    }
+
+    #[test]
+    fn a_site_that_is_too_large_is_refused_by_the_number_that_fits() {
+        // At 576,000 and more the site was wider than positions reach.
+        for entities in [1_000_000, 577_000] {
+            let refused = Farm::new(&config(Scenario::Dense, entities, 4_096)).map(|_| ());
+            let Err(ConfigError::SiteTooLarge { max_entities, .. }) = refused else {
+                panic!("{refused:?}");
+            };
+            assert!((100_000..576_000).contains(&max_entities), "{max_entities}");
+            let farm = |entities| Farm::new(&config(Scenario::Dense, entities, 4_096));
+            assert!(farm(max_entities).is_ok() && farm(max_entities + 1).is_err());
+        }
+        for entities in [100_000, 1_000_000] {
+            plan(Scenario::Weeding, entities, 4_096);
+        }
+        plan(Scenario::Dense, 100_000, 4_096);
+    }
+
+    #[test]
+    fn positions_reach_over_every_site_that_is_not_refused() {
+        let mut layout = (Farm::new(&config(Scenario::Dense, 20, 4_096)).expect("valid")).layout;
+        let columns = i32::MAX / layout.column_pitch();
+        layout.columns = columns.cast_unsigned();
+        assert!(layout.fits_positions() && layout.far_corner().x > layout.origin().x);
+        layout.columns += 1;
+        assert!(!layout.fits_positions());
+    }
+
+    #[test]
+    fn partitions_whose_checkpoints_are_too_long_are_refused_by_the_rows_that_fit() {
+        let refused = Plan::new(&config(Scenario::Weeding, 1_000_000, 65_536)).map(|_| ());
+        let Err(ConfigError::PartitionTooLarge {
+            max_partition_rows, ..
+        }) = refused
+        else {
+            panic!("{refused:?}");
+        };
+        assert!((30_000..65_536).contains(&max_partition_rows));
+        let fits = plan(Scenario::Weeding, 1_000_000, max_partition_rows);
+        assert!(fits.max_checkpoint_bytes() <= MAX_CHECKPOINT_BYTES);
+        assert!(
+            Plan::new(&config(
+                Scenario::Weeding,
+                1_000_000,
+                max_partition_rows + 12
+            ))
+            .is_err()
+        );
+        // Few machines fit whatever is asked for.
+        plan(Scenario::Weeding, 10_000, 65_536);
+    }
+
+    #[test]
+    fn no_checkpoint_is_longer_than_its_plan_says() {
+        for (scenario, entities, rows) in [
+            (Scenario::Weeding, 600, 4_096),
+            (Scenario::Dense, 640, 97),
+            (Scenario::Dense, 640, 4_096),
+        ] {
+            let plan = plan(scenario, entities, rows);
+            for index in 0..plan.partitions.len() as u32 {
+                let partition = crate::Partition::create(&plan, index);
+                assert!(partition.checkpoint_bytes() as u64 <= plan.max_checkpoint_bytes());
+            }
+        }
     }
 
     #[test]

@@ -211,7 +211,9 @@ pub struct Sites {
     pub land_progress: Vec<i32>,
     /// Passes over a land that are finished.
     pub land_passes: Vec<u32>,
-    /// Machines that hold a cell of a road, and in the high two bits the mode.
+    /// Machines that hold a cell of a road, and in the high two bits the mode. It follows from
+    /// `clients`, so it is neither in checkpoints nor in the digest.
+    #[rkyv(with = rkyv::with::Skip)]
     pub cell: Vec<u32>,
     /// Machine that has a charging slot, or [`NONE`].
     pub slot_holder: Vec<u32>,
@@ -243,6 +245,26 @@ impl Sites {
         }
     }
 
+    /// Takes the cells that the machines of `sites` restored sites hold.
+    pub(crate) fn hold_again(&mut self, farm: &Farm, sites: u32) {
+        let layout = &farm.layout;
+        let each = roads::cells(layout);
+        self.cell = vec![0; (sites * each) as usize];
+        let mut bump = Bump::new();
+        for (place, client) in (0..).zip(&self.clients) {
+            let (local, machine) = (
+                place / farm.machines_per_site,
+                place % farm.machines_per_site,
+            );
+            let mut holds = BumpVec::new_in(&bump);
+            client.holds(layout, machine, reach(farm, machine), &mut holds);
+            let cells = &mut self.cell[span(local, each)];
+            holds.iter().for_each(|hold| hold_cell(cells, *hold));
+            drop(holds);
+            bump.reset();
+        }
+    }
+
     /// Whether the columns have the lengths of `sites` sites of a farm, and name what it has.
     #[must_use]
     pub fn fits(&self, farm: &Farm, sites: u32) -> bool {
@@ -253,17 +275,47 @@ impl Sites {
             .land_done
             .iter()
             .all(|done| *done < layout.swaths_per_land);
+        let progress = self
+            .land_progress
+            .iter()
+            .all(|way| (0..=layout.swath_length).contains(way));
         self.land_owner.len() == of(layout.lands())
             && self.land_done.len() == of(layout.lands())
             && self.land_progress.len() == of(layout.lands())
             && self.land_passes.len() == of(layout.lands())
-            && self.cell.len() == of(roads::cells(layout))
             && self.slot_holder.len() == of(layout.slots())
             && self.park_holder.len() == of(layout.parks())
             && self.waits.len() == machines
             && self.clients.len() == machines
             && done
+            && progress
             && self.clients.iter().all(|client| client.fits(layout))
+    }
+
+    /// Columns.
+    pub(crate) const COLUMNS: usize = 8;
+
+    /// Bytes of one site.
+    pub(crate) fn site_bytes(farm: &Farm) -> u64 {
+        let (layout, machines) = (&farm.layout, u64::from(farm.machines_per_site));
+        let words = 4 * u64::from(layout.lands())
+            + u64::from(layout.slots())
+            + u64::from(layout.parks())
+            + machines;
+        let word = std::mem::size_of::<u32>() as u64;
+        word * words + machines * std::mem::size_of::<Client>() as u64
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let words = self.land_owner.len()
+            + self.land_done.len()
+            + self.land_progress.len()
+            + self.land_passes.len()
+            + self.slot_holder.len()
+            + self.park_holder.len()
+            + self.waits.len();
+        std::mem::size_of::<u32>() * words + std::mem::size_of_val(&self.clients[..])
     }
 
     /// What a site tells its machines.
@@ -277,23 +329,24 @@ impl Sites {
         }
     }
 
-    /// Hash of one site.
+    /// Sum of the hashes of one site's words.
     #[must_use]
     pub fn digest(&self, farm: &Farm, local: u32, id: u32) -> u64 {
         let layout = &farm.layout;
         let lands = span(local, layout.lands());
         let machines = span(local, farm.machines_per_site);
-        let words = (self.land_owner[lands.clone()].iter())
-            .chain(&self.land_done[lands.clone()])
-            .chain(&self.land_passes[lands.clone()])
-            .chain(&self.cell[span(local, roads::cells(layout))])
-            .chain(&self.slot_holder[span(local, layout.slots())])
-            .chain(&self.park_holder[span(local, layout.parks())])
-            .chain(&self.waits[machines.clone()])
-            .copied();
-        let progress = self.land_progress[lands].iter().map(|p| p.cast_unsigned());
-        let clients = self.clients[machines].iter().flat_map(Client::words);
-        digest::site(id, words.chain(progress).chain(clients).map(u64::from))
+        let mut words = digest::Words::new(id);
+        words.column(&self.land_owner[lands.clone()]);
+        words.column(&self.land_done[lands.clone()]);
+        words.column(&self.land_progress[lands.clone()]);
+        words.column(&self.land_passes[lands]);
+        words.column(&self.slot_holder[span(local, layout.slots())]);
+        words.column(&self.park_holder[span(local, layout.parks())]);
+        words.column(&self.waits[machines.clone()]);
+        for client in &self.clients[machines] {
+            words.column(&client.words());
+        }
+        words.sum()
     }
 }
 
@@ -839,11 +892,15 @@ impl Coordinator<'_> {
         blocked
     }
 
-    /// Room that a machine's turn takes to either side.
     fn reach(&self, machine: u32) -> i32 {
-        let class = &self.farm.classes[self.farm.class_of(machine) as usize];
-        units(2.0 * class.turn_radius_m)
+        reach(self.farm, machine)
     }
+}
+
+/// Room that a machine's turn takes to either side.
+fn reach(farm: &Farm, machine: u32) -> i32 {
+    let class = &farm.classes[farm.class_of(machine) as usize];
+    units(2.0 * class.turn_radius_m)
 }
 
 fn free_if_held(holder: &mut u32, by: u32) {

@@ -330,7 +330,7 @@ impl Partition {
         }
     }
 
-    fn decider(&mut self) -> Decide<'_> {
+    pub(crate) fn decider(&mut self) -> Decide<'_> {
         Decide {
             farm: &self.farm,
             rows: &mut self.state.rows,
@@ -614,7 +614,11 @@ pub(crate) fn check_grant(farm: &Farm, g: &Grant) -> Result<(), MailError> {
     check("machine", g.machine, farm.machines_per_site)?;
     check("grant kind", g.kind, grant::COUNT)?;
     match g.kind {
-        grant::SWATH | grant::NEXT_SWATH => check_swath(layout, g.a, g.b),
+        grant::SWATH | grant::NEXT_SWATH => {
+            check_swath(layout, g.a, g.b)?;
+            let length = layout.swath_length.cast_unsigned();
+            check("swath done before", g.c, length + 1)
+        }
         grant::SLOT => check("slot", g.a, layout.slots()),
         grant::QUEUE if g.a != NONE => check("parking place", g.a, layout.parks()),
         _ => Ok(()),

@@ -320,3 +320,311 @@ vector_law! {
         operated: &mut [u32], due: &mut [u32],
     ) = watch_row;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::layout::{UNITS_PER_M, units};
+    use crate::math::QUARTER_TURN;
+
+    const PARAMS: GuidanceParams = GuidanceParams {
+        dt_s: 0.05,
+        accel_m_per_s2: 0.5,
+        spin_per_tick: 1 << 26,
+        look_ahead_m: 2.0,
+        stand_off_ticks: 3,
+        tick: 0,
+    };
+
+    /// One machine at rest at the origin, heading east along a line that ends 20 m away.
+    struct Row {
+        mode: u32,
+        go: f32,
+        at: (i32, i32),
+        rem: (f32, f32),
+        goal: (i32, i32),
+        curvature: f32,
+        cruise: f32,
+        limits: [f32; 3],
+        heading: u32,
+        speed: f32,
+        accel: f32,
+        turn: i32,
+        sweep: u32,
+        blocked: u32,
+    }
+
+    impl Row {
+        fn new(mode: u32) -> Row {
+            Row {
+                mode,
+                go: 1.0,
+                at: (0, 0),
+                rem: (0.0, 0.0),
+                goal: (units(20.0), 0),
+                curvature: 0.0,
+                cruise: 1.5,
+                limits: [NO_SPEED_LIMIT; 3],
+                heading: 0,
+                speed: 0.0,
+                accel: 0.0,
+                turn: 0,
+                sweep: 0,
+                blocked: 0,
+            }
+        }
+
+        fn at_m(&self) -> (f32, f32) {
+            let m = |units: i32| units as f32 / UNITS_PER_M;
+            (m(self.at.0), m(self.at.1))
+        }
+
+        /// Steers, and says what became due.
+        fn steer(&mut self) -> u32 {
+            let (sin, cos) = math::sin_cos(self.heading);
+            let [user, drive, cap] = self.limits;
+            let mut due = [0];
+            let (mut speed, mut accel, mut turn) = ([self.speed], [0.0], [0]);
+            let (mut sweep, mut blocked) = ([self.sweep], [self.blocked]);
+            steer(
+                Isa::Scalar,
+                &PARAMS,
+                &[self.mode],
+                &[self.go],
+                &[self.at.0],
+                &[self.at.1],
+                &[self.goal.0],
+                &[self.goal.1],
+                &[1.0],
+                &[0.0],
+                &[self.curvature],
+                &[self.cruise],
+                &[user],
+                &[drive],
+                &[cap],
+                &[cos],
+                &[sin],
+                &mut speed,
+                &mut accel,
+                &mut turn,
+                &mut sweep,
+                &mut blocked,
+                &mut due,
+            );
+            [self.speed, self.accel] = [speed[0], accel[0]];
+            (self.turn, self.sweep, self.blocked) = (turn[0], sweep[0], blocked[0]);
+            due[0]
+        }
+
+        fn advance(&mut self) {
+            let (mut x, mut y, mut heading) = ([self.at.0], [self.at.1], [self.heading]);
+            let (mut x_rem, mut y_rem) = ([self.rem.0], [self.rem.1]);
+            advance(
+                Isa::Scalar,
+                &PARAMS.dt_s,
+                &[self.speed],
+                &[self.turn],
+                &mut x,
+                &mut y,
+                &mut x_rem,
+                &mut y_rem,
+                &mut heading,
+            );
+            self.at = (x[0], y[0]);
+            (self.rem, self.heading) = ((x_rem[0], y_rem[0]), heading[0]);
+        }
+
+        /// Drives until its leg ends; the ticks it took.
+        fn drive(&mut self) -> u32 {
+            for tick in 1..10_000 {
+                let due = self.steer();
+                self.advance();
+                if due & due::LEG_END != 0 {
+                    return tick;
+                }
+            }
+            panic!("its leg has no end: {:?}", self.at_m());
+        }
+    }
+
+    #[test]
+    fn a_line_is_driven_to_its_end_and_not_beyond() {
+        let mut row = Row::new(mode::LINE);
+        let mut fastest = 0.0;
+        loop {
+            let due = row.steer();
+            assert!(
+                row.accel <= 0.5 * 1.000_1 && row.accel >= -0.5,
+                "{}",
+                row.accel
+            );
+            fastest = math::max(fastest, row.speed);
+            row.advance();
+            if due & due::LEG_END != 0 {
+                break;
+            }
+        }
+        let (x, y) = row.at_m();
+        assert!((19.98..20.0).contains(&x) && y.abs() < 1e-3, "{x} {y}");
+        assert_eq!(fastest, 1.5);
+    }
+
+    #[test]
+    fn the_lowest_of_the_limits_holds() {
+        for which in 0..3 {
+            let mut row = Row::new(mode::LINE);
+            row.limits[which] = 0.5;
+            for _ in 0..100 {
+                row.steer();
+                row.advance();
+            }
+            assert_eq!(row.speed, 0.5);
+        }
+    }
+
+    /// Curvature 2 y / d^2 at a point a look-ahead of 2 m * (1 + .18 v) before the projection.
+    #[test]
+    fn pursuit_has_the_curvature_of_its_formula_and_closes_in() {
+        let mut row = Row::new(mode::LINE);
+        row.at.1 = units(1.0);
+        row.steer();
+        let v = f64::from(row.speed);
+        let reach = 2.0 * (1.0 + 0.18 * v);
+        let radians = -2.0 / (reach * reach + 1.0) * v * 0.05;
+        let is = f64::from(row.turn) * f64::from(RADIANS_PER_UNIT);
+        assert!((is / radians - 1.0).abs() < 1e-3, "{is} for {radians}");
+        row.drive();
+        let (x, y) = row.at_m();
+        assert!(x > 19.98 && y.abs() < 0.02, "{x} {y}");
+    }
+
+    #[test]
+    fn an_arc_of_a_quarter_ends_a_radius_ahead_and_a_radius_aside() {
+        for side in [1.0, -1.0] {
+            let mut row = Row::new(mode::ARC);
+            row.curvature = side / 3.8;
+            row.sweep = QUARTER_TURN;
+            row.drive();
+            let (x, y) = row.at_m();
+            assert_eq!(row.sweep, 0);
+            assert_eq!(
+                row.heading,
+                if side > 0.0 {
+                    QUARTER_TURN
+                } else {
+                    3 * QUARTER_TURN
+                }
+            );
+            assert!(
+                (x - 3.8).abs() < 0.08 && (y - 3.8 * side).abs() < 0.08,
+                "{x} {y}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_turn_on_the_spot_takes_its_time_and_no_way() {
+        let mut row = Row::new(mode::SPIN);
+        row.curvature = -1.0;
+        row.sweep = QUARTER_TURN;
+        assert_eq!(row.drive(), QUARTER_TURN / PARAMS.spin_per_tick);
+        assert_eq!((row.heading, row.at), (3 * QUARTER_TURN, (0, 0)));
+    }
+
+    #[test]
+    fn who_may_not_go_neither_drives_nor_turns() {
+        let mut row = Row::new(mode::SPIN);
+        (row.go, row.sweep) = (0.0, QUARTER_TURN);
+        assert_eq!((row.steer(), row.turn, row.sweep), (0, 0, QUARTER_TURN));
+        let mut row = Row::new(mode::LINE);
+        (row.go, row.speed) = (0.0, 1.0);
+        assert_eq!((row.steer(), row.speed, row.accel), (0, 0.0, -0.5));
+    }
+
+    #[test]
+    fn who_stands_before_another_for_too_long_is_due() {
+        let mut row = Row::new(mode::LINE);
+        row.limits[2] = 0.01;
+        let due: Vec<_> = (0..4).map(|_| row.steer()).collect();
+        assert_eq!(due, [0, 0, due::BLOCKED, due::BLOCKED]);
+        row.limits[2] = 1.0;
+        assert_eq!((row.steer(), row.blocked), (0, 0));
+    }
+
+    #[test]
+    fn a_full_circle_leads_back() {
+        let mut row = Row::new(mode::STILL);
+        row.speed = 2.0;
+        row.turn = 1 << 22;
+        for _ in 0..1 << 10 {
+            row.advance();
+        }
+        let (x, y) = row.at_m();
+        assert_eq!(row.heading, 0);
+        assert!(x.abs() < 1e-3 && y.abs() < 1e-3, "{x} {y}");
+    }
+
+    #[test]
+    fn a_drive_without_power_is_slowed_and_a_broken_battery_gives_none() {
+        let (mut power, mut limit_m_per_s) = ([900.0; 3], [0.0; 3]);
+        let flags = [0, 0, flag::NO_POWER];
+        let ratio = [1.0, 0.5, 1.0];
+        limit(
+            Isa::Scalar,
+            &(),
+            &[2.0; 3],
+            &ratio,
+            &flags,
+            &mut power,
+            &mut limit_m_per_s,
+        );
+        assert_eq!(limit_m_per_s, [NO_SPEED_LIMIT, 1.0, NO_SPEED_LIMIT]);
+        assert_eq!(power, [900.0, 900.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_due_is_found_in_its_tick() {
+        const P: WatchParams = WatchParams {
+            tick: 10,
+            reserve: 1_000.0,
+            charge_per_unit: 1.0,
+        };
+        const STILL: u32 = mode::STILL;
+        const LINE: u32 = mode::LINE;
+        // go, mode, timer, repair, next fault, charge; ticks operated after it, and what is due.
+        let cases = [
+            ((1.0, LINE, 11, 9, 9, 3_000), (8, 0)),
+            ((1.0, LINE, 10, 9, 9, 3_000), (8, due::TIMER)),
+            ((0.0, LINE, 99, 10, 9, 3_000), (7, due::REPAIR)),
+            ((1.0, LINE, 99, 99, 8, 3_000), (8, due::FAULT)),
+            ((1.0, STILL, 99, 99, 8, 3_000), (7, 0)),
+            ((1.0, STILL, 99, 99, 9, 2_999), (7, due::LOW)),
+        ];
+        for ((go, mode, timer, repair_at, next_fault, charge), expected) in cases {
+            let (mut operated, mut due) = ([7], [0]);
+            // 1,500 east and 500 south of its charger.
+            watch(
+                Isa::Scalar,
+                &P,
+                &[go],
+                &[mode],
+                &[timer],
+                &[repair_at],
+                &[next_fault],
+                &[charge],
+                &[2_500],
+                &[500],
+                &[1_000],
+                &[1_000],
+                &mut operated,
+                &mut due,
+            );
+            assert_eq!(
+                (operated[0], due[0]),
+                expected,
+                "{timer} {repair_at} {charge}"
+            );
+        }
+    }
+}
