@@ -227,14 +227,12 @@ impl Simulation {
 
     /// The window's last report is in.
     fn complete(&mut self, ctx: &mut Context<'_>) {
-        let window = self.window.take().expect("in flight");
+        let mut window = self.window.take().expect("in flight");
         let late = self.count_late(ctx, &window);
         self.note_stall(ctx.now, &window);
-        let reports = window
-            .slots
-            .iter()
-            .map(|slot| slot.report.clone().expect("complete"));
-        let merged = aggregate::merge(reports.collect());
+        let slots = std::mem::take(&mut window.slots);
+        let reports = slots.into_iter().map(|slot| slot.report.expect("complete"));
+        let merged = aggregate::merge(reports);
         self.aggregate = merged.aggregate;
         if let Some(newest) = merged.digests.last().filter(|d| d.tick == window.last) {
             self.digest = Some((newest.tick, newest.digest));
@@ -366,4 +364,72 @@ impl Simulation {
 fn in_order(events: &[FarmEvent], window: &Window) -> bool {
     let ticks = window.first..=window.last;
     events.iter().all(|e| ticks.contains(&e.tick)) && events.is_sorted()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::context::Outbox;
+    use crate::control::{LatePolicy, SimulationId, Spec, Speed};
+    use crate::registry::Registry;
+    use crate::verify::Verifier;
+    use kernel::config::SimulationConfig;
+    use transport::message::Mail;
+    use transport::pool::FramePool;
+
+    /// A run of two partitions.
+    fn simulation() -> Simulation {
+        let config = SimulationConfig {
+            scenario: 1,
+            entities: 16,
+            tick_ms: 20,
+            seed: 1,
+            partition_rows: 8,
+        };
+        let simulation = Simulation::new(Spec {
+            id: SimulationId(7),
+            name: String::new(),
+            config,
+            speed: Speed::Max,
+            max_ticks: None,
+            digest_every: 10,
+            late: LatePolicy::Dilate,
+        });
+        simulation.unwrap()
+    }
+
+    #[test]
+    fn a_complete_window_moves_its_reports_and_copies_none() {
+        let mut simulation = simulation();
+        let count = simulation.partitions.len();
+        assert!(count > 1, "there is something to merge");
+        let mut window = Window::new(1, 1, count, Duration::ZERO);
+        let mut words = Vec::new();
+        for from in 0..count as u32 {
+            let mail = Mail {
+                tick: 2,
+                from,
+                to: 0,
+                words: vec![from; 100],
+            };
+            words.push(mail.words.as_ptr());
+            let report = PartitionReport {
+                mail: vec![mail],
+                ..PartitionReport::default()
+            };
+            window.fill(from, report);
+        }
+        simulation.window = Some(window);
+        simulation.complete(&mut Context {
+            now: Duration::from_secs(1),
+            config: &Config::default(),
+            registry: &mut Registry::default(),
+            verifier: &mut Verifier::default(),
+            outbox: &mut Outbox::new(FramePool::new()),
+        });
+        let posted = simulation.routing.collect(0);
+        let moved: Vec<_> = posted.iter().map(|m| m.words.as_ptr()).collect();
+        assert_eq!(moved, words);
+    }
 }
