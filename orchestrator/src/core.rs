@@ -25,7 +25,7 @@ use transport::pool::FramePool;
 use crate::arbitrate::Arbitrated;
 use crate::collect::ResultFault;
 use crate::config::Config;
-use crate::context::{Context, Outbox};
+use crate::context::{Context, Outbox, Stopwatch};
 use crate::control::{
     Cause, CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed,
     Status, WorkerId,
@@ -52,6 +52,7 @@ macro_rules! context {
     ($core:ident, $now:expr) => {
         Context {
             now: $now,
+            stopwatch: $core.stopwatch.as_ref(),
             config: &$core.config,
             registry: &mut $core.registry,
             verifier: &mut $core.verifier,
@@ -64,6 +65,7 @@ macro_rules! context {
 #[derive(Debug)]
 pub struct Orchestrator {
     config: Config,
+    stopwatch: Option<Stopwatch>,
     /// When the last input came.
     now: Duration,
     registry: Registry,
@@ -85,15 +87,14 @@ pub struct Orchestrator {
 
 #[derive(Debug, Default)]
 struct Touched {
-    completed: Vec<SimulationId>,
+    /// And since when.
+    completed: Vec<(SimulationId, Duration)>,
     dispatched: Vec<SimulationId>,
 }
 
 /// How far the drive loop had come, when.
 #[derive(Clone, Copy, Debug)]
 pub struct Drained {
-    /// The input was handled.
-    pub handled: Duration,
     /// The last frame was given to the link.
     pub transmitted: Duration,
     /// The last event was given to the subscribers.
@@ -106,6 +107,7 @@ impl Orchestrator {
     pub fn new(config: Config, pool: FramePool) -> Orchestrator {
         Orchestrator {
             config,
+            stopwatch: None,
             now: Duration::ZERO,
             registry: Registry::default(),
             strangers: BTreeMap::new(),
@@ -120,6 +122,14 @@ impl Orchestrator {
             traffic: Traffic::default(),
             touched: Touched::default(),
         }
+    }
+
+    /// Measures with a clock of the same origin as `now`. Without one an input takes no time, as in
+    /// virtual time. It is only measured with: no decision depends on it.
+    #[must_use]
+    pub fn with_stopwatch(mut self, read: impl Fn() -> Duration + Send + 'static) -> Orchestrator {
+        self.stopwatch = Some(Stopwatch(Box::new(read)));
+        self
     }
 
     /// Something came from the link.
@@ -184,21 +194,16 @@ impl Orchestrator {
             completed,
             dispatched,
         } = std::mem::take(&mut self.touched);
-        let handling = drained.handled.saturating_sub(now);
-        for id in &completed {
+        for (id, _) in &completed {
             if let Some(simulation) = self.simulations.get_mut(id) {
-                let latencies = &mut simulation.latencies;
-                latencies.record(Stage::Aggregate, handling);
                 let publish = drained.published.saturating_sub(drained.transmitted);
-                latencies.record(Stage::Publish, publish);
+                simulation.latencies.record(Stage::Publish, publish);
             }
         }
         for id in &dispatched {
             // What was handled for a completion is aggregation, not dispatch.
-            let begin = match completed.contains(id) {
-                true => drained.handled,
-                false => now,
-            };
+            let completed_at = completed.iter().find(|(c, _)| c == id).map(|(_, at)| *at);
+            let begin = completed_at.unwrap_or(now);
             if let Some(simulation) = self.simulations.get_mut(id) {
                 let dispatch = drained.transmitted.saturating_sub(begin);
                 simulation.latencies.record(Stage::Dispatch, dispatch);
@@ -529,7 +534,7 @@ impl Orchestrator {
         let before = simulation.completed;
         handle(simulation, &mut context!(self, now))?;
         if simulation.completed != before {
-            self.touched.completed.push(id);
+            self.touched.completed.push((id, simulation.completed_at));
         }
         let lease_epoch = self.config.lease_epoch;
         self.verifier

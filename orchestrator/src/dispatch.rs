@@ -49,6 +49,9 @@ impl Simulation {
             } => {
                 self.switch_movers(ctx);
                 if !self.place_all(ctx) {
+                    if ticks > 0 {
+                        self.owed_since.get_or_insert(ctx.now);
+                    }
                     return;
                 }
                 let first = self.completed.map_or(0, |t| t + 1);
@@ -56,6 +59,7 @@ impl Simulation {
                     .with_digests(self.spec.digest_every, wants_digest);
                 window.deadline = deadline;
                 window.schedule = deadline.map(|_| self.schedule.clone());
+                window.owed_since = self.owed_since.take();
                 self.dispatch(ctx, window);
             }
         }

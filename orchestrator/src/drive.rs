@@ -69,7 +69,7 @@ pub fn start(
         events: events.downgrade(),
     };
     let driver = Driver {
-        core: Orchestrator::new(config, pool),
+        core: Orchestrator::new(config, pool).with_stopwatch(move || origin.elapsed()),
         link,
         clock: Clock::start(origin)?,
         origin,
@@ -110,7 +110,6 @@ impl Driver {
 
     /// Drains the polls; `false` if the link has ended.
     fn drain(&mut self) -> bool {
-        let handled = self.origin.elapsed();
         while let Some(command) = self.core.poll_transmit() {
             if !self.transmit(command) {
                 return false;
@@ -129,7 +128,6 @@ impl Driver {
         }
         let published = self.origin.elapsed();
         self.core.handle_drained(Drained {
-            handled,
             transmitted,
             published,
         });

@@ -79,6 +79,9 @@ pub(crate) struct Simulation {
     pub(crate) step_until: Option<u64>,
     /// Workers that were told of this simulation.
     pub(crate) opened: BTreeSet<WorkerId>,
+    /// Since when the next window is owed though it could not be dispatched: the deadline that was
+    /// shifted, or when it was found that no worker is there.
+    pub(crate) owed_since: Option<Duration>,
     /// Whether the log has said that no worker is there.
     pub(crate) said_no_worker: bool,
     /// Whether a partition's inputs did not fit a frame.
@@ -157,6 +160,7 @@ impl Simulation {
             last_seq: 0,
             step_until: None,
             opened: BTreeSet::new(),
+            owed_since: None,
             said_no_worker: false,
             unsendable: false,
             aggregate: Aggregate::default(),
@@ -523,6 +527,8 @@ impl Simulation {
     pub(crate) fn change(&mut self, ctx: &mut Context<'_>, status: Status, cause: Cause) {
         self.status = status;
         self.cause = cause;
+        // While a run stands nothing is owed.
+        self.owed_since = None;
         ctx.outbox.event(Event::Lifecycle {
             simulation: self.spec.id,
             status,
@@ -539,9 +545,11 @@ impl Simulation {
         if self.status != Status::Running {
             return true;
         }
+        let due = self.schedule.deadline(next);
         let Some(by) = self.schedule.dilate(next, ctx.now) else {
             return true;
         };
+        self.owed_since = self.owed_since.or(due);
         if self.spec.late == LatePolicy::Fail {
             self.fail(ctx, Cause::Late);
             return false;

@@ -16,6 +16,8 @@ pub(crate) struct Slot {
     pub(crate) steps: u64,
     /// Whether its digest of the last tick is wanted for a verification.
     pub(crate) sampled: bool,
+    /// Time its steps took.
+    pub(crate) compute: Duration,
     /// When the work was last sent; `None` while it has no worker.
     pub(crate) sent_at: Option<Duration>,
     /// When its worker becomes suspect.
@@ -48,6 +50,8 @@ pub(crate) struct Window {
     pub(crate) deadline: Option<Duration>,
     /// The deadlines of its ticks, whatever becomes of the speed while it is in flight.
     pub(crate) schedule: Option<Schedule>,
+    /// Since when it was owed, where that is before `deadline` and `dispatched_at`.
+    pub(crate) owed_since: Option<Duration>,
     /// When it was dispatched.
     pub(crate) dispatched_at: Duration,
     /// Whether a partition was replayed in it.
@@ -71,6 +75,7 @@ impl Window {
             digest_ticks: Vec::new(),
             deadline: None,
             schedule: None,
+            owed_since: None,
             dispatched_at: now,
             handed_over: false,
             slots: (0..partitions).map(|_| Slot::default()).collect(),
