@@ -5,6 +5,7 @@ use std::time::Duration;
 use transport::message::TickDigest;
 
 use crate::aggregate::PartitionReport;
+use crate::cost::visit;
 use crate::schedule::Schedule;
 
 /// One partition's place in a window.
@@ -58,6 +59,10 @@ pub(crate) struct Window {
     pub(crate) handed_over: bool,
     /// Places by partition index.
     pub(crate) slots: Vec<Slot>,
+    /// Missing partitions that lost their worker since they were sent.
+    pub(crate) ownerless: Vec<usize>,
+    /// No worker becomes suspect before this time.
+    pub(crate) suspect_from: Duration,
     /// Places without a report.
     pub(crate) missing: usize,
 }
@@ -79,6 +84,8 @@ impl Window {
             dispatched_at: now,
             handed_over: false,
             slots: (0..partitions).map(|_| Slot::default()).collect(),
+            ownerless: Vec::new(),
+            suspect_from: Duration::MAX,
             missing: partitions,
         }
     }
@@ -120,6 +127,7 @@ impl Window {
     pub(crate) fn missing_slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
         (0_u32..)
             .zip(&self.slots)
+            .inspect(|_| visit())
             .filter(|(_, slot)| slot.report.is_none())
     }
 
