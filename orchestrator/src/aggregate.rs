@@ -5,7 +5,9 @@ use kernel::event::Event;
 use transport::message::{Mail, TickDigest};
 
 /// What one partition reported for a window.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// It is moved from its frame to what is published and cannot be copied on the way.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct PartitionReport {
     /// Sums at the last tick.
     pub aggregate: Aggregate,
@@ -18,7 +20,7 @@ pub struct PartitionReport {
 }
 
 /// What the whole simulation reports for a window.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Sums over all partitions.
     pub aggregate: Aggregate,
@@ -35,16 +37,18 @@ pub struct Merged {
 /// # Panics
 /// If two reports name different ticks of digests: each was checked against the window before.
 #[must_use]
-pub fn merge(reports: Vec<PartitionReport>) -> Merged {
+pub fn merge(reports: impl IntoIterator<Item = PartitionReport>) -> Merged {
     let mut merged = Merged::default();
     let mut sorted = true;
     for (index, report) in reports.into_iter().enumerate() {
         merged.aggregate.merge(&report.aggregate);
         if index == 0 {
             merged.digests = report.digests;
-        } else {
-            add_digests(&mut merged.digests, &report.digests);
+            merged.events = report.events;
+            merged.mail = report.mail;
+            continue;
         }
+        add_digests(&mut merged.digests, &report.digests);
         sorted &= match (merged.events.last(), report.events.first()) {
             (Some(last), Some(first)) => last <= first,
             _ => true,

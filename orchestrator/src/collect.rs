@@ -104,17 +104,18 @@ impl Simulation {
             let stepped = result.stepped;
             return Err(ResultFault::Stepped { stepped, asked });
         }
-        let timing = (result.queue, result.compute);
+        let (queue, compute) = (result.queue, result.compute);
         let (report, sample) = self.check(from.partition, result)?;
         if let Some(digest) = sample {
             let key = (self.spec.id, from.partition, from.tick);
             ctx.verifier.owner_digest(key, from.placement_epoch, digest);
         }
-        self.measure(ctx, worker, p, asked, timing.1);
+        self.measure(ctx, worker, p, asked, compute);
         let window = self.window.as_mut().expect("awaited");
+        window.slots[p].compute = compute;
         window.fill(from.partition, report);
         if window.missing == 0 {
-            self.record_stages(ctx.now, p, timing);
+            self.record_stages(ctx.now, p, queue);
             self.complete(ctx);
         }
         Ok(())
@@ -227,21 +228,26 @@ impl Simulation {
 
     /// The window's last report is in.
     fn complete(&mut self, ctx: &mut Context<'_>) {
-        let window = self.window.take().expect("in flight");
-        let late = self.count_late(ctx, &window);
-        self.note_stall(ctx.now, &window);
-        let reports = window
-            .slots
-            .iter()
-            .map(|slot| slot.report.clone().expect("complete"));
-        let merged = aggregate::merge(reports.collect());
+        let mut window = self.window.take().expect("in flight");
+        let slots = std::mem::take(&mut window.slots);
+        let reports = slots.into_iter().map(|slot| slot.report.expect("complete"));
+        let merged = aggregate::merge(reports);
         self.aggregate = merged.aggregate;
         if let Some(newest) = merged.digests.last().filter(|d| d.tick == window.last) {
             self.digest = Some((newest.tick, newest.digest));
         }
         self.routing.post(merged.mail);
+        // Complete is what is merged: how long that took is in the tick's latency too.
+        let now = ctx.read_stopwatch();
+        let late = self.count_late(now, &window);
+        self.note_stall(now, &window);
+        self.record_latency(now, &window);
+        if self.completed != Some(window.last) {
+            let handling = now.saturating_sub(ctx.now);
+            self.latencies.record(Stage::Aggregate, handling);
+        }
         self.completed = Some(window.last);
-        self.completed_at = ctx.now;
+        self.completed_at = now;
         self.totals.ticks += u64::from(window.ticks);
         self.totals.entity_steps += u64::from(window.ticks) * u64::from(self.spec.config.entities);
         for state in &mut self.partitions {
@@ -270,16 +276,16 @@ impl Simulation {
     }
 
     /// Counts ticks that were late, and says so.
-    fn count_late(&mut self, ctx: &Context<'_>, window: &Window) -> Option<Event> {
-        let due = window.deadline?;
+    fn count_late(&mut self, now: Duration, window: &Window) -> Option<Event> {
         let schedule = window.schedule.as_ref()?;
-        let ticks = schedule.late_ticks(window.first, window.last, ctx.now);
+        let due = schedule.deadline(window.last)?;
+        let ticks = schedule.late_ticks(window.first, window.last, now);
         self.totals.late_ticks += ticks;
         (ticks > 0).then(|| Event::Late {
             simulation: self.spec.id,
             tick: window.last,
             ticks,
-            latency: ctx.now.saturating_sub(due),
+            latency: now.saturating_sub(due),
         })
     }
 
@@ -295,21 +301,23 @@ impl Simulation {
             }
         };
         // Time in which nothing was due, a pause say, is no stall.
-        let idle_until = window.deadline.unwrap_or(window.dispatched_at);
+        let due = window.deadline.unwrap_or(window.dispatched_at);
+        let idle_until = window.owed_since.map_or(due, |owed| owed.min(due));
         let begin = self.completed_at.max(idle_until.saturating_sub(usual));
         let gap = now.saturating_sub(begin).saturating_sub(usual);
         self.stalls.note(window.last, gap);
     }
 
     /// Records where the window's time went, as the report that came last tells it.
-    fn record_stages(&mut self, now: Duration, p: usize, timing: (Duration, Duration)) {
+    fn record_stages(&mut self, now: Duration, p: usize, queue: Duration) {
         let window = self.window.as_ref().expect("in flight");
-        let sent_at = window.slots[p].sent_at.unwrap_or(window.dispatched_at);
-        let (queue, compute) = timing;
-        let away = now.saturating_sub(sent_at);
+        let last = &window.slots[p];
+        let away = now.saturating_sub(last.sent_at.unwrap_or(window.dispatched_at));
+        let slowest = window.slots.iter().map(|s| s.compute).max();
         self.latencies.record(Stage::WorkerQueue, queue);
-        self.latencies.record(Stage::Compute, compute);
-        let network = away.saturating_sub(queue + compute);
+        self.latencies
+            .record(Stage::Compute, slowest.unwrap_or_default());
+        let network = away.saturating_sub(queue + last.compute);
         self.latencies.record(Stage::Network, network);
         if window.ticks == 0 {
             return;
@@ -319,11 +327,23 @@ impl Simulation {
             let lateness = dispatched_at.saturating_sub(due);
             self.latencies.record(Stage::DeadlineLateness, lateness);
         }
-        let begin = window.deadline.unwrap_or(dispatched_at);
-        let latency = now.saturating_sub(begin);
-        self.latencies.record(Stage::TickLatency, latency);
         if !window.handed_over {
             self.round_trips.record(now.saturating_sub(dispatched_at));
+        }
+    }
+
+    /// Records the latency of each of the window's ticks.
+    fn record_latency(&mut self, now: Duration, window: &Window) {
+        let Some(schedule) = &window.schedule else {
+            let latency = now.saturating_sub(window.dispatched_at);
+            let ticks = u64::from(window.ticks);
+            self.latencies.record_n(Stage::TickLatency, latency, ticks);
+            return;
+        };
+        for tick in window.first..=window.last {
+            let due = schedule.deadline(tick).unwrap_or(window.dispatched_at);
+            let latency = now.saturating_sub(due);
+            self.latencies.record(Stage::TickLatency, latency);
         }
     }
 
@@ -366,4 +386,126 @@ impl Simulation {
 fn in_order(events: &[FarmEvent], window: &Window) -> bool {
     let ticks = window.first..=window.last;
     events.iter().all(|e| ticks.contains(&e.tick)) && events.is_sorted()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::context::{Outbox, Stopwatch};
+    use crate::control::{LatePolicy, SimulationId, Spec, Speed};
+    use crate::registry::Registry;
+    use crate::schedule::Schedule;
+    use crate::verify::Verifier;
+    use kernel::config::SimulationConfig;
+    use transport::message::Mail;
+    use transport::pool::FramePool;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A run of two partitions.
+    fn simulation() -> Simulation {
+        let config = SimulationConfig {
+            scenario: 1,
+            entities: 16,
+            tick_ms: 20,
+            seed: 1,
+            partition_rows: 8,
+        };
+        let simulation = Simulation::new(Spec {
+            id: SimulationId(7),
+            name: String::new(),
+            config,
+            speed: Speed::Max,
+            max_ticks: None,
+            digest_every: 10,
+            late: LatePolicy::Dilate,
+        });
+        simulation.unwrap()
+    }
+
+    #[test]
+    fn a_complete_window_moves_its_reports_and_copies_none() {
+        let mut simulation = simulation();
+        let count = simulation.partitions.len();
+        assert!(count > 1, "there is something to merge");
+        let mut window = Window::new(1, 1, count, Duration::ZERO);
+        let mut words = Vec::new();
+        for from in 0..count as u32 {
+            let mail = Mail {
+                tick: 2,
+                from,
+                to: 0,
+                words: vec![from; 100],
+            };
+            words.push(mail.words.as_ptr());
+            let report = PartitionReport {
+                mail: vec![mail],
+                ..PartitionReport::default()
+            };
+            window.fill(from, report);
+        }
+        simulation.window = Some(window);
+        complete(&mut simulation, 50 * MS, 50 * MS);
+        let posted = simulation.routing.collect(0);
+        let moved: Vec<_> = posted.iter().map(|m| m.words.as_ptr()).collect();
+        assert_eq!(moved, words);
+    }
+
+    /// A run whose ticks are due every 20 ms from 0 on, with the full window `first ..= last`
+    /// dispatched at `now`.
+    fn with_window(first: u64, last: u64, now: Duration) -> Simulation {
+        let mut simulation = simulation();
+        let count = simulation.partitions.len();
+        let mut window = Window::new(first, (last + 1 - first) as u32, count, now);
+        let schedule = Schedule::new(20, Speed::REAL, Duration::ZERO, 0);
+        window.deadline = schedule.deadline(first);
+        window.schedule = Some(schedule);
+        for p in 0..count as u32 {
+            window.fill(p, PartitionReport::default());
+        }
+        simulation.completed = Some(first - 1);
+        simulation.window = Some(window);
+        simulation
+    }
+
+    #[test]
+    fn a_tick_is_complete_only_once_it_is_merged() {
+        let mut simulation = with_window(1, 1, 25 * MS);
+        // Its last report came in time; decoding and merging took 40 ms.
+        complete(&mut simulation, 30 * MS, 70 * MS);
+        let latencies = &simulation.latencies;
+        assert_eq!(latencies.stage(Stage::TickLatency).max(), 50_015, "us");
+        assert_eq!(latencies.stage(Stage::Aggregate).max(), 40_031, "us");
+        assert_eq!(simulation.totals.late_ticks, 1);
+    }
+
+    #[test]
+    fn each_tick_of_a_catch_up_window_has_its_own_latency() {
+        let mut simulation = with_window(1, 5, 500 * MS);
+        let events = complete(&mut simulation, 1_000 * MS, 1_000 * MS);
+        let latency = simulation.latencies.stage(Stage::TickLatency);
+        assert_eq!(latency.len(), 5);
+        assert_eq!(latency.min() / 1_000, 899, "of tick 5, within a thousandth");
+        assert_eq!(latency.max() / 1_000, 980, "of tick 1");
+        let late = events.iter().find_map(|e| match e {
+            Event::Late { tick, latency, .. } => Some((*tick, *latency)),
+            _ => None,
+        });
+        assert_eq!(late, Some((5, 900 * MS)), "of the tick that it names");
+    }
+
+    /// Completes the window by an input that comes at `now` and is merged at `merged`.
+    fn complete(simulation: &mut Simulation, now: Duration, merged: Duration) -> Vec<Event> {
+        let mut outbox = Outbox::new(FramePool::new());
+        simulation.complete(&mut Context {
+            now,
+            stopwatch: Some(&Stopwatch(Box::new(move || merged))),
+            config: &Config::default(),
+            registry: &mut Registry::default(),
+            verifier: &mut Verifier::default(),
+            outbox: &mut outbox,
+        });
+        outbox.events.into()
+    }
 }

@@ -14,11 +14,31 @@ use crate::verify::{Arbitration, Verifier};
 
 /// The parts of the core that a simulation shares with the others, for one input.
 pub(crate) struct Context<'a> {
+    /// When the input began: what is decided is decided for this time.
     pub(crate) now: Duration,
+    /// Tells how far the handling has come, for what is measured; none in virtual time.
+    pub(crate) stopwatch: Option<&'a Stopwatch>,
     pub(crate) config: &'a Config,
     pub(crate) registry: &'a mut Registry,
     pub(crate) verifier: &'a mut Verifier,
     pub(crate) outbox: &'a mut Outbox,
+}
+
+impl Context<'_> {
+    /// The time by now. Nothing may be decided by it, or a run could not be repeated in virtual time.
+    pub(crate) fn read_stopwatch(&self) -> Duration {
+        self.stopwatch
+            .map_or(self.now, |stopwatch| (stopwatch.0)().max(self.now))
+    }
+}
+
+/// Reads a clock of the same origin as `now`.
+pub(crate) struct Stopwatch(pub(crate) Box<dyn Fn() -> Duration + Send>);
+
+impl std::fmt::Debug for Stopwatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stopwatch")
+    }
 }
 
 /// What waits to be polled. It holds what one input gave rise to, for it is drained after each.

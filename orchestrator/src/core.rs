@@ -12,7 +12,7 @@
 //!
 //! `now` is the time since an origin of the caller's choice and never goes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use transport::frame::Frame;
@@ -25,7 +25,7 @@ use transport::pool::FramePool;
 use crate::arbitrate::Arbitrated;
 use crate::collect::ResultFault;
 use crate::config::Config;
-use crate::context::{Context, Outbox};
+use crate::context::{Context, Outbox, Stopwatch};
 use crate::control::{
     Cause, CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed,
     Status, WorkerId,
@@ -35,7 +35,7 @@ use crate::latency::{Latencies, Stage};
 use crate::limits::{MAX_MOVES, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
 use crate::registry::{Registry, WorkerState};
-use crate::simulation::{Next, Simulation};
+use crate::simulation::Simulation;
 use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Totals, WorkerSnapshot};
 use crate::verify::{Arbitration, Verdict, Verifier};
 use crate::wire;
@@ -52,6 +52,7 @@ macro_rules! context {
     ($core:ident, $now:expr) => {
         Context {
             now: $now,
+            stopwatch: $core.stopwatch.as_ref(),
             config: &$core.config,
             registry: &mut $core.registry,
             verifier: &mut $core.verifier,
@@ -64,6 +65,7 @@ macro_rules! context {
 #[derive(Debug)]
 pub struct Orchestrator {
     config: Config,
+    stopwatch: Option<Stopwatch>,
     /// When the last input came.
     now: Duration,
     registry: Registry,
@@ -79,21 +81,25 @@ pub struct Orchestrator {
     lost_workers: u64,
     unexpected_frames: u64,
     traffic: Traffic,
+    /// When runs are to be advanced though no input is for them. One entry a run is right, the one
+    /// that the run names; others are of deleted runs.
+    wakes: BTreeSet<(Duration, SimulationId)>,
+    /// Runs whose entry is to be looked up anew.
+    stale: Vec<SimulationId>,
     /// Runs that completed, and runs that dispatched, a window in this input.
     touched: Touched,
 }
 
 #[derive(Debug, Default)]
 struct Touched {
-    completed: Vec<SimulationId>,
+    /// And since when.
+    completed: Vec<(SimulationId, Duration)>,
     dispatched: Vec<SimulationId>,
 }
 
 /// How far the drive loop had come, when.
 #[derive(Clone, Copy, Debug)]
 pub struct Drained {
-    /// The input was handled.
-    pub handled: Duration,
     /// The last frame was given to the link.
     pub transmitted: Duration,
     /// The last event was given to the subscribers.
@@ -106,6 +112,7 @@ impl Orchestrator {
     pub fn new(config: Config, pool: FramePool) -> Orchestrator {
         Orchestrator {
             config,
+            stopwatch: None,
             now: Duration::ZERO,
             registry: Registry::default(),
             strangers: BTreeMap::new(),
@@ -118,8 +125,18 @@ impl Orchestrator {
             lost_workers: 0,
             unexpected_frames: 0,
             traffic: Traffic::default(),
+            wakes: BTreeSet::new(),
+            stale: Vec::new(),
             touched: Touched::default(),
         }
+    }
+
+    /// Measures with a clock of the same origin as `now`. Without one an input takes no time, as in
+    /// virtual time. It is only measured with: no decision depends on it.
+    #[must_use]
+    pub fn with_stopwatch(mut self, read: impl Fn() -> Duration + Send + 'static) -> Orchestrator {
+        self.stopwatch = Some(Stopwatch(Box::new(read)));
+        self
     }
 
     /// Something came from the link.
@@ -159,12 +176,17 @@ impl Orchestrator {
         self.verifier.handle_timeout(now);
         // Before others become suspect: who is ready again can take what they have.
         let forgiven = self.registry.forgive(now);
-        self.find_suspects(now);
-        if forgiven || self.rebalance_at.is_some_and(|at| at <= now) {
+        let suspects = self.find_suspects(now);
+        let rebalances = forgiven || self.rebalance_at.is_some_and(|at| at <= now);
+        if rebalances {
             let tolerated = if forgiven { JOIN_IMBALANCE } else { IMBALANCE };
             self.rebalance(now, tolerated);
         }
-        self.advance_all(now);
+        if suspects || rebalances {
+            self.advance_all(now);
+        } else {
+            self.advance_due(now);
+        }
     }
 
     /// An [`Arbitration`] has its answer.
@@ -184,21 +206,16 @@ impl Orchestrator {
             completed,
             dispatched,
         } = std::mem::take(&mut self.touched);
-        let handling = drained.handled.saturating_sub(now);
-        for id in &completed {
+        for (id, _) in &completed {
             if let Some(simulation) = self.simulations.get_mut(id) {
-                let latencies = &mut simulation.latencies;
-                latencies.record(Stage::Aggregate, handling);
                 let publish = drained.published.saturating_sub(drained.transmitted);
-                latencies.record(Stage::Publish, publish);
+                simulation.latencies.record(Stage::Publish, publish);
             }
         }
         for id in &dispatched {
             // What was handled for a completion is aggregation, not dispatch.
-            let begin = match completed.contains(id) {
-                true => drained.handled,
-                false => now,
-            };
+            let completed_at = completed.iter().find(|(c, _)| c == id).map(|(_, at)| *at);
+            let begin = completed_at.unwrap_or(now);
             if let Some(simulation) = self.simulations.get_mut(id) {
                 let dispatch = drained.transmitted.saturating_sub(begin);
                 simulation.latencies.record(Stage::Dispatch, dispatch);
@@ -380,7 +397,7 @@ impl Orchestrator {
         let now = self.now;
         let timeout = self.config.heartbeat_timeout;
         let strangers = self.strangers.values().min().map(|since| *since + timeout);
-        let mut next = [
+        let next = [
             self.registry.next_timeout(timeout),
             strangers,
             self.verifier.next_timeout(),
@@ -389,22 +406,7 @@ impl Orchestrator {
         .into_iter()
         .flatten()
         .min();
-        for simulation in self.simulations.values() {
-            let wake = match simulation.window {
-                Some(_) => simulation.next_suspicion(),
-                None => match simulation.next(&context!(self, now)) {
-                    Next::Wait => None,
-                    Next::WaitUntil(at) => Some(at),
-                    // It fell due while an input of another run was handled. One that waits for a
-                    // worker goes on when one comes.
-                    Next::Window { .. } | Next::Settle => {
-                        (!simulation.said_no_worker).then_some(now)
-                    }
-                },
-            };
-            next = [next, wake].into_iter().flatten().min();
-        }
-        next
+        [next, self.next_wake(now)].into_iter().flatten().min()
     }
 
     /// Everything measured up to `now`.
@@ -529,7 +531,7 @@ impl Orchestrator {
         let before = simulation.completed;
         handle(simulation, &mut context!(self, now))?;
         if simulation.completed != before {
-            self.touched.completed.push(id);
+            self.touched.completed.push((id, simulation.completed_at));
         }
         let lease_epoch = self.config.lease_epoch;
         self.verifier
@@ -637,15 +639,16 @@ impl Orchestrator {
         }
     }
 
-    /// Takes what late workers have from them.
-    fn find_suspects(&mut self, now: Duration) {
+    /// Takes what late workers have from them; answers whether there was one.
+    fn find_suspects(&mut self, now: Duration) -> bool {
         let mut suspects = Vec::new();
         for simulation in self.simulations.values_mut() {
             suspects.extend(simulation.find_suspects(&mut context!(self, now)));
         }
-        for worker in suspects {
-            self.take_all_from(now, worker);
+        for worker in &suspects {
+            self.take_all_from(now, *worker);
         }
+        !suspects.is_empty()
     }
 
     /// Two workers differ: the one that is wrong is trusted with nothing more, the run stands.
@@ -752,6 +755,21 @@ impl Orchestrator {
             .sum()
     }
 
+    /// Advances the runs whose time has come, where nothing that others depend on has changed.
+    fn advance_due(&mut self, now: Duration) {
+        self.next_wake(now);
+        let due: Vec<SimulationId> = self
+            .wakes
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in due {
+            self.advance(now, id);
+        }
+        self.say_drained();
+    }
+
     fn advance_all(&mut self, now: Duration) {
         let ids: Vec<SimulationId> = self.simulations.keys().copied().collect();
         for id in ids {
@@ -767,9 +785,40 @@ impl Orchestrator {
         };
         let idle = simulation.window.is_none();
         simulation.advance(&mut context!(self, now));
+        if !std::mem::replace(&mut simulation.wake_stale, true) {
+            self.stale.push(id);
+        }
         if idle && simulation.window.as_ref().is_some_and(|w| w.ticks > 0) {
             self.touched.dispatched.push(id);
         }
+    }
+
+    /// When a run is to be advanced though no input is for it. Only runs that were advanced since the
+    /// last call are looked at.
+    fn next_wake(&mut self, now: Duration) -> Option<Duration> {
+        for id in std::mem::take(&mut self.stale) {
+            let Some(simulation) = self.simulations.get_mut(&id) else {
+                continue;
+            };
+            simulation.wake_stale = false;
+            let wake = simulation.next_wake(&context!(self, now));
+            if wake != simulation.wake {
+                let before = std::mem::replace(&mut simulation.wake, wake);
+                before.map(|at| self.wakes.remove(&(at, id)));
+                wake.map(|at| self.wakes.insert((at, id)));
+            }
+        }
+        while let Some(&(at, id)) = self.wakes.first() {
+            if self
+                .simulations
+                .get(&id)
+                .is_some_and(|s| s.wake == Some(at))
+            {
+                return Some(at);
+            }
+            self.wakes.pop_first();
+        }
+        None
     }
 
     fn worker_snapshot(&self, id: WorkerId) -> WorkerSnapshot {

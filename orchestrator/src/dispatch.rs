@@ -49,6 +49,9 @@ impl Simulation {
             } => {
                 self.switch_movers(ctx);
                 if !self.place_all(ctx) {
+                    if ticks > 0 {
+                        self.owed_since.get_or_insert(ctx.now);
+                    }
                     return;
                 }
                 let first = self.completed.map_or(0, |t| t + 1);
@@ -56,6 +59,7 @@ impl Simulation {
                     .with_digests(self.spec.digest_every, wants_digest);
                 window.deadline = deadline;
                 window.schedule = deadline.map(|_| self.schedule.clone());
+                window.owed_since = self.owed_since.take();
                 self.dispatch(ctx, window);
             }
         }
@@ -144,10 +148,12 @@ impl Simulation {
                 }
                 bytes += parcel.bytes;
                 parcels.push(parcel);
-                let slot = &mut self.window.as_mut().expect("in flight").slots[p];
+                let window = self.window.as_mut().expect("in flight");
+                let slot = &mut window.slots[p];
                 slot.sent_at = Some(ctx.now);
                 slot.attempts += 1;
                 slot.due_by = ctx.now + expected;
+                window.suspect_from = window.suspect_from.min(slot.due_by);
             }
             self.send_parcels(ctx, owner, peer, parcels);
         }
@@ -269,16 +275,19 @@ impl Simulation {
 
     /// Places and sends what of the window in flight lost its worker.
     fn place_missing(&mut self, ctx: &mut Context<'_>) {
-        let window = self.window.as_ref().expect("in flight");
-        let lost: Vec<usize> = window
-            .missing_slots()
-            .map(|(p, _)| p as usize)
-            .filter(|p| self.partitions[*p].owner.is_none())
-            .collect();
-        if !lost.is_empty() && self.place(ctx, &lost) {
-            let window = self.window.as_mut().expect("in flight");
+        let window = self.window.as_mut().expect("in flight");
+        if window.ownerless.is_empty() {
+            return;
+        }
+        let mut lost = std::mem::take(&mut window.ownerless);
+        lost.sort_unstable();
+        let placed = self.place(ctx, &lost);
+        let window = self.window.as_mut().expect("in flight");
+        if placed {
             window.handed_over = true;
             self.send(ctx, lost);
+        } else {
+            window.ownerless = lost;
         }
     }
 
@@ -371,6 +380,12 @@ impl Simulation {
         state.held = false;
         state.moving = None;
         state.asked = None;
+        if let Some(window) = &mut self.window
+            && window.slots[p].report.is_none()
+        {
+            window.ownerless.push(p);
+        }
+        let state = &self.partitions[p];
         if let Some(peer) = ctx.registry.get(owner).map(|w| w.peer) {
             let partition = u32::try_from(p).expect("partitions are counted in 32 bits");
             let (lease, id) = (ctx.config.lease_epoch, self.spec.id);

@@ -17,7 +17,7 @@ use crate::control::{
 };
 use crate::core::{Drained, Orchestrator};
 use crate::event::Event;
-use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS};
+use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS, MAX_BATCH};
 use crate::log;
 use crate::snapshot::Snapshot;
 
@@ -69,7 +69,7 @@ pub fn start(
         events: events.downgrade(),
     };
     let driver = Driver {
-        core: Orchestrator::new(config, pool),
+        core: Orchestrator::new(config, pool).with_stopwatch(move || origin.elapsed()),
         link,
         clock: Clock::start(origin)?,
         origin,
@@ -84,7 +84,12 @@ pub fn start(
 
 impl Driver {
     async fn run(mut self) {
+        let mut turns = 0;
         loop {
+            turns += 1;
+            if turns % MAX_BATCH == 0 && !self.hear_the_last() {
+                return;
+            }
             // The clock first: a deadline is the one thing that must not wait for the rest.
             tokio::select! {
                 biased;
@@ -108,9 +113,26 @@ impl Driver {
         }
     }
 
+    /// Handles one of each of what the loop hears last, so that it waits for no more than
+    /// [`MAX_BATCH`] of the rest; `false` if the link has ended.
+    fn hear_the_last(&mut self) -> bool {
+        if let Ok(arbitrated) = self.arbitrated.try_recv() {
+            let now = self.origin.elapsed();
+            self.core.handle_arbitrated(now, &arbitrated);
+            if !self.drain() {
+                return false;
+            }
+        }
+        let Ok(request) = self.requests.try_recv() else {
+            return true;
+        };
+        let now = self.origin.elapsed();
+        request(self, now);
+        self.drain()
+    }
+
     /// Drains the polls; `false` if the link has ended.
     fn drain(&mut self) -> bool {
-        let handled = self.origin.elapsed();
         while let Some(command) = self.core.poll_transmit() {
             if !self.transmit(command) {
                 return false;
@@ -129,7 +151,6 @@ impl Driver {
         }
         let published = self.origin.elapsed();
         self.core.handle_drained(Drained {
-            handled,
             transmitted,
             published,
         });
@@ -318,5 +339,37 @@ impl Handle {
             .await
             .map_err(|_| ControlError::Ended)?;
         receiver.await.map_err(|_| ControlError::Ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transport::frame::Frame;
+    use transport::header::{Header, Kind};
+    use transport::link::{LinkEvent, PeerId};
+
+    #[tokio::test]
+    async fn a_request_is_heard_while_frames_never_cease() {
+        let (commands, _commands) = mpsc::channel(1);
+        let (frames, events) = mpsc::channel(4 * MAX_BATCH);
+        let link = Endpoint { commands, events };
+        let pool = FramePool::new();
+        let (handle, driver) = start(Config::default(), pool, link, Origin::now()).unwrap();
+        // Fewer than what a task may receive before it has to yield: only the loop's order counts.
+        let waiting = MAX_BATCH + MAX_BATCH / 2;
+        for _ in 0..waiting {
+            let frame = Frame::bare(Header::new(Kind::Result));
+            let peer = PeerId(1);
+            frames.try_send(LinkEvent::Frame { peer, frame }).unwrap();
+        }
+        let asked = handle.snapshot();
+        let snapshot = tokio::select! {
+            biased;
+            snapshot = asked => snapshot.unwrap(),
+            () = driver => panic!("the loop has ended"),
+        };
+        let handled = snapshot.unexpected_frames as usize;
+        assert!(handled <= MAX_BATCH, "{handled} of {waiting} came first");
     }
 }

@@ -118,7 +118,7 @@ pub enum Event {
         tick: u64,
         /// Ticks of it that were late.
         ticks: u64,
-        /// Latency of its last tick.
+        /// Latency of its last tick, which is the least late of them.
         latency: Duration,
     },
     /// A run's deadlines were shifted.

@@ -16,17 +16,18 @@ pub enum Stage {
     DeadlineLateness,
     /// Building and queueing the dispatch frames.
     Dispatch,
-    /// From dispatch to the last result, without the worker's own time: the way out and back.
+    /// From dispatch to the last result, without its worker's own time: the way out and back.
     Network,
     /// From a frame's arrival at the worker to its first step.
     WorkerQueue,
-    /// Stepping, of the slowest partition.
+    /// Stepping, of the partition that took longest.
     Compute,
-    /// Merging the reports.
+    /// From the last result's arrival at the core to the reports merged.
     Aggregate,
     /// Publishing to whoever listens.
     Publish,
-    /// From the deadline to the aggregate complete; at speed `max` from the dispatch.
+    /// From the deadline to the aggregate complete, of every tick of a window; at speed `max` from
+    /// the window's dispatch.
     TickLatency,
 }
 
@@ -79,6 +80,11 @@ impl Latencies {
         record(&mut self.stages[stage as usize], latency);
     }
 
+    /// Records the same duration `n` times.
+    pub fn record_n(&mut self, stage: Stage, latency: Duration, n: u64) {
+        record_n(&mut self.stages[stage as usize], latency, n);
+    }
+
     /// Adds another run's.
     pub fn merge(&mut self, other: &Latencies) {
         for (sum, stage) in self.stages.iter_mut().zip(&other.stages) {
@@ -104,8 +110,12 @@ pub fn new_histogram() -> Histogram<u64> {
 
 /// Records a duration, the longest ones as [`MAX_US`].
 pub fn record(histogram: &mut Histogram<u64>, latency: Duration) {
+    record_n(histogram, latency, 1);
+}
+
+fn record_n(histogram: &mut Histogram<u64>, latency: Duration, n: u64) {
     let us = u64::try_from(latency.as_micros()).unwrap_or(MAX_US);
-    histogram.saturating_record(us.min(MAX_US));
+    histogram.saturating_record_n(us.min(MAX_US), n);
 }
 
 /// Writes a histogram in the percentile text format of HdrHistogram (`.hgrm`), values divided by

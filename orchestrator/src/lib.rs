@@ -42,6 +42,9 @@ pub mod verify;
 
 pub mod arbitrate;
 
+// What is counted in tests.
+mod cost;
+
 // What is measured.
 pub mod latency;
 pub mod snapshot;

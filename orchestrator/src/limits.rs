@@ -87,7 +87,7 @@ pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
 pub const CONTROL_QUEUE: usize = 256;
 /// Events that wait for a subscriber before it loses the oldest.
 pub const EVENT_QUEUE: usize = 4_096;
-/// Requests taken from one source before the polls are drained.
+/// Inputs of the clock and the link that the drive loop handles before a waiting request is heard.
 pub const MAX_BATCH: usize = 64;
 
 const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);

@@ -15,6 +15,7 @@ use crate::control::{
     Cause, CommandRequest, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed,
     Status, Target, WorkerId,
 };
+use crate::cost::visit;
 use crate::event::Event;
 use crate::history::History;
 use crate::latency::Latencies;
@@ -79,6 +80,13 @@ pub(crate) struct Simulation {
     pub(crate) step_until: Option<u64>,
     /// Workers that were told of this simulation.
     pub(crate) opened: BTreeSet<WorkerId>,
+    /// Since when the next window is owed though it could not be dispatched: the deadline that was
+    /// shifted, or when it was found that no worker is there.
+    pub(crate) owed_since: Option<Duration>,
+    /// When it is to be advanced though no input is for it, as the core has it in its list.
+    pub(crate) wake: Option<Duration>,
+    /// Whether `wake` is to be looked up anew.
+    pub(crate) wake_stale: bool,
     /// Whether the log has said that no worker is there.
     pub(crate) said_no_worker: bool,
     /// Whether a partition's inputs did not fit a frame.
@@ -157,6 +165,9 @@ impl Simulation {
             last_seq: 0,
             step_until: None,
             opened: BTreeSet::new(),
+            owed_since: None,
+            wake: None,
+            wake_stale: false,
             said_no_worker: false,
             unsendable: false,
             aggregate: Aggregate::default(),
@@ -304,6 +315,20 @@ impl Simulation {
             .sum()
     }
 
+    /// When it goes on by itself, or someone becomes suspect; `None` where an input must come first.
+    pub(crate) fn next_wake(&mut self, ctx: &Context<'_>) -> Option<Duration> {
+        if self.window.is_some() {
+            return self.next_suspicion(ctx.now);
+        }
+        match self.next(ctx) {
+            Next::Wait => None,
+            Next::WaitUntil(at) => Some(at),
+            // It fell due while an input of another run was handled. One that waits for a worker
+            // goes on when one comes.
+            Next::Window { .. } | Next::Settle => (!self.said_no_worker).then_some(ctx.now),
+        }
+    }
+
     /// What to do now, given that no window is in flight.
     pub(crate) fn next(&self, ctx: &Context<'_>) -> Next {
         debug_assert!(self.window.is_none());
@@ -432,6 +457,7 @@ impl Simulation {
     fn full_until(&self) -> Option<Duration> {
         self.partitions
             .iter()
+            .inspect(|_| visit())
             .filter(|p| p.history.is_full())
             .map(|p| p.asked.map_or(Duration::ZERO, |(_, until)| until))
             .max()
@@ -523,6 +549,8 @@ impl Simulation {
     pub(crate) fn change(&mut self, ctx: &mut Context<'_>, status: Status, cause: Cause) {
         self.status = status;
         self.cause = cause;
+        // While a run stands nothing is owed.
+        self.owed_since = None;
         ctx.outbox.event(Event::Lifecycle {
             simulation: self.spec.id,
             status,
@@ -539,9 +567,11 @@ impl Simulation {
         if self.status != Status::Running {
             return true;
         }
+        let due = self.schedule.deadline(next);
         let Some(by) = self.schedule.dilate(next, ctx.now) else {
             return true;
         };
+        self.owed_since = self.owed_since.or(due);
         if self.spec.late == LatePolicy::Fail {
             self.fail(ctx, Cause::Late);
             return false;

@@ -86,20 +86,27 @@ impl Simulation {
     }
 
     /// When [`Simulation::find_suspects`] may answer something.
-    pub(crate) fn next_suspicion(&self) -> Option<Duration> {
-        let window = self.window.as_ref()?;
-        window
-            .missing_slots()
-            .filter(|(p, _)| self.partitions[*p as usize].owner.is_some())
-            .map(|(_, slot)| slot.due_by)
-            .min()
+    ///
+    /// Results that came may have been the only ones due so early: that is found out when the time
+    /// has come, not with each of them.
+    pub(crate) fn next_suspicion(&mut self, now: Duration) -> Option<Duration> {
+        let window = self.window.as_mut()?;
+        if window.suspect_from <= now {
+            let due_by = window
+                .missing_slots()
+                .filter(|(p, _)| self.partitions[*p as usize].owner.is_some())
+                .map(|(_, slot)| slot.due_by)
+                .min();
+            window.suspect_from = due_by.unwrap_or(Duration::MAX);
+        }
+        (window.suspect_from < Duration::MAX).then_some(window.suspect_from)
     }
 
     /// The workers whose results are missing for too long and whose partitions another can take.
     /// Where there is no other, the same one is given more time, and once that is over too, the
     /// same work again: what was sent may have been lost.
     pub(crate) fn find_suspects(&mut self, ctx: &mut Context<'_>) -> Vec<WorkerId> {
-        let Some(window) = self.window.as_ref() else {
+        let Some(window) = self.window.as_ref().filter(|w| w.suspect_from <= ctx.now) else {
             return Vec::new();
         };
         let late: BTreeSet<(WorkerId, u32)> = window

@@ -5,6 +5,7 @@ use std::time::Duration;
 use transport::message::TickDigest;
 
 use crate::aggregate::PartitionReport;
+use crate::cost::visit;
 use crate::schedule::Schedule;
 
 /// One partition's place in a window.
@@ -16,6 +17,8 @@ pub(crate) struct Slot {
     pub(crate) steps: u64,
     /// Whether its digest of the last tick is wanted for a verification.
     pub(crate) sampled: bool,
+    /// Time its steps took.
+    pub(crate) compute: Duration,
     /// When the work was last sent; `None` while it has no worker.
     pub(crate) sent_at: Option<Duration>,
     /// When its worker becomes suspect.
@@ -48,12 +51,18 @@ pub(crate) struct Window {
     pub(crate) deadline: Option<Duration>,
     /// The deadlines of its ticks, whatever becomes of the speed while it is in flight.
     pub(crate) schedule: Option<Schedule>,
+    /// Since when it was owed, where that is before `deadline` and `dispatched_at`.
+    pub(crate) owed_since: Option<Duration>,
     /// When it was dispatched.
     pub(crate) dispatched_at: Duration,
     /// Whether a partition was replayed in it.
     pub(crate) handed_over: bool,
     /// Places by partition index.
     pub(crate) slots: Vec<Slot>,
+    /// Missing partitions that lost their worker since they were sent.
+    pub(crate) ownerless: Vec<usize>,
+    /// No worker becomes suspect before this time.
+    pub(crate) suspect_from: Duration,
     /// Places without a report.
     pub(crate) missing: usize,
 }
@@ -71,9 +80,12 @@ impl Window {
             digest_ticks: Vec::new(),
             deadline: None,
             schedule: None,
+            owed_since: None,
             dispatched_at: now,
             handed_over: false,
             slots: (0..partitions).map(|_| Slot::default()).collect(),
+            ownerless: Vec::new(),
+            suspect_from: Duration::MAX,
             missing: partitions,
         }
     }
@@ -115,6 +127,7 @@ impl Window {
     pub(crate) fn missing_slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
         (0_u32..)
             .zip(&self.slots)
+            .inspect(|_| visit())
             .filter(|(_, slot)| slot.report.is_none())
     }
 

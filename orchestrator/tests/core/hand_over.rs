@@ -94,6 +94,33 @@ fn everyone_killed_and_replaced() {
 }
 
 #[test]
+fn an_outage_between_windows_is_a_stall_of_its_whole_length() {
+    for speed in [Speed::REAL, Speed::Max] {
+        let mut t = Testbed::plain();
+        let peer = t.join();
+        t.start(Spec { speed, ..whole(2) });
+        t.run_until(|t| t.tick() >= 5);
+        t.control(|core, now| core.pause(now, SIM)).unwrap();
+        t.run_for(Duration::from_secs(1));
+        t.kill(peer);
+        t.run_for(Duration::from_secs(20));
+        // While it stood nothing was missed; from here on it waits.
+        t.control(|core, now| core.resume(now, SIM)).unwrap();
+        t.run_until(|t| t.events.iter().any(|e| matches!(e, Event::NoWorker { .. })));
+        t.now += Duration::from_secs(10);
+        t.join();
+        let tick = t.tick();
+        t.run_until(|t| t.tick() > tick);
+        let snapshot = t.core.snapshot(t.now);
+        let longest = snapshot.stalls.histogram().max() / 1_000;
+        assert!(
+            (9_990..10_050).contains(&longest),
+            "{speed:?}: {longest} ms"
+        );
+    }
+}
+
+#[test]
 fn a_replay_is_short_once_its_cost_is_known() {
     let mut t = Testbed::plain();
     let first = t.join();

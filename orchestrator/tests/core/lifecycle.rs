@@ -105,6 +105,21 @@ fn ticks_come_at_their_deadlines() {
 }
 
 #[test]
+fn the_time_to_step_is_that_of_the_slowest_not_of_the_last_to_arrive() {
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.join();
+    t.worker(first).slow_us = 1_500;
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 10);
+    let snapshot = t.core.snapshot(t.now);
+    assert!(snapshot.latencies.stage(Stage::Compute).min() >= 1_500);
+}
+
+#[test]
 fn short_periods_are_dispatched_as_windows_due_at_their_last_tick() {
     let mut t = Testbed::plain();
     t.join();

@@ -34,6 +34,8 @@ pub(crate) struct FakeWorker {
     pub(crate) twice: bool,
     /// Sends no checkpoint while set.
     pub(crate) no_checkpoints: bool,
+    /// Adds this to the time it says that its steps took.
+    pub(crate) slow_us: u32,
     /// Adds this to digests it reports.
     pub(crate) digest_error: u64,
     /// Adds this to digests it computes for others.
@@ -444,7 +446,7 @@ impl FakeWorker {
             has_digest: u32::from(has_digest),
             stepped: work.ticks,
             queue_us: 10,
-            compute_us: 50 * work.ticks,
+            compute_us: 50 * work.ticks + self.slow_us,
         };
         answers.push(
             transport::result::write(pool, address(Kind::Result, last), &fixed, &extras).unwrap(),
