@@ -56,6 +56,7 @@ struct Scratch<'a> {
     slip: BumpVec<'a, f32>,
     speed_ratio: BumpVec<'a, f32>,
     current_a: BumpVec<'a, f32>,
+    given: BumpVec<'a, f32>,
     due: BumpVec<'a, u32>,
 }
 
@@ -73,6 +74,7 @@ impl<'a> Scratch<'a> {
             slip: column(rows, 0.0, bump),
             speed_ratio: column(rows, 1.0, bump),
             current_a: column(rows, 0.0, bump),
+            given: column(rows, 1.0, bump),
             due: column(rows, 0, bump),
         }
     }
@@ -399,15 +401,7 @@ impl Partition {
                 &mut s.slip[r.clone()],
                 &mut s.speed_ratio[r.clone()],
             );
-            guidance::limit(
-                isa,
-                &(),
-                &rows.speed[r.clone()],
-                &s.speed_ratio[r.clone()],
-                &rows.flags[r.clone()],
-                &mut s.power_w[r.clone()],
-                &mut rows.drive_limit[r.clone()],
-            );
+            guidance::cut_off(isa, &(), &rows.flags[r.clone()], &mut s.power_w[r.clone()]);
             battery(
                 isa,
                 &of_class.battery,
@@ -416,6 +410,17 @@ impl Partition {
                 &mut rows.charge[r.clone()],
                 &mut rows.charge_rem[r.clone()],
                 &mut s.current_a[r.clone()],
+                &mut s.given[r.clone()],
+                &mut s.due[r.clone()],
+            );
+            guidance::limit(
+                isa,
+                &(),
+                &rows.speed[r.clone()],
+                &s.speed_ratio[r.clone()],
+                &s.given[r.clone()],
+                &s.slip[r.clone()],
+                &mut rows.drive_limit[r.clone()],
                 &mut s.due[r.clone()],
             );
             let watch = WatchParams::new(class, tick);

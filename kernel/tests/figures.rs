@@ -57,6 +57,7 @@ impl Cell {
             &mut self.charge,
             &mut self.rem,
             &mut self.current,
+            &mut [0.0],
             &mut self.flags,
         );
         self.ticks += 1;

@@ -35,6 +35,7 @@ fn drained_in_an_hour(tick_ms: u32) -> f64 {
             &mut charge,
             &mut rem,
             &mut current,
+            &mut [0.0],
             &mut flags,
         );
     }
@@ -229,6 +230,7 @@ fn battery_has_the_same_bits_on_every_instruction_set() {
             let mut charge = before.clone();
             let mut rem = column(7, -0.5, 0.5, &[0.0, 0.5, -0.5]);
             let mut current = vec![0.0; ROWS as usize];
+            let mut given = vec![0.0; ROWS as usize];
             let mut flags = vec![0; ROWS as usize];
             for _ in 0..20 {
                 battery(
@@ -239,12 +241,13 @@ fn battery_has_the_same_bits_on_every_instruction_set() {
                     &mut charge,
                     &mut rem,
                     &mut current,
+                    &mut given,
                     &mut flags,
                 );
             }
             assert!(rem.iter().all(|r| r.abs() <= 0.5));
             assert!(charge.iter().all(|c| (0..=FULL_CHARGE).contains(c)));
-            (charge, bits(&[&rem, &current]), flags)
+            (charge, bits(&[&rem, &current, &given]), flags)
         });
         let reference = &results[0].1;
         for flag in [1, 2, 4] {
