@@ -1096,6 +1096,17 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_when_all_land_is_taken_hears_that_there_is_none() {
+        let mut site = Site::new();
+        let ask = (3, request::WORK, [0; 3]);
+        site.sites.land_owner.fill(7);
+        assert_eq!(site.serve(&[ask]), [(3, grant::NO_WORK)]);
+        site.sites.land_owner[5] = NONE;
+        assert_eq!(site.serve(&[ask]), [(3, grant::SWATH)]);
+        assert_eq!(site.sites.clients[3].land, 5);
+    }
+
+    #[test]
     fn a_slot_is_one_machines_and_the_next_has_a_parking_place() {
         let mut site = Site::new();
         let station = site.farm.layout.station_of_field(0);

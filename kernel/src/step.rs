@@ -134,6 +134,7 @@ impl Partition {
         self.run_laws(&inbox, &mut scratch);
         self.decide(&inbox, &scratch);
         self.publish(&inbox, bump);
+        debug_assert_eq!(self.state.rows.no_number(), None);
         Ok(())
     }
 
@@ -663,5 +664,27 @@ pub(crate) fn check_bulletin(bulletin: &Bulletin) -> Result<(), MailError> {
             what: "Brixius number",
             value: bn.to_bits(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Scenario, SimulationConfig};
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "speed_limit")]
+    fn a_value_that_is_no_number_does_not_pass_a_step() {
+        let plan = Plan::new(&SimulationConfig {
+            scenario: Scenario::Dense.code(),
+            entities: 20,
+            tick_ms: 50,
+            seed: 1,
+            partition_rows: 4096,
+        });
+        let mut partition = Partition::create(&plan.expect("valid"), 0);
+        partition.state.rows.speed_limit[7] = f32::NAN;
+        let _ = partition.step(&StepInputs::default(), &Bump::new());
     }
 }
