@@ -26,16 +26,25 @@ pub struct Stepper {
 /// Panics where the kernel refuses what it is made of here.
 #[must_use]
 pub fn plan(scenario: Scenario) -> Plan {
+    let plan = plan_of(scenario, ROWS);
+    assert!(!plan.has_cut_site(), "nobody sends it mail");
+    plan
+}
+
+/// The same of a farm of so many machines.
+///
+/// # Panics
+/// Panics where the kernel refuses so many.
+#[must_use]
+pub fn plan_of(scenario: Scenario, entities: u32) -> Plan {
     let plan = Plan::new(&SimulationConfig {
         scenario: scenario.code(),
-        entities: ROWS,
+        entities,
         tick_ms: TICK_MS,
         seed: 7,
         partition_rows: ROWS,
     });
-    let plan = plan.expect("a valid configuration");
-    assert!(!plan.has_cut_site(), "nobody sends it mail");
-    plan
+    plan.expect("a valid configuration")
 }
 
 impl Stepper {

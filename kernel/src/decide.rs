@@ -74,6 +74,11 @@ impl Decide<'_> {
             let mttr_s = self.class(i).mttr_s;
             self.fault(i, self.farm.ticks(mttr_s as f32), flag::NO_POWER);
         }
+        if bits & due::STUCK != 0 && self.rows.flags[i] & flag::FAULTED == 0 {
+            // Until somebody has pulled it out.
+            let mttr_s = self.class(i).mttr_s;
+            self.fault(i, self.farm.ticks(mttr_s as f32), 0);
+        }
         if self.rows.flags[i] & (flag::FAULTED | flag::HELD) != 0 {
             return;
         }
@@ -866,5 +871,63 @@ mod tests {
         assert_eq!((rows.charge[0], rows.repair_at[0]), (RESCUE_CHARGE, NEVER));
         let c = farm.state.counters;
         assert_eq!((c.faults, c.repairs), (1, 1));
+    }
+
+    /// Steps a farm of weeders and tractors on their ways, changed before by `change`.
+    fn drive(ticks: u32, change: &dyn Fn(&mut Partition)) -> Partition {
+        let mut farm = farm();
+        change(&mut farm);
+        let mut bump = bumpalo::Bump::new();
+        for _ in 0..ticks {
+            bump.reset();
+            let inputs = crate::StepInputs::default();
+            farm.step(&inputs, &bump).expect("no mail");
+        }
+        farm
+    }
+
+    #[test]
+    fn who_is_stuck_stands_until_it_is_pulled_out() {
+        let soften = |farm: &mut Partition| {
+            std::sync::Arc::make_mut(&mut farm.farm).soil_bn = 3.0;
+        };
+        let stuck = drive(40, &soften);
+        // All that have been given a way.
+        assert_eq!(stuck.state.counters.faults, 4);
+        let later = drive(60, &soften);
+        for i in 0..stuck.state.rows.len() {
+            if stuck.state.rows.flags[i] & flag::FAULTED != 0 {
+                let x = [&stuck, &later].map(|farm| farm.state.rows.x[i]);
+                let y = [&stuck, &later].map(|farm| farm.state.rows.y[i]);
+                assert!(x[0] == x[1] && y[0] == y[1], "it drives on");
+            }
+        }
+    }
+
+    #[test]
+    fn who_gets_less_power_than_it_asks_for_drives_more_slowly() {
+        // A weeder far from all others, and a pack that at a tenth of its charge gives less than half of
+        // what speeding up takes.
+        let speed = |share: f32| {
+            let start = move |farm: &mut Partition| {
+                let layout = &farm.farm.layout;
+                let at = layout.swath_ends(3, 20)[0];
+                let east = layout.far_corner().x;
+                let rows = &mut farm.state.rows;
+                (rows.x[0], rows.y[0]) = (at.x, at.y + units(15.0));
+                (rows.goal_x[0], rows.goal_y[0]) = (east, rows.y[0]);
+                (rows.mode[0], rows.task[0], rows.cruise[0]) = (mode::LINE, task::GOTO, 3.0);
+                // What it was told at creation is of no interest.
+                rows.ask[0] += 1;
+                rows.charge[0] = (share * FULL_CHARGE as f32) as i32;
+                let mut params = farm.farm.classes[0].battery;
+                params.r_ohm = 0.04;
+                farm.index.classes[0].battery = battery::BatteryLaw::new(&params, 50);
+            };
+            drive(50, &start).state.rows.speed[0]
+        };
+        assert_eq!(speed(0.9), 3.0);
+        let low = speed(0.1);
+        assert!((0.5..2.5).contains(&low), "{low}");
     }
 }

@@ -205,7 +205,8 @@ impl Class {
 }
 
 /// A FarmDroid FD20: 900 kg, 3 m, 950 m/h, 1 kW from a power bank. Sources in docs/model.md.
-fn weeder() -> Class {
+#[must_use]
+pub fn weeder() -> Class {
     Class {
         name: "weeder",
         radius_m: 1.25,
@@ -253,8 +254,9 @@ fn weeder() -> Class {
     }
 }
 
-/// Fendt e100-like: 3.3 t, 100 kWh, 3.8 m turns.
-fn tractor() -> Class {
+/// Fendt e100-like: 3.3 t, 100 kWh, 3.8 m turns. Sources in docs/model.md.
+#[must_use]
+pub fn tractor() -> Class {
     Class {
         name: "tractor",
         radius_m: 1.25,
@@ -285,11 +287,12 @@ fn tractor() -> Class {
         },
         battery: BatteryParams {
             ocv: Ocv::NMC,
-            cells_series: 178,
+            // So many that the mean voltage of the curve is the published 650 V.
+            cells_series: 175,
             capacity_ah: 154.0,
             r_ohm: 0.1,
-            v_min: 498.0,
-            v_max: 747.6,
+            v_min: 490.0,
+            v_max: 735.0,
             charge_limit_a: 154.0,
             charge_efficiency: 0.995,
             taper_below: 0.15,

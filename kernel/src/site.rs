@@ -985,6 +985,7 @@ fn around(layout: &Layout, home: u32) -> impl Iterator<Item = u32> + use<> {
 mod tests {
     use super::*;
     use crate::config::{Scenario, SimulationConfig};
+    use crate::philox::{self, Purpose};
 
     /// A dense site of 20 machines and the time.
     struct Site {
@@ -1095,6 +1096,17 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_when_all_land_is_taken_hears_that_there_is_none() {
+        let mut site = Site::new();
+        let ask = (3, request::WORK, [0; 3]);
+        site.sites.land_owner.fill(7);
+        assert_eq!(site.serve(&[ask]), [(3, grant::NO_WORK)]);
+        site.sites.land_owner[5] = NONE;
+        assert_eq!(site.serve(&[ask]), [(3, grant::SWATH)]);
+        assert_eq!(site.sites.clients[3].land, 5);
+    }
+
+    #[test]
     fn a_slot_is_one_machines_and_the_next_has_a_parking_place() {
         let mut site = Site::new();
         let station = site.farm.layout.station_of_field(0);
@@ -1104,5 +1116,95 @@ mod tests {
         assert_ne!(site.sites.clients[1].park, NONE);
         let answers = site.serve(&[(0, request::CANCEL, [0; 3])]);
         assert_eq!(answers, [(1, grant::SLOT)]);
+    }
+
+    /// What a closed queue of 10 robots at one station's slots came to.
+    struct Queue {
+        working_share: f64,
+        mean_wait_h: f64,
+    }
+
+    /// Robots work for an exponential time of 4 h, then ask for a slot, wait for it and charge for one
+    /// of 1 h. Ways take no time: a robot charges as soon as the slot is its own.
+    fn closed_queue(slots: u32, sites: u32) -> Queue {
+        const ROBOTS: u32 = 10;
+        const WARM_UP_S: u32 = 100 * 3_600;
+        const END_S: u32 = WARM_UP_S + 400 * 3_600;
+        let (mut worked_s, mut waited_s, mut waits) = (0_u64, 0_u64, 0_u64);
+        for s in 0..sites {
+            let mut site = Site::new();
+            site.farm.layout.slots_per_station = slots;
+            site.sites = Sites::new(&site.farm, 1);
+            let mut cycle = [0; ROBOTS as usize];
+            let span = |robot: u32, purpose, cycle: u64, mean_s| {
+                philox::exponential_ticks(16, s * ROBOTS + robot, purpose, cycle, mean_s, 1_000)
+            };
+            let work = |robot, cycle| span(robot, Purpose::Fault, cycle, 4 * 3_600);
+            let charge = |robot, cycle| span(robot, Purpose::Repair, cycle, 3_600);
+            // Of each robot the tick at which its work or charge ends, and whether it charges.
+            let mut ends: [(u32, bool); ROBOTS as usize] =
+                std::array::from_fn(|robot| (work(robot as u32, 0), false));
+            let mut asked = [0; ROBOTS as usize];
+            while let Some(tick) = ends.iter().map(|e| e.0).min().filter(|t| *t < END_S) {
+                site.tick = tick - 1;
+                let mut requests = Vec::new();
+                for robot in 0..ROBOTS {
+                    let i = robot as usize;
+                    match ends[i] {
+                        (end, _) if end != tick => {}
+                        (_, true) => {
+                            requests.push((robot, request::CANCEL, [0; 3]));
+                            cycle[i] += 1;
+                            ends[i] = (tick + work(robot, cycle[i]), false);
+                        }
+                        (_, false) => {
+                            requests.push((robot, request::CHARGER, [0; 3]));
+                            asked[i] = tick;
+                            ends[i] = (u32::MAX, false);
+                            let from = tick.saturating_sub(work(robot, cycle[i]));
+                            worked_s += u64::from(tick.max(WARM_UP_S) - from.max(WARM_UP_S));
+                        }
+                    }
+                }
+                for (robot, kind) in site.serve(&requests) {
+                    let i = robot as usize;
+                    if kind == grant::SLOT {
+                        ends[i] = (tick + charge(robot, cycle[i]), true);
+                        if asked[i] >= WARM_UP_S {
+                            waited_s += u64::from(tick - asked[i]);
+                            waits += 1;
+                        }
+                    }
+                }
+            }
+            for robot in 0..ROBOTS {
+                let (end, charges) = ends[robot as usize];
+                if !charges && end != u32::MAX {
+                    let from = end - work(robot, cycle[robot as usize]);
+                    worked_s += u64::from(END_S - from.clamp(WARM_UP_S, END_S));
+                }
+            }
+        }
+        let all_s = u64::from(sites * ROBOTS) * u64::from(END_S - WARM_UP_S);
+        Queue {
+            working_share: worked_s as f64 / all_s as f64,
+            mean_wait_h: waited_s as f64 / waits as f64 / 3_600.0,
+        }
+    }
+
+    /// Figure 16. The queue M/M/c//10 in closed form, at the site's own station: working 39.8 and
+    /// 68.3 % of the time, and waiting for 5.05 and .853 h, with one slot and with two.
+    #[test]
+    fn robots_that_queue_for_slots_wait_as_long_as_the_theory_says() {
+        for (slots, working_share, wait_h) in [(1, 0.398, 5.05), (2, 0.683, 0.853)] {
+            let is = closed_queue(slots, 1_000);
+            let near = |is: f64, expected: f64| (is / expected - 1.0).abs() < 0.02;
+            assert!(
+                near(is.working_share, working_share),
+                "{}",
+                is.working_share
+            );
+            assert!(near(is.mean_wait_h, wait_h), "{}", is.mean_wait_h);
+        }
     }
 }

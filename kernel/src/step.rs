@@ -56,6 +56,7 @@ struct Scratch<'a> {
     slip: BumpVec<'a, f32>,
     speed_ratio: BumpVec<'a, f32>,
     current_a: BumpVec<'a, f32>,
+    given: BumpVec<'a, f32>,
     due: BumpVec<'a, u32>,
 }
 
@@ -73,6 +74,7 @@ impl<'a> Scratch<'a> {
             slip: column(rows, 0.0, bump),
             speed_ratio: column(rows, 1.0, bump),
             current_a: column(rows, 0.0, bump),
+            given: column(rows, 1.0, bump),
             due: column(rows, 0, bump),
         }
     }
@@ -132,6 +134,7 @@ impl Partition {
         self.run_laws(&inbox, &mut scratch);
         self.decide(&inbox, &scratch);
         self.publish(&inbox, bump);
+        debug_assert_eq!(self.state.rows.no_number(), None);
         Ok(())
     }
 
@@ -399,15 +402,7 @@ impl Partition {
                 &mut s.slip[r.clone()],
                 &mut s.speed_ratio[r.clone()],
             );
-            guidance::limit(
-                isa,
-                &(),
-                &rows.speed[r.clone()],
-                &s.speed_ratio[r.clone()],
-                &rows.flags[r.clone()],
-                &mut s.power_w[r.clone()],
-                &mut rows.drive_limit[r.clone()],
-            );
+            guidance::cut_off(isa, &(), &rows.flags[r.clone()], &mut s.power_w[r.clone()]);
             battery(
                 isa,
                 &of_class.battery,
@@ -416,6 +411,17 @@ impl Partition {
                 &mut rows.charge[r.clone()],
                 &mut rows.charge_rem[r.clone()],
                 &mut s.current_a[r.clone()],
+                &mut s.given[r.clone()],
+                &mut s.due[r.clone()],
+            );
+            guidance::limit(
+                isa,
+                &(),
+                &rows.speed[r.clone()],
+                &s.speed_ratio[r.clone()],
+                &s.given[r.clone()],
+                &s.slip[r.clone()],
+                &mut rows.drive_limit[r.clone()],
                 &mut s.due[r.clone()],
             );
             let watch = WatchParams::new(class, tick);
@@ -658,5 +664,27 @@ pub(crate) fn check_bulletin(bulletin: &Bulletin) -> Result<(), MailError> {
             what: "Brixius number",
             value: bn.to_bits(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Scenario, SimulationConfig};
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "speed_limit")]
+    fn a_value_that_is_no_number_does_not_pass_a_step() {
+        let plan = Plan::new(&SimulationConfig {
+            scenario: Scenario::Dense.code(),
+            entities: 20,
+            tick_ms: 50,
+            seed: 1,
+            partition_rows: 4096,
+        });
+        let mut partition = Partition::create(&plan.expect("valid"), 0);
+        partition.state.rows.speed_limit[7] = f32::NAN;
+        let _ = partition.step(&StepInputs::default(), &Bump::new());
     }
 }

@@ -5,6 +5,9 @@ use kernel::aggregate::{Aggregate, STATES};
 use kernel::command::{Action, Command, Component};
 use kernel::config::{Scenario, SimulationConfig};
 use kernel::isa::Isa;
+use kernel::layout::Layout;
+use kernel::mail::Letter;
+use kernel::message::{grant, request};
 use kernel::plan::Plan;
 use kernel::rows::State;
 use kernel::{Partition, StepInputs};
@@ -125,14 +128,21 @@ fn no_cut_shows() {
     let ticks = 1_500;
     let mut whole = Whole::new(&dense(640, 4096));
     let mut cuts = [Whole::new(&dense(640, 16)), Whole::new(&dense(640, 97))];
-    // Ticks that machines spent in each state.
+    // Ticks that machines spent in each state, and messages of each kind that crossed a border.
     let mut seen = [0; STATES];
+    let mut requests = [0; request::COUNT as usize];
+    let mut grants = [0; grant::COUNT as usize];
     for tick in 1..=ticks {
         let commands = script(tick, 640);
         whole.step(&commands);
         for cut in &mut cuts {
             cut.step(&commands);
             assert_eq!(cut.digest(), whole.digest(), "tick {tick}");
+            for (_, _, words) in &cut.mail {
+                let letter = Letter::read(words).expect("own");
+                (letter.requests(0)).for_each(|r| requests[r.kind as usize] += 1);
+                (letter.grants(0)).for_each(|g| grants[g.kind as usize] += 1);
+            }
         }
         for (seen, now) in seen.iter_mut().zip(whole.aggregate().by_state) {
             *seen += now;
@@ -157,14 +167,80 @@ fn no_cut_shows() {
         ("repairs", c.repairs),
         ("commands", c.commands),
         ("rejected_commands", c.rejected_commands),
+        ("stand_offs", c.stand_offs),
     ] {
         assert!(count > 0, "{what} did not happen in {c:?}");
     }
     assert_eq!(c.separation_violations, 0);
+    // Of these two the next test is made.
+    let met =
+        |kind| requests[kind] > 0 || [request::STOP, request::ESCAPE].contains(&(kind as u32));
+    assert!((1..requests.len()).all(met), "{requests:?}");
+    // There is land for twice as many, so nobody hears that there is none.
+    let met = |kind| (grants[kind] > 0) == (kind as u32 != grant::NO_WORK);
+    assert!((1..grants.len()).all(met), "{grants:?}");
     for state in State::ALL {
         // Nobody has a tank yet.
         let may_be_met = state != State::Refilling;
         assert_eq!(seen[state as usize] > 0, may_be_met, "{}", state.name());
+    }
+}
+
+/// In each field sends a machine to a place, a second to one before it, where it is held, and a third to
+/// one behind both; then calls the first home.
+fn standing_in_the_way(layout: &Layout, tick: u32) -> Vec<Command> {
+    let (mid_m, step) = (16.5, tick / 500);
+    let of_field = |field: u32| {
+        let machine = |k| 1 + field * layout.homes_per_field + k;
+        let goto = |south_m: f32| {
+            let [south, _] = layout.swath_ends(field, 10 + field % 20);
+            let mm = |units: i32| (i64::from(units) * 1_000 / 65_536) as i32;
+            Action::Goto {
+                x_mm: mm(south.x),
+                y_mm: mm(south.y) + ((mid_m - south_m) * 1_000.0) as i32,
+            }
+        };
+        let (machine, action) = match step {
+            0 => (machine(0), goto(2.0)),
+            1 => (machine(1), goto(8.0)),
+            2 => (machine(1), Action::Hold),
+            3 => (machine(2), goto(-3.0)),
+            4 => (machine(0), Action::ReturnToCharger),
+            _ => (machine(1), Action::Release),
+        };
+        Command::new(u64::from(tick), machine, action)
+    };
+    // One field a tick, so that the roads are not asked for all ways at once.
+    let field = tick % 500;
+    if field < layout.fields {
+        vec![of_field(field)]
+    } else {
+        Vec::new()
+    }
+}
+
+#[test]
+fn no_cut_shows_where_machines_stand_in_each_others_way() {
+    let mut whole = Whole::new(&dense(160, 4096));
+    let mut cut = Whole::new(&dense(160, 23));
+    let mut requests = [0; request::COUNT as usize];
+    for tick in 0..4_000 {
+        let commands = standing_in_the_way(&whole.plan.farm.layout, tick);
+        whole.step(&commands);
+        cut.step(&commands);
+        assert_eq!(cut.digest(), whole.digest(), "tick {tick}");
+        for (_, _, words) in &cut.mail {
+            let letter = Letter::read(words).expect("own");
+            (letter.requests(0)).for_each(|r| requests[r.kind as usize] += 1);
+        }
+    }
+    let c = whole.aggregate().counters;
+    assert!(c.stand_offs > 0 && c.separation_violations == 0, "{c:?}");
+    for kind in [request::STOP, request::ESCAPE] {
+        assert!(
+            requests[kind as usize] > 0,
+            "{kind} was not met: {requests:?}"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kernel::isa::Isa;
 use kernel::laws::battery::{BatteryLaw, BatteryParams, FULL_CHARGE, Ocv, battery};
+use kernel::laws::guidance;
 use kernel::laws::power::{Draft, GroundLaw, GroundParams, WheelGround, ground_power};
 use kernel::math;
 use kernel::philox::{MAX_DRAWN_TICKS, Purpose, draw, exponential_ticks, uniform};
@@ -34,6 +35,7 @@ fn drained_in_an_hour(tick_ms: u32) -> f64 {
             &mut charge,
             &mut rem,
             &mut current,
+            &mut [0.0],
             &mut flags,
         );
     }
@@ -60,6 +62,47 @@ fn a_plain_f32_of_charge_fails_that() {
     }
     let drained = f64::from(0.5 - z);
     assert!((drained / 0.006_493_5 - 1.0).abs() > 0.1, "{drained}");
+}
+
+/// Metres that 0.264 m/s takes a machine in 60 s from 9 km east of its site's origin.
+fn moved_in_a_minute(tick_ms: u32) -> f64 {
+    let from = 9_000 << 16;
+    let (mut x, mut y, mut heading) = ([from], [0], [0]);
+    let (mut x_rem, mut y_rem) = ([0.0], [0.0]);
+    for _ in 0..60_000 / tick_ms {
+        guidance::advance(
+            Isa::detect(),
+            &(tick_ms as f32 / 1_000.0),
+            &[0.264],
+            &[0],
+            &mut x,
+            &mut y,
+            &mut x_rem,
+            &mut y_rem,
+            &mut heading,
+        );
+    }
+    assert_eq!((y, heading), ([0], [0]));
+    f64::from(x[0] - from) / 65_536.0
+}
+
+#[test]
+fn a_slow_machine_far_from_the_origin_moves_as_far_as_it_should() {
+    for tick_ms in [5, 20, 50, 1_000] {
+        let moved = moved_in_a_minute(tick_ms);
+        assert!((moved / 15.84 - 1.0).abs() < 2e-3, "{tick_ms} ms: {moved}");
+    }
+}
+
+/// The check above can tell: the same way of a position held as a plain f32 of metres.
+#[test]
+fn a_plain_f32_of_position_fails_that() {
+    let mut x = 9_000.0_f32;
+    for _ in 0..3_000 {
+        x += 0.264 * 0.02;
+    }
+    let moved = f64::from(x - 9_000.0);
+    assert!((moved / 15.84 - 1.0).abs() > 0.05, "{moved}");
 }
 
 /// Time to failure is exponential: its mean, and the share that fails within 1 % of the mean, which
@@ -187,6 +230,7 @@ fn battery_has_the_same_bits_on_every_instruction_set() {
             let mut charge = before.clone();
             let mut rem = column(7, -0.5, 0.5, &[0.0, 0.5, -0.5]);
             let mut current = vec![0.0; ROWS as usize];
+            let mut given = vec![0.0; ROWS as usize];
             let mut flags = vec![0; ROWS as usize];
             for _ in 0..20 {
                 battery(
@@ -197,12 +241,13 @@ fn battery_has_the_same_bits_on_every_instruction_set() {
                     &mut charge,
                     &mut rem,
                     &mut current,
+                    &mut given,
                     &mut flags,
                 );
             }
             assert!(rem.iter().all(|r| r.abs() <= 0.5));
             assert!(charge.iter().all(|c| (0..=FULL_CHARGE).contains(c)));
-            (charge, bits(&[&rem, &current]), flags)
+            (charge, bits(&[&rem, &current, &given]), flags)
         });
         let reference = &results[0].1;
         for flag in [1, 2, 4] {

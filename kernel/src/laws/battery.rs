@@ -182,7 +182,7 @@ vector_law! {
     /// the power makes, and what holds the terminals at `v_max`.
     ///
     /// `charge` stays in 0..=[`FULL_CHARGE`], `charge_rem` in -0.5..=0.5. `current_a` is positive out
-    /// of the pack. Into `flags` [`FLAG_FULL`], [`FLAG_EMPTY`] and [`FLAG_LIMITED`] are or-ed; nothing
+    /// of the pack. `given` is the share of what was asked for that the pack gave, 0..=1. Into `flags` [`FLAG_FULL`], [`FLAG_EMPTY`] and [`FLAG_LIMITED`] are or-ed; nothing
     /// is cleared.
     pub fn battery(
         law: &BatteryLaw,
@@ -191,11 +191,13 @@ vector_law! {
         charge: &mut [i32],
         charge_rem: &mut [f32],
         current_a: &mut [f32],
+        given: &mut [f32],
         flags: &mut [u32],
     ) = battery_row;
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn battery_row(
     law: &BatteryLaw,
     power_w: f32,
@@ -203,6 +205,7 @@ fn battery_row(
     charge: &mut i32,
     charge_rem: &mut f32,
     current_a: &mut f32,
+    given: &mut f32,
     flags: &mut u32,
 ) {
     const PER_FULL: f32 = 1.0 / FULL_CHARGE as f32;
@@ -235,6 +238,7 @@ fn battery_row(
     *charge = after;
     *charge_rem = change - whole as f32;
     *current_a = current;
+    *given = if limited { able_w / asked_w } else { 1.0 };
     *flags |=
         select(is_full, FLAG_FULL) | select(is_empty, FLAG_EMPTY) | select(limited, FLAG_LIMITED);
 }
@@ -267,13 +271,14 @@ mod tests {
         charge: i32,
         rem: f32,
         current: f32,
+        given: f32,
         flags: u32,
     }
 
     fn step(params: &BatteryParams, z: f32, power_w: f32, slot_w: f32) -> Row {
         let law = BatteryLaw::new(params, 1_000);
         let (mut charge, mut rem) = ([(z * FULL_CHARGE as f32) as i32], [0.0]);
-        let (mut current, mut flags) = ([0.0], [0]);
+        let (mut current, mut given, mut flags) = ([0.0], [0.0], [0]);
         battery(
             Isa::Scalar,
             &law,
@@ -282,9 +287,11 @@ mod tests {
             &mut charge,
             &mut rem,
             &mut current,
+            &mut given,
             &mut flags,
         );
         Row {
+            given: given[0],
             charge: charge[0],
             rem: rem[0],
             current: current[0],
@@ -377,8 +384,10 @@ mod tests {
         let given = low.current * (v0 - low.current * 0.03);
         let able = 40.0 * (v0 - 40.0) / 0.03 * 0.5;
         assert!((given / able - 1.0).abs() < 1e-4);
+        assert!((low.given * 1e6 / able - 1.0).abs() < 1e-4);
+        assert_eq!(step(&PACK, 0.5, 100.0, 0.0).given, 1.0);
         let empty = step(&PACK, 0.0, 100.0, 0.0);
-        assert_eq!(empty.current, 0.0);
+        assert_eq!((empty.current, empty.given), (0.0, 0.0));
         assert_eq!(empty.flags, FLAG_EMPTY | FLAG_LIMITED);
     }
 }

@@ -5,6 +5,7 @@
 //! growing with speed as in AgOpenGPS). Its position advances along the heading at the middle of the
 //! tick, as integers with the remainder carried.
 
+use crate::laws::power::STUCK_SLIP;
 use crate::math::{self, RADIANS_PER_UNIT};
 use crate::rows::{NO_SPEED_LIMIT, flag, mode};
 use crate::vector_law;
@@ -24,8 +25,11 @@ pub mod due {
     pub const BLOCKED: u32 = 1 << 12;
     /// Its charge is needed for the way to the charger.
     pub const LOW: u32 = 1 << 13;
+    /// Its wheels slip so much that it makes no way.
+    pub const STUCK: u32 = 1 << 14;
     /// All that make a row decide.
     pub const DECIDES: u32 = LEG_END
+        | STUCK
         | TIMER
         | FAULT
         | REPAIR
@@ -224,12 +228,7 @@ vector_law! {
 }
 
 #[inline(always)]
-fn limit_row(_: &(), speed: f32, ratio: f32, flags: u32, power_w: &mut f32, drive_limit: &mut f32) {
-    *drive_limit = if ratio < 1.0 {
-        speed * ratio
-    } else {
-        NO_SPEED_LIMIT
-    };
+fn cut_off_row(_: &(), flags: u32, power_w: &mut f32) {
     *power_w = if flags & flag::NO_POWER != 0 {
         0.0
     } else {
@@ -238,10 +237,36 @@ fn limit_row(_: &(), speed: f32, ratio: f32, flags: u32, power_w: &mut f32, driv
 }
 
 vector_law! {
-    /// Slows a row whose drive lacks power, and takes nothing from a broken battery.
+    /// Takes nothing from a broken battery.
+    pub fn cut_off(none: &(), flags: &[u32]; power_w: &mut [f32]) = cut_off_row;
+}
+
+#[inline(always)]
+fn limit_row(
+    _: &(),
+    speed: f32,
+    ratio: f32,
+    given: f32,
+    slip: f32,
+    drive_limit: &mut f32,
+    due: &mut u32,
+) {
+    let share = ratio * given;
+    *drive_limit = if share < 1.0 {
+        speed * share
+    } else {
+        NO_SPEED_LIMIT
+    };
+    let is_stuck = (speed > 0.0) & (slip > STUCK_SLIP);
+    *due |= if is_stuck { due::STUCK } else { 0 };
+}
+
+vector_law! {
+    /// Slows a row whose drive or battery lacks power, to the share of its speed that there was power
+    /// for, and finds those that are stuck.
     pub fn limit(
-        none: &(), speed: &[f32], ratio: &[f32], flags: &[u32];
-        power_w: &mut [f32], drive_limit: &mut [f32],
+        none: &(), speed: &[f32], ratio: &[f32], given: &[f32], slip: &[f32];
+        drive_limit: &mut [f32], due: &mut [u32],
     ) = limit_row;
 }
 
@@ -553,34 +578,49 @@ mod tests {
     }
 
     #[test]
-    fn a_full_circle_leads_back() {
+    fn a_half_circle_ends_right_abeam_and_a_full_one_where_it_began() {
         let mut row = Row::new(mode::STILL);
         row.speed = 2.0;
         row.turn = 1 << 22;
-        for _ in 0..1 << 10 {
-            row.advance();
+        let radius = 2.0 * PARAMS.dt_s / (row.turn as f32 * RADIANS_PER_UNIT);
+        for (heading, north) in [(1 << 31, 2.0 * radius), (0, 0.0)] {
+            for _ in 0..1 << 9 {
+                row.advance();
+            }
+            let (x, y) = row.at_m();
+            assert_eq!(row.heading, heading);
+            assert!(x.abs() < 1e-3 && (y - north).abs() < 1e-3, "{x} {y}");
         }
-        let (x, y) = row.at_m();
-        assert_eq!(row.heading, 0);
-        assert!(x.abs() < 1e-3 && y.abs() < 1e-3, "{x} {y}");
     }
 
     #[test]
-    fn a_drive_without_power_is_slowed_and_a_broken_battery_gives_none() {
-        let (mut power, mut limit_m_per_s) = ([900.0; 3], [0.0; 3]);
-        let flags = [0, 0, flag::NO_POWER];
-        let ratio = [1.0, 0.5, 1.0];
+    fn who_lacks_power_is_slowed_and_who_slips_too_much_is_stuck() {
+        let (mut limit_m_per_s, mut due) = ([0.0; 5], [0; 5]);
         limit(
             Isa::Scalar,
             &(),
-            &[2.0; 3],
-            &ratio,
-            &flags,
-            &mut power,
+            &[2.0, 2.0, 2.0, 2.0, 0.0],
+            &[1.0, 0.5, 1.0, 0.5, 1.0],
+            &[1.0, 1.0, 0.25, 0.5, 1.0],
+            &[0.1, 0.3, 0.31, 0.0, 0.31],
             &mut limit_m_per_s,
+            &mut due,
         );
-        assert_eq!(limit_m_per_s, [NO_SPEED_LIMIT, 1.0, NO_SPEED_LIMIT]);
-        assert_eq!(power, [900.0, 900.0, 0.0]);
+        let free = NO_SPEED_LIMIT;
+        assert_eq!(limit_m_per_s, [free, 1.0, 0.5, 0.5, free]);
+        assert_eq!(due, [0, 0, due::STUCK, 0, 0]);
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_broken_battery() {
+        let mut power = [900.0; 2];
+        cut_off(
+            Isa::Scalar,
+            &(),
+            &[flag::FAULTED, flag::NO_POWER],
+            &mut power,
+        );
+        assert_eq!(power, [900.0, 0.0]);
     }
 
     #[test]
