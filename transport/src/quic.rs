@@ -643,6 +643,41 @@ mod tests {
         .expect("it is let go once it is acknowledged");
     }
 
+    /// The frames that waited for room held the connection, whose buffers held the room.
+    #[tokio::test]
+    async fn what_waits_for_room_at_a_loss_is_let_go() {
+        const FRAME: usize = 3_000_000;
+        let (mut ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        let holders = Arc::new(());
+        for group in 0..6 {
+            let payload = bytes::Bytes::from_owner(Held {
+                bytes: vec![0; FRAME],
+                _holder: holders.clone(),
+            });
+            let frame = Frame::from_bytes(Header::new(Kind::Checkpoint), payload).unwrap();
+            let transmit = Transmit {
+                peer,
+                class: Class::Checkpoint,
+                group,
+                frame,
+                last: true,
+            };
+            let command = LinkCommand::Transmit(transmit);
+            ours.commands.try_send(command).unwrap();
+        }
+        // One of them has its room and is on its way, the others wait.
+        let _stream = theirs.accept_uni().await.unwrap();
+        theirs.close(CODE_CLOSED, b"gone");
+        disconnected(&mut ours).await;
+        timeout(PATIENCE, async {
+            while Arc::strong_count(&holders) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("nothing of a connection that is gone is held");
+    }
+
     /// An orchestrator of ours, its pool, and a worker that may send it anything.
     async fn stranger() -> (Endpoint, FramePool, quinn::Endpoint, Connection) {
         let (orchestrator, worker) = identities();
