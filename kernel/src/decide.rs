@@ -68,7 +68,9 @@ impl Decide<'_> {
             self.rows.next_fault[i] = self.rows.operated[i].saturating_add(next);
             self.fault(i, ticks, 0);
         }
-        if bits & battery::FLAG_EMPTY != 0 && self.rows.flags[i] & flag::FAULTED == 0 {
+        // The battery law has seen the charge before a repair that brings some along.
+        let is_empty = bits & battery::FLAG_EMPTY != 0 && bits & due::REPAIR == 0;
+        if is_empty && self.rows.flags[i] & flag::FAULTED == 0 {
             let mttr_s = self.class(i).mttr_s;
             self.fault(i, self.farm.ticks(mttr_s as f32), flag::NO_POWER);
         }
@@ -81,7 +83,8 @@ impl Decide<'_> {
         if bits & battery::FLAG_FULL != 0 && self.rows.task[i] == task::ON_SLOT {
             self.charged(i);
         }
-        if bits & due::TIMER != 0 {
+        // Not the bit: what was decided just now may have stopped the timer, or set it anew.
+        if self.rows.timer[i] <= self.tick {
             self.rows.timer[i] = NEVER;
             if self.rows.flags[i] & flag::BACKS != 0 {
                 self.rows.flags[i] &= !flag::BACKS;
@@ -785,5 +788,83 @@ impl Decide<'_> {
             }
             _ => Err(Rejection::OutsideSite),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Partition;
+    use crate::config::{Scenario, SimulationConfig};
+    use crate::plan::Plan;
+
+    const QUIET: Bulletin = Bulletin {
+        soil_bn: 55.0,
+        free_slots: 0,
+    };
+
+    fn farm() -> Partition {
+        let plan = Plan::new(&SimulationConfig {
+            scenario: Scenario::Dense.code(),
+            entities: 20,
+            tick_ms: 50,
+            seed: 1,
+            partition_rows: 4096,
+        })
+        .expect("valid");
+        let mut farm = Partition::create(&plan, 0);
+        farm.state.tick = 1_000;
+        farm
+    }
+
+    /// Puts row 0 at the end of the way of `task`, from where it stands, with a report due now.
+    fn at_the_end_of_its_way(task: u8) -> Partition {
+        let mut farm = farm();
+        let (at, tick) = (farm.decider().at(0), farm.state.tick);
+        let rows = &mut farm.state.rows;
+        rows.task[0] = task;
+        (rows.from_x[0], rows.from_y[0]) = (at.x, at.y);
+        (rows.sent_x[0], rows.sent_y[0]) = (at.x, at.y);
+        (rows.land[0], rows.slot[0], rows.park[0]) = (0, NONE, 0);
+        rows.mode[0] = mode::LINE;
+        rows.stage[0] = 100;
+        rows.timer[0] = tick;
+        farm
+    }
+
+    #[test]
+    fn a_report_due_in_the_tick_of_arrival_does_not_undo_it() {
+        for (way, arrived, state) in [
+            (task::GOTO, task::AT_GOTO, State::Holding),
+            (task::TO_QUEUE, task::IN_QUEUE, State::Queueing),
+            (task::TO_SLOT, task::ON_SLOT, State::Charging),
+            (task::TO_SWATH, task::SWATH, State::Working),
+        ] {
+            let mut farm = at_the_end_of_its_way(way);
+            if way == task::TO_SLOT {
+                farm.state.rows.slot[0] = 0;
+            }
+            farm.decider().dues(0, due::LEG_END | due::TIMER, 0, &QUIET);
+            let rows = &farm.state.rows;
+            assert_eq!((rows.task[0], rows.state[0]), (arrived, state as u8));
+            assert_eq!(rows.timer[0], NEVER);
+        }
+    }
+
+    #[test]
+    fn an_empty_battery_breaks_down_once_and_not_again_as_it_is_repaired() {
+        let mut farm = farm();
+        farm.state.rows.charge[0] = 0;
+        farm.decider().dues(0, battery::FLAG_EMPTY, 0, &QUIET);
+        let rows = &mut farm.state.rows;
+        assert_ne!(rows.flags[0] & flag::NO_POWER, 0);
+        farm.state.tick = rows.repair_at[0];
+        let bits = battery::FLAG_EMPTY | due::REPAIR;
+        farm.decider().dues(0, bits, 0, &QUIET);
+        let rows = &farm.state.rows;
+        assert_eq!(rows.flags[0] & (flag::FAULTED | flag::NO_POWER), 0);
+        assert_eq!((rows.charge[0], rows.repair_at[0]), (RESCUE_CHARGE, NEVER));
+        let c = farm.state.counters;
+        assert_eq!((c.faults, c.repairs), (1, 1));
     }
 }

@@ -30,5 +30,5 @@ mod step;
 pub mod view;
 
 pub use mail::MailError;
-pub use partition::{CheckpointError, Partition};
+pub use partition::{CHECKPOINT_ALIGN, CheckpointError, Partition};
 pub use step::StepInputs;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rkyv::rancor::Failure;
+use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, CHARGE_BUCKETS, Counters};
@@ -23,6 +25,10 @@ use crate::rows::{FULL_CHARGE, Rows, mode, task};
 use crate::site::{Sites, UNTRIED, check_request};
 use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
 
+/// Alignment at which a checkpoint is written and read in place.
+pub const CHECKPOINT_ALIGN: usize = 16;
+/// Most bytes that an archive leaves free before a column.
+const COLUMN_GAP_BYTES: usize = 8;
 /// Faster than any machine.
 const MAX_M_PER_S: f32 = 1_000.0;
 /// Requests, and events, that a machine may have in one tick without a buffer growing: a command in a
@@ -35,8 +41,8 @@ const GRANTS_PER_MACHINE: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
     /// It is no archive of this kernel's state.
-    #[error("checkpoint: not a valid archive: {0}")]
-    Archive(String),
+    #[error("checkpoint: not a valid archive")]
+    Archive,
     /// It is of another partition or another configuration.
     #[error("checkpoint: {what} does not fit partition {partition} of this simulation")]
     Mismatch {
@@ -178,7 +184,8 @@ impl Partition {
         partition
     }
 
-    /// Makes a partition from a checkpoint of it.
+    /// Makes a partition from a checkpoint of it. Bytes that stand at a multiple of
+    /// [`CHECKPOINT_ALIGN`] are read where they are, others are copied there first.
     ///
     /// # Errors
     /// [`CheckpointError`] where the bytes are no checkpoint of this partition.
@@ -186,10 +193,15 @@ impl Partition {
     /// # Panics
     /// Panics where the plan has no partition of that index.
     pub fn restore(plan: &Plan, index: u32, bytes: &[u8]) -> Result<Partition, CheckpointError> {
-        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
-        aligned.extend_from_slice(bytes);
-        let state = rkyv::from_bytes::<State, rkyv::rancor::Error>(&aligned)
-            .map_err(|e| CheckpointError::Archive(e.to_string()))?;
+        let mut copy = AlignedVec::<CHECKPOINT_ALIGN>::new();
+        let aligned = if bytes.as_ptr().addr().is_multiple_of(CHECKPOINT_ALIGN) {
+            bytes
+        } else {
+            copy.extend_from_slice(bytes);
+            &copy
+        };
+        let state =
+            rkyv::from_bytes::<State, Failure>(aligned).map_err(|_| CheckpointError::Archive)?;
         let mut partition = Partition::empty(plan, index);
         partition.state = state;
         partition.check()?;
@@ -197,13 +209,39 @@ impl Partition {
     }
 
     /// Appends the exact state to `bytes`. What other parts emitted in this tick is not in it.
+    /// Where the bytes are to be aligned, [`Partition::checkpoint_into`] saves a copy of them.
     ///
     /// # Panics
     /// Panics where memory is exhausted.
     pub fn checkpoint(&self, bytes: &mut Vec<u8>) {
-        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&self.state)
-            .expect("columns of plain numbers always have an archive");
+        let mut archive = AlignedVec::<CHECKPOINT_ALIGN>::with_capacity(self.checkpoint_bytes());
+        self.checkpoint_into(&mut archive);
         bytes.extend_from_slice(&archive);
+    }
+
+    /// The same, written once and straight into an aligned buffer, which never grows where it has
+    /// room for [`Partition::checkpoint_bytes`].
+    ///
+    /// # Panics
+    /// Panics where memory is exhausted, or `bytes` ends at no multiple of [`CHECKPOINT_ALIGN`].
+    pub fn checkpoint_into<const ALIGN: usize>(&self, bytes: &mut AlignedVec<ALIGN>) {
+        const { assert!(ALIGN >= CHECKPOINT_ALIGN) };
+        assert!(bytes.len().is_multiple_of(CHECKPOINT_ALIGN));
+        rkyv::api::high::to_bytes_in::<_, Failure>(&self.state, bytes)
+            .expect("columns of plain numbers always have an archive");
+    }
+
+    /// At least the bytes of its checkpoint now, and hardly more.
+    #[must_use]
+    pub fn checkpoint_bytes(&self) -> usize {
+        let state = &self.state;
+        std::mem::size_of::<ArchivedState>()
+            + state.rows.bytes()
+            + state.sites.bytes()
+            + std::mem::size_of_val(&state.requests[..])
+            + std::mem::size_of_val(&state.grants[..])
+            + std::mem::size_of_val(&state.bulletins[..])
+            + COLUMN_GAP_BYTES * (Rows::COLUMNS + Sites::COLUMNS + 3)
     }
 
     /// The configuration it belongs to.
@@ -594,4 +632,67 @@ fn first_rows(partition: &PartitionPlan, farm: &Farm, index: &Index) -> Rows {
         rows.y[i] = home.y;
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Scenario;
+    use bumpalo::Bump;
+
+    /// A partition that has messages in flight.
+    fn at_work(plan: &Plan) -> Partition {
+        let mut partition = Partition::create(plan, 0);
+        let mut bump = Bump::new();
+        for _ in 0..300 {
+            bump.reset();
+            let inputs = crate::StepInputs::default();
+            partition.step(&inputs, &bump).expect("no mail");
+        }
+        partition
+    }
+
+    fn plan(scenario: Scenario, entities: u32) -> Plan {
+        Plan::new(&SimulationConfig {
+            scenario: scenario.code(),
+            entities,
+            tick_ms: 50,
+            seed: 9,
+            partition_rows: 4096,
+        })
+        .expect("valid")
+    }
+
+    #[test]
+    fn a_checkpoint_goes_straight_into_a_buffer_of_the_size_that_is_told_before() {
+        for scenario in Scenario::ALL {
+            let plan = plan(scenario, 120);
+            let partition = at_work(&plan);
+            let told = partition.checkpoint_bytes();
+            let mut buffer = AlignedVec::<64>::with_capacity(told);
+            let at = buffer.as_ptr();
+            partition.checkpoint_into(&mut buffer);
+            assert_eq!(buffer.as_ptr(), at, "the buffer grew");
+            assert!(buffer.len() <= told && told < buffer.len() + 512);
+            let mut appended = vec![7];
+            partition.checkpoint(&mut appended);
+            assert_eq!(appended[1..], buffer[..]);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_restored_from_where_it_stands_at_any_alignment() {
+        let plan = plan(Scenario::Dense, 40);
+        let partition = at_work(&plan);
+        let mut buffer = AlignedVec::<64>::new();
+        buffer.resize(CHECKPOINT_ALIGN, 0);
+        partition.checkpoint_into(&mut buffer);
+        for shift in 0..=CHECKPOINT_ALIGN {
+            let mut moved = AlignedVec::<64>::new();
+            moved.resize(shift, 0);
+            moved.extend_from_slice(&buffer[CHECKPOINT_ALIGN..]);
+            let restored = Partition::restore(&plan, 0, &moved[shift..]).expect("just written");
+            assert_eq!(restored.state, partition.state);
+        }
+    }
 }

@@ -165,6 +165,16 @@ macro_rules! columns {
                 Rows { $($name: vec![$init; n],)* }
             }
 
+            /// Columns.
+            pub(crate) const COLUMNS: usize = [$(stringify!($name)),*].len();
+            /// Bytes of a row in all of them.
+            pub(crate) const ROW_BYTES: usize = 0 $(+ std::mem::size_of::<$type>())*;
+
+            /// Bytes of all of them.
+            pub(crate) fn bytes(&self) -> usize {
+                Self::ROW_BYTES * self.len()
+            }
+
             /// Whether every column has `n` rows.
             #[must_use]
             pub fn has_len(&self, n: usize) -> bool {

@@ -266,6 +266,22 @@ impl Sites {
             && self.clients.iter().all(|client| client.fits(layout))
     }
 
+    /// Columns.
+    pub(crate) const COLUMNS: usize = 9;
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let words = self.land_owner.len()
+            + self.land_done.len()
+            + self.land_progress.len()
+            + self.land_passes.len()
+            + self.cell.len()
+            + self.slot_holder.len()
+            + self.park_holder.len()
+            + self.waits.len();
+        std::mem::size_of::<u32>() * words + std::mem::size_of_val(&self.clients[..])
+    }
+
     /// What a site tells its machines.
     #[must_use]
     pub fn bulletin(&self, farm: &Farm, local: u32) -> Bulletin {

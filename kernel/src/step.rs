@@ -330,7 +330,7 @@ impl Partition {
         }
     }
 
-    fn decider(&mut self) -> Decide<'_> {
+    pub(crate) fn decider(&mut self) -> Decide<'_> {
         Decide {
             farm: &self.farm,
             rows: &mut self.state.rows,
