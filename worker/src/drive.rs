@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use transport::link::{Endpoint, LinkEvent};
 use transport::pool::FramePool;
 
-use crate::job::{Job, JobDone};
+use crate::job::{Job, JobAnswer, JobDone};
 use crate::limits::{MAX_BATCH, MAX_WAITING_DONE, MAX_WAITING_SCRAPES};
 use crate::stats::Stats;
 use crate::worker::{Ended, Worker, WorkerConfig};
@@ -99,9 +99,9 @@ pub async fn run(
         let due = worker.poll_timeout().map(|at| threads.start + at);
         tokio::select! {
             biased;
-            Some(job) = finished.recv() => {
-                worker.handle_done(threads.now(), job);
-                take(&mut finished, |job| worker.handle_done(threads.now(), job));
+            Some(first) = finished.recv() => {
+                handle_finished(&mut worker, threads.now(), first);
+                take(&mut finished, |next| handle_finished(&mut worker, threads.now(), next));
             }
             event = endpoint.events.recv() => {
                 worker.handle_link(threads.now(), event.ok_or(DriveError::LinkEnded)?);
@@ -119,6 +119,19 @@ pub async fn run(
                 worker.handle_timeout(threads.now());
             }
         }
+    }
+}
+
+/// What a stepping thread hands over.
+enum Finished {
+    Answer(JobAnswer),
+    Job(Box<JobDone>),
+}
+
+fn handle_finished(worker: &mut Worker, now: Duration, finished: Finished) {
+    match finished {
+        Finished::Answer(answer) => worker.handle_answer(now, answer),
+        Finished::Job(done) => worker.handle_done(now, *done),
     }
 }
 
@@ -180,12 +193,15 @@ impl Threads {
         self.start.elapsed()
     }
 
-    fn spawn(&self, job: Job, done: mpsc::Sender<JobDone>) {
+    fn spawn(&self, job: Job, finished: mpsc::Sender<Finished>) {
         let start = self.start;
         self.pool.spawn(move || {
-            let result = ARENA.with_borrow_mut(|arena| job.run(arena, || start.elapsed()));
-            // Fails only where the loop has ended, and then nobody wants it.
-            let _ = done.blocking_send(result);
+            // Sending fails only where the loop has ended, and then nobody wants it.
+            let early = |answer| {
+                let _ = finished.blocking_send(Finished::Answer(answer));
+            };
+            let done = ARENA.with_borrow_mut(|arena| job.run(arena, || start.elapsed(), early));
+            let _ = finished.blocking_send(Finished::Job(Box::new(done)));
         });
     }
 }
