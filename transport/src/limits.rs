@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use kernel::view::{ArchivedViewBlock, ViewRecord};
+
 use crate::header::Kind;
+use crate::view::ArchivedView;
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 64;
@@ -85,7 +88,7 @@ pub const fn max_payload_bytes(kind: Kind) -> u32 {
     match kind {
         Kind::Register | Kind::Welcome | Kind::Refused | Kind::Heartbeat => 4 << 10,
         Kind::Open | Kind::Close | Kind::Computed | Kind::Unable | Kind::Release => SMALL,
-        Kind::View => 2 << 20,
+        Kind::View => 3 << 20,
         Kind::Dispatch | Kind::Result | Kind::Checkpoint | Kind::ComputeTick => MAX_PAYLOAD_BYTES,
     }
 }
@@ -97,5 +100,11 @@ const _: () = assert!(2 * MAX_PAYLOAD_BYTES as usize <= MAX_RECEIVING_BYTES_PER_
 const _: () = assert!(MAX_POOLED_BUFFER_BYTES <= MAX_POOLED_BYTES);
 const _: () = assert!(MAX_QUEUED_FRAMES_PER_PEER <= MAX_QUEUED_EVENTS);
 const _: () = assert!(PAYLOAD_ALIGN == HEADER_BYTES);
-// A view of the largest partition: a record a row, and at most one block a row of a small site.
-const _: () = assert!(kernel::config::MAX_PARTITION_ROWS as usize * (8 + 16) <= 2 << 20);
+// A view of the largest partition: a record a row, at most one block a row of a site of one machine, and
+// the archive's root.
+const _: () = assert!(
+    kernel::config::MAX_PARTITION_ROWS as usize
+        * (size_of::<ViewRecord>() + size_of::<ArchivedViewBlock>())
+        + size_of::<ArchivedView>()
+        <= max_payload_bytes(Kind::View) as usize
+);
