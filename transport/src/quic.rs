@@ -34,6 +34,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// A connection that lived as long as this was good: the next retry starts from the first delay again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
+/// How long a peer's handshake may take; its place is free again then, however alive it seems.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const CODE_CLOSED: VarInt = VarInt::from_u32(0);
 const CODE_REFUSED: VarInt = VarInt::from_u32(1);
 const CODE_BAD_FRAME: VarInt = VarInt::from_u32(2);
@@ -168,16 +170,33 @@ async fn accept_all(
 ) {
     while let Some(incoming) = quic.accept().await {
         let address = incoming.remote_address();
-        if quic.open_connections() >= max_peers {
+        let open = quic.open_connections();
+        if open >= max_peers / 2 && incoming.may_retry() {
+            // Who gave an address that is not its own never answers this, and takes no place.
+            let _ = incoming.retry();
+            continue;
+        }
+        if open >= max_peers {
             warn!(%address, "connection refused: {max_peers} peers are connected, which is the bound");
             incoming.refuse();
             continue;
         }
+        // Here, not in the task: it counts from now on.
+        let connecting = match incoming.accept() {
+            Ok(connecting) => connecting,
+            Err(error) => {
+                warn!(%address, reason = %explain(&error), "no connection to a peer");
+                continue;
+            }
+        };
         let (accept, arrivals) = (accept.clone(), arrivals.clone());
         tokio::spawn(async move {
-            match incoming.await {
-                Ok(connection) => admit(connection, &accept, &arrivals).await,
-                Err(error) => warn!(%address, reason = %explain(&error), "no connection to a peer"),
+            match timeout(HANDSHAKE_PATIENCE, connecting).await {
+                Ok(Ok(connection)) => admit(connection, &accept, &arrivals).await,
+                Ok(Err(error)) => {
+                    warn!(%address, reason = %explain(&error), "no connection to a peer");
+                }
+                Err(_) => warn!(%address, "no connection to a peer: its handshake took too long"),
             }
         });
     }
@@ -676,6 +695,52 @@ mod tests {
         })
         .await
         .expect("nothing of a connection that is gone is held");
+    }
+
+    /// First datagrams of as many connections, none of which goes any further.
+    async fn first_datagrams(quic: &quinn::Endpoint, count: usize) -> Vec<Vec<u8>> {
+        let sink = tokio::net::UdpSocket::bind(any()).await.unwrap();
+        let to = sink.local_addr().unwrap();
+        let name = role_name(Role::Orchestrator);
+        let mut datagrams = Vec::new();
+        for _ in 0..count {
+            let connecting = quic.connect(to, &name).unwrap();
+            let mut datagram = vec![0; 1 << 16];
+            let len = sink.recv(&mut datagram).await.unwrap();
+            datagram.truncate(len);
+            datagrams.push(datagram);
+            drop(connecting);
+            // What ends it comes before the next one's first.
+            let _ = sink.recv(&mut [0; 1 << 16]).await.unwrap();
+        }
+        datagrams
+    }
+
+    /// Handshakes that strangers began from addresses that were not theirs once took every place.
+    #[tokio::test]
+    async fn strangers_at_false_addresses_do_not_take_every_place() {
+        const PEERS: usize = 4;
+        let (orchestrator, worker) = identities();
+        let (network, pool) = (Network::Local, FramePool::new());
+        let bounds = Bounds {
+            peers: PEERS,
+            ..Bounds::default()
+        };
+        let roles = [Role::Worker];
+        let listening = listen_within(bounds, any(), &orchestrator, &roles, network, &pool);
+        let (mut ours, at) = listening.unwrap();
+        let mut quic = quic_config::bind(any(), None, network).unwrap();
+        quic.set_default_client_config(quic_config::client(&worker, network).unwrap());
+        let deaf = tokio::net::UdpSocket::bind(any()).await.unwrap();
+        for datagram in first_datagrams(&quic, 3 * PEERS).await {
+            deaf.send_to(&datagram, at).await.unwrap();
+            // An answer tells that it was taken up: a handshake's, or that a retry is asked for.
+            let _ = deaf.recv(&mut [0; 1 << 16]).await.unwrap();
+        }
+        let name = role_name(Role::Orchestrator);
+        let theirs = quic.connect(at, &name).unwrap().await;
+        assert!(theirs.is_ok(), "{theirs:?}");
+        connected(&mut ours).await;
     }
 
     /// An orchestrator of ours, its pool, and a worker that may send it anything.
