@@ -19,6 +19,9 @@ pub const MAX_REASON_BYTES: usize = 256;
 /// How long a connection that this side closes stays open for what was queued before.
 pub const DISCONNECT_LINGER: Duration = Duration::from_secs(1);
 
+/// How long a process that ends waits for its link, which has [`DISCONNECT_LINGER`] for what was queued.
+pub const LINK_END_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Most connections one endpoint holds.
 pub const MAX_PEERS: usize = 1_024;
 /// Commands that may wait for a link.
@@ -98,6 +101,7 @@ const _: () = assert!(MAX_PAYLOAD_BYTES as usize <= MAX_QUEUED_BYTES_PER_PEER);
 // One large frame never keeps all others waiting.
 const _: () = assert!(2 * MAX_PAYLOAD_BYTES as usize <= MAX_RECEIVING_BYTES_PER_PEER);
 const _: () = assert!(MAX_POOLED_BUFFER_BYTES <= MAX_POOLED_BYTES);
+const _: () = assert!(LINK_END_PATIENCE.as_millis() > DISCONNECT_LINGER.as_millis());
 const _: () = assert!(MAX_QUEUED_FRAMES_PER_PEER <= MAX_QUEUED_EVENTS);
 const _: () = assert!(PAYLOAD_ALIGN == HEADER_BYTES);
 // A view of the largest partition: a record a row, at most one block a row of a site of one machine, and

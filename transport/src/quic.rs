@@ -337,12 +337,13 @@ async fn drive(
     bounds: Bounds,
 ) {
     let mut peers: BTreeMap<PeerId, Peer> = BTreeMap::new();
+    let mut closing = JoinSet::new();
     let mut next_peer = 1;
     let (gone, mut ended) = mpsc::channel(MAX_PEERS);
     loop {
         tokio::select! {
             command = driver.commands.recv() => match command {
-                Some(command) => carry_out(&mut peers, command),
+                Some(command) => carry_out(&mut peers, &mut closing, command),
                 None => break,
             },
             Some(Arrival { connection, role }) = arrived.recv() => {
@@ -374,18 +375,20 @@ async fn drive(
                 }
                 let _ = driver.events.send(LinkEvent::Disconnected { peer, reason }).await;
             }
+            Some(_) = closing.join_next() => {}
         }
     }
     // Nobody dials or is let in any more.
     drop(arrived);
-    let drains = peers.into_values().filter_map(|peer| peer.outbound);
-    let drained = drains.map(Outbound::drain).collect::<JoinSet<()>>();
-    let _ = timeout(DISCONNECT_LINGER, drained.join_all()).await;
+    for outbound in peers.into_values().filter_map(|peer| peer.outbound) {
+        closing.spawn(outbound.drain());
+    }
+    let _ = timeout(DISCONNECT_LINGER, closing.join_all()).await;
     quic.close(CODE_CLOSED, b"the process ends");
     quic.wait_idle().await;
 }
 
-fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, command: LinkCommand) {
+fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, closing: &mut JoinSet<()>, command: LinkCommand) {
     match command {
         LinkCommand::Transmit(transmit) => {
             let Some(peer) = peers.get_mut(&transmit.peer) else {
@@ -402,14 +405,14 @@ fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, command: LinkCommand) {
         }
         LinkCommand::Disconnect { peer, reason } => {
             if let Some(peer) = peers.get_mut(&peer) {
-                close(peer, reason);
+                close(peer, closing, reason);
             }
         }
     }
 }
 
 /// Closes a connection when the peer has what was queued for it, or has had its time for that.
-fn close(peer: &mut Peer, reason: String) {
+fn close(peer: &mut Peer, closing: &mut JoinSet<()>, reason: String) {
     let Some(outbound) = peer.outbound.take() else {
         return;
     };
@@ -417,7 +420,7 @@ fn close(peer: &mut Peer, reason: String) {
     peer.reason = Some(DisconnectReason::Local {
         reason: reason.clone(),
     });
-    tokio::spawn(async move {
+    closing.spawn(async move {
         let _ = timeout(DISCONNECT_LINGER, outbound.drain()).await;
         connection.close(CODE_CLOSED, cut(&reason));
     });
@@ -612,6 +615,48 @@ mod tests {
         );
         let reason = disconnected(&mut ours).await;
         assert!(matches!(reason, DisconnectReason::Local { .. }), "{reason}");
+    }
+
+    /// Last words were once cut off by the end of the endpoint, and by that of the process.
+    #[test]
+    fn an_endpoint_that_is_closed_and_its_runtime_with_it_has_said_its_last_words() {
+        const LEN: usize = 8_000_000;
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1).enable_all().build().unwrap()
+        };
+        let (ours_runs, theirs_runs) = (runtime(), runtime());
+        let (orchestrator, worker) = identities();
+        let (network, pool) = (Network::Local, FramePool::new());
+        let (quic, at) = theirs_runs.block_on(async {
+            let server = quic_config::server(&orchestrator, network).unwrap();
+            let quic = quic_config::bind(any(), Some(server), network).unwrap();
+            let at = quic.local_addr().unwrap();
+            (quic, at)
+        });
+        let theirs = theirs_runs.spawn(async move {
+            let theirs = quic.accept().await.unwrap().await.unwrap();
+            let mut stream = theirs.accept_uni().await.unwrap();
+            let mut all = vec![0; HEADER_BYTES + LEN];
+            let read = stream.read_exact(&mut all).await;
+            (read, theirs.closed().await)
+        });
+        ours_runs.block_on(async {
+            let role = Role::Orchestrator;
+            let mut ours = connect(at, &worker, role, network, &pool).unwrap();
+            let peer = connected(&mut ours).await;
+            let commands = ours.commands.clone();
+            commands.try_send(result(peer, vec![0; LEN])).unwrap();
+            let reason = "drained".to_owned();
+            let end = LinkCommand::Disconnect { peer, reason };
+            commands.try_send(end).unwrap();
+            drop(commands);
+            ours.close().await;
+        });
+        ours_runs.shutdown_background();
+        let (read, closed) = theirs_runs.block_on(theirs).unwrap();
+        assert_eq!(read, Ok(()));
+        assert_eq!(closed_with(&closed), (CODE_CLOSED, "drained".to_owned()));
     }
 
     #[tokio::test]

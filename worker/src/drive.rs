@@ -8,17 +8,14 @@ use std::time::{Duration, Instant};
 use bumpalo::Bump;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep_until, timeout};
-use transport::link::{Endpoint, LinkEvent};
+use tokio::time::sleep_until;
+use transport::link::Endpoint;
 use transport::pool::FramePool;
 
 use crate::job::{Job, JobAnswer, JobDone};
 use crate::limits::{MAX_BATCH, MAX_WAITING_DONE, MAX_WAITING_SCRAPES};
 use crate::stats::Stats;
 use crate::worker::{Ended, Worker, WorkerConfig};
-
-/// How long the link gets to send the last frames.
-const GOODBYE: Duration = Duration::from_millis(200);
 
 thread_local! {
     /// Scratch memory of a stepping thread.
@@ -88,11 +85,10 @@ pub async fn run(
         }
         send(&mut worker, &endpoint)?;
         if let Some(ended) = worker.ended() {
+            // The last frames are on their way, and this may be the end of the process.
+            endpoint.close().await;
             return match ended {
-                Ended::Drained => {
-                    say_goodbye(&mut endpoint).await;
-                    Ok(())
-                }
+                Ended::Drained => Ok(()),
                 ended => Err(DriveError::Ended(ended.clone())),
             };
         }
@@ -157,18 +153,6 @@ fn send(worker: &mut Worker, endpoint: &Endpoint) -> Result<(), DriveError> {
             })?;
     }
     Ok(())
-}
-
-/// Waits, not for long, until the link has closed the connection.
-async fn say_goodbye(endpoint: &mut Endpoint) {
-    let closed = async {
-        while let Some(event) = endpoint.events.recv().await {
-            if matches!(event, LinkEvent::Disconnected { .. }) {
-                return;
-            }
-        }
-    };
-    let _ = timeout(GOODBYE, closed).await;
 }
 
 /// The threads that jobs are run on, and their clock.
