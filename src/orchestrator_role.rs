@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use orchestrator::Config;
 use orchestrator::clock::Origin;
-use orchestrator::control::{Speed, Status};
-use orchestrator::drive;
+use orchestrator::control::{Spec, Speed, Status};
+use orchestrator::drive::{self, Handle};
+use tokio::task::JoinHandle;
 use transport::link::Role;
 use transport::pool::FramePool;
 
@@ -79,8 +80,25 @@ impl OrchestratorRole {
             verify_one_in: self.verify_one_in,
             ..Config::default()
         };
+        let end = link.end.clone();
         let (handle, driver) = drive::start(config, pool.clone(), link, Origin::now())?;
-        let driver = tokio::spawn(driver);
+        let mut driver = tokio::spawn(driver);
+        let code = self.follow(&handle, &mut driver, spec, pool, signals).await;
+        // The workers are told before the process ends.
+        driver.abort();
+        end.reached().await;
+        code
+    }
+
+    /// Runs the simulation to its end, or until this process is told to stop.
+    async fn follow(
+        &self,
+        handle: &Handle,
+        driver: &mut JoinHandle<()>,
+        spec: Option<Spec>,
+        pool: FramePool,
+        signals: Signals,
+    ) -> anyhow::Result<ExitCode> {
         if let Some(metrics) = self.metrics {
             let handle = handle.clone();
             let page = move || {
@@ -103,7 +121,7 @@ impl OrchestratorRole {
         let info = tokio::select! {
             settled = handle.settled(id) => settled?,
             _ = signals.first() => {
-                run::stop(&handle, id).await?;
+                run::stop(handle, id).await?;
                 handle.settled(id).await?
             }
         };

@@ -146,8 +146,9 @@ impl Run {
             verify_one_in: self.verify_one_in,
             ..Config::default()
         };
+        let end = link.end.clone();
         let (handle, driver) = drive::start(config, pool, link, Origin::now())?;
-        tokio::spawn(driver);
+        let driver = tokio::spawn(driver);
         let kills = Kills {
             at_ticks: self.kill_at.clone(),
             every: self.kill_every.map(Duration::from_secs),
@@ -173,7 +174,10 @@ impl Run {
         if stopped.is_some() {
             stop(&handle, id).await?;
         }
-        finish(&handle, id, fleet, stopped).await
+        let finished = finish(&handle, id, fleet, stopped).await;
+        driver.abort();
+        end.reached().await;
+        finished
     }
 }
 

@@ -264,8 +264,9 @@ where
     T: Message + for<'a> Serialize<HighSerializer<Buffer, ArenaHandle<'a>, rancor::Error>>,
 {
     let kind = T::KIND;
-    let mut buffer = pool.take(0);
+    let mut buffer = pool.take_to_grow(kind, 0);
     append(pool, kind, &mut buffer, value)?;
+    pool.note_needed(kind, buffer.bytes.len());
     Frame::from_buffer(Header { kind, ..header }, buffer)
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use kernel::view::{ArchivedViewBlock, ViewRecord};
+
 use crate::header::Kind;
+use crate::view::ArchivedView;
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 64;
@@ -15,6 +18,9 @@ pub const MAX_REASON_BYTES: usize = 256;
 
 /// How long a connection that this side closes stays open for what was queued before.
 pub const DISCONNECT_LINGER: Duration = Duration::from_secs(1);
+
+/// How long a process that ends waits for its link, which has [`DISCONNECT_LINGER`] for what was queued.
+pub const LINK_END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most connections one endpoint holds.
 pub const MAX_PEERS: usize = 1_024;
@@ -85,7 +91,7 @@ pub const fn max_payload_bytes(kind: Kind) -> u32 {
     match kind {
         Kind::Register | Kind::Welcome | Kind::Refused | Kind::Heartbeat => 4 << 10,
         Kind::Open | Kind::Close | Kind::Computed | Kind::Unable | Kind::Release => SMALL,
-        Kind::View => 2 << 20,
+        Kind::View => 3 << 20,
         Kind::Dispatch | Kind::Result | Kind::Checkpoint | Kind::ComputeTick => MAX_PAYLOAD_BYTES,
     }
 }
@@ -95,7 +101,14 @@ const _: () = assert!(MAX_PAYLOAD_BYTES as usize <= MAX_QUEUED_BYTES_PER_PEER);
 // One large frame never keeps all others waiting.
 const _: () = assert!(2 * MAX_PAYLOAD_BYTES as usize <= MAX_RECEIVING_BYTES_PER_PEER);
 const _: () = assert!(MAX_POOLED_BUFFER_BYTES <= MAX_POOLED_BYTES);
+const _: () = assert!(LINK_END_PATIENCE.as_millis() > DISCONNECT_LINGER.as_millis());
 const _: () = assert!(MAX_QUEUED_FRAMES_PER_PEER <= MAX_QUEUED_EVENTS);
 const _: () = assert!(PAYLOAD_ALIGN == HEADER_BYTES);
-// A view of the largest partition: a record a row, and at most one block a row of a small site.
-const _: () = assert!(kernel::config::MAX_PARTITION_ROWS as usize * (8 + 16) <= 2 << 20);
+// A view of the largest partition: a record a row, at most one block a row of a site of one machine, and
+// the archive's root.
+const _: () = assert!(
+    kernel::config::MAX_PARTITION_ROWS as usize
+        * (size_of::<ViewRecord>() + size_of::<ArchivedViewBlock>())
+        + size_of::<ArchivedView>()
+        <= max_payload_bytes(Kind::View) as usize
+);

@@ -4,10 +4,11 @@
 //! [`LinkEvent`]s. The order of a peer's events is: `Connected`, frames, `Disconnected`, then nothing
 //! of that [`PeerId`] ever again. Frames of one stream arrive in order; streams overtake each other.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::frame::Frame;
-use crate::limits::{MAX_QUEUED_COMMANDS, MAX_QUEUED_EVENTS};
+use crate::limits::{LINK_END_PATIENCE, MAX_QUEUED_COMMANDS, MAX_QUEUED_EVENTS};
 
 /// One connection. Never used again, not even for the same machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -182,20 +183,54 @@ pub struct Endpoint {
     pub commands: mpsc::Sender<LinkCommand>,
     /// What happened.
     pub events: mpsc::Receiver<LinkEvent>,
+    /// Tells when the link has ended.
+    pub end: LinkEnd,
+}
+
+impl Endpoint {
+    /// Drops it, and waits until its peers have what was queued for them, or have had their time.
+    pub async fn close(self) {
+        let end = self.end.clone();
+        drop(self);
+        end.reached().await;
+    }
+}
+
+/// Tells when a link has ended. A link is a task of the runtime: a process that ends its runtime sooner
+/// takes its own last words back. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LinkEnd(watch::Receiver<()>);
+
+impl LinkEnd {
+    /// Waits until the endpoint was dropped and the link has ended, at most for [`LINK_END_PATIENCE`].
+    pub async fn reached(mut self) {
+        // Nothing is ever sent: it ends when the link drops its end.
+        let ended = async { while self.0.changed().await.is_ok() {} };
+        let _ = timeout(LINK_END_PATIENCE, ended).await;
+    }
 }
 
 /// The link's own end of an [`Endpoint`].
 pub(crate) struct Driver {
     pub(crate) commands: mpsc::Receiver<LinkCommand>,
     pub(crate) events: mpsc::Sender<LinkEvent>,
+    /// Dropped with the last of the link's work: [`LinkEnd`] waits for that.
+    pub(crate) end: watch::Sender<()>,
 }
 
 pub(crate) fn endpoint() -> (Endpoint, Driver) {
     let (to_link, commands) = mpsc::channel(MAX_QUEUED_COMMANDS);
     let (events, from_link) = mpsc::channel(MAX_QUEUED_EVENTS);
+    let (end, ended) = watch::channel(());
     let endpoint = Endpoint {
         commands: to_link,
         events: from_link,
+        end: LinkEnd(ended),
     };
-    (endpoint, Driver { commands, events })
+    let driver = Driver {
+        commands,
+        events,
+        end,
+    };
+    (endpoint, driver)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::limits::{MAX_PEERS, MAX_QUEUED_EVENTS};
 use crate::link::{
@@ -44,7 +44,7 @@ pub fn hub(role: Role, name: &str) -> (Endpoint, MemoryHub) {
         events: driver.events,
         spokes: Arc::default(),
     };
-    tokio::spawn(drive_hub(driver.commands, hub.clone()));
+    tokio::spawn(drive_hub(driver.commands, driver.end, hub.clone()));
     (endpoint, hub)
 }
 
@@ -91,7 +91,11 @@ impl MemoryHub {
     }
 }
 
-async fn drive_hub(mut commands: mpsc::Receiver<LinkCommand>, hub: MemoryHub) {
+async fn drive_hub(
+    mut commands: mpsc::Receiver<LinkCommand>,
+    _end: watch::Sender<()>,
+    hub: MemoryHub,
+) {
     while let Some(command) = commands.recv().await {
         match command {
             LinkCommand::Transmit(transmit) => {

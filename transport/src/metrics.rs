@@ -79,12 +79,13 @@ pub fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, traffic: Traffic) -> 
 pub fn encode_copies(encoder: &mut DescriptorEncoder<'_>, pool: &FramePool) -> fmt::Result {
     let copies = pool.copies();
     let help = "Bytes moved in memory for frames: copied on the way out, copied from a socket's chunks, \
-                encoded into variable archives, and allocated because no buffer was free";
+                encoded into variable archives, written as checkpoints, and allocated because no buffer was free";
     let mut family = encoder.encode_descriptor("copied_bytes", help, None, MetricType::Counter)?;
     for (step, bytes) in [
         ("sent", &copies.sent),
         ("received", &copies.received),
         ("encoded", &copies.encoded),
+        ("checkpoints", &copies.checkpoints),
         ("allocated", &copies.allocated),
     ] {
         ConstCounter::new(bytes.load(Relaxed)).encode(family.encode_family(&[("step", step)])?)?;

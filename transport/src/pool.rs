@@ -3,12 +3,13 @@
 //! A [`FramePool`] is cheap to clone and shared by everything in a process that makes frames. It
 //! never holds more than the limits allow; what does not fit goes back to the allocator.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rkyv::util::AlignedVec;
 
+use crate::header::Kind;
 use crate::limits::{
     MAX_POOLED_BUFFER_BYTES, MAX_POOLED_BYTES, MAX_POOLED_PER_SIZE, PAYLOAD_ALIGN,
 };
@@ -20,6 +21,11 @@ const SMALLEST_SHIFT: u32 = 10;
 const LARGEST_SHIFT: u32 = MAX_POOLED_BUFFER_BYTES.trailing_zeros();
 const SIZES: usize = (LARGEST_SHIFT - SMALLEST_SHIFT + 1) as usize;
 const _: () = assert!(MAX_POOLED_BUFFER_BYTES.is_power_of_two());
+/// Sizes above the one that was asked for at which a free buffer is still lent: a small frame that is
+/// kept for long never keeps a large buffer.
+const SIZES_ABOVE: usize = 1;
+/// What a kind of frame is thought to need falls by one part in this many with each that needs less.
+const FORGETS_ONE_IN: usize = 64;
 
 /// Buffers to make frames of.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +37,8 @@ pub struct FramePool {
 struct Shared {
     free: Mutex<Free>,
     copies: Copies,
+    /// Bytes that the frames of each kind lately needed at most.
+    needed: [AtomicUsize; Kind::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -57,6 +65,8 @@ pub struct Copies {
     pub received: AtomicU64,
     /// Written by encoding values into variable archives.
     pub encoded: AtomicU64,
+    /// Written as checkpoints, once and straight into their frames.
+    pub checkpoints: AtomicU64,
     /// Bytes of buffers that had to be allocated.
     pub allocated: AtomicU64,
 }
@@ -74,10 +84,36 @@ impl FramePool {
         &self.shared.copies
     }
 
-    /// An empty buffer with room for `capacity` bytes.
+    /// An empty buffer with room for `capacity` bytes, and for not much more.
     #[must_use]
     pub fn take(&self, capacity: usize) -> PooledBuffer {
-        let found = size_at_least(capacity).and_then(|size| self.shared.lock().take(size));
+        self.take_within(capacity, capacity)
+    }
+
+    /// An empty buffer with room for `capacity` bytes, for a frame that may grow: one that grew for
+    /// such a frame before, if it is free.
+    #[must_use]
+    pub(crate) fn take_to_grow(&self, kind: Kind, capacity: usize) -> PooledBuffer {
+        let most = self.needed(kind).load(Relaxed);
+        self.take_within(capacity, most.max(capacity))
+    }
+
+    /// What a frame that might have grown needed in the end.
+    pub(crate) fn note_needed(&self, kind: Kind, bytes: usize) {
+        let needed = self.needed(kind);
+        let before = needed.load(Relaxed);
+        needed.store(bytes.max(before - before / FORGETS_ONE_IN), Relaxed);
+    }
+
+    fn needed(&self, kind: Kind) -> &AtomicUsize {
+        &self.shared.needed[kind as usize - 1]
+    }
+
+    fn take_within(&self, capacity: usize, most: usize) -> PooledBuffer {
+        let found = size_at_least(capacity).and_then(|least| {
+            let most = size_at_least(most).map_or(SIZES, |size| size + SIZES_ABOVE);
+            self.shared.lock().take(least, most.min(SIZES - 1))
+        });
         let bytes = found.unwrap_or_else(|| {
             let capacity = capacity.max(1 << SMALLEST_SHIFT).next_power_of_two();
             self.shared
@@ -101,9 +137,9 @@ impl Shared {
 }
 
 impl Free {
-    /// The smallest buffer there is of at least this size: one that grew is used again, too.
-    fn take(&mut self, size: usize) -> Option<Buffer> {
-        let buffer = self.by_size[size..].iter_mut().find_map(Vec::pop)?;
+    /// The smallest buffer there is of these sizes.
+    fn take(&mut self, least: usize, most: usize) -> Option<Buffer> {
+        let buffer = self.by_size[least..=most].iter_mut().find_map(Vec::pop)?;
         self.bytes -= buffer.capacity();
         Some(buffer)
     }
@@ -194,13 +230,37 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_grew_serves_those_who_ask_for_little() {
+    fn a_buffer_that_grew_serves_the_next_frame_of_its_kind() {
         let pool = FramePool::new();
-        let mut buffer = pool.take(100);
+        let mut buffer = pool.take_to_grow(Kind::Result, 100);
         buffer.bytes.extend_from_slice(&[7; 70_000]);
+        pool.note_needed(Kind::Result, buffer.bytes.len());
         let at = buffer.bytes.as_ptr();
         drop(buffer);
-        assert_eq!(pool.take(100).bytes.as_ptr(), at);
+        let other = pool.take_to_grow(Kind::Dispatch, 100);
+        assert_ne!(other.bytes.as_ptr(), at, "it never needed so much");
+        let next = pool.take_to_grow(Kind::Result, 100);
+        assert_eq!(next.bytes.as_ptr(), at);
+        drop(next);
+        for _ in 0..1_000 {
+            pool.note_needed(Kind::Result, 100);
+        }
+        let later = pool.take_to_grow(Kind::Result, 100);
+        assert_ne!(later.bytes.as_ptr(), at, "nor does this one any more");
+    }
+
+    /// The largest free buffer was once lent to whoever asked for a few bytes, and kept as long.
+    #[test]
+    fn a_small_frame_is_not_lent_a_large_buffer() {
+        let pool = FramePool::new();
+        drop(pool.take(MAX_POOLED_BUFFER_BYTES));
+        for capacity in [0, 100, 5_000, 1 << 20] {
+            let lent = pool.take(capacity).bytes.capacity();
+            assert!(lent <= 4 * capacity.max(1 << SMALLEST_SHIFT), "{lent}");
+            drop(pool.take(2 * capacity));
+        }
+        let largest = pool.take(MAX_POOLED_BUFFER_BYTES / 2);
+        assert_eq!(largest.bytes.capacity(), MAX_POOLED_BUFFER_BYTES);
     }
 
     #[test]

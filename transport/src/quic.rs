@@ -34,6 +34,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// A connection that lived as long as this was good: the next retry starts from the first delay again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
+/// How long a peer's handshake may take; its place is free again then, however alive it seems.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const CODE_CLOSED: VarInt = VarInt::from_u32(0);
 const CODE_REFUSED: VarInt = VarInt::from_u32(1);
 const CODE_BAD_FRAME: VarInt = VarInt::from_u32(2);
@@ -168,16 +170,33 @@ async fn accept_all(
 ) {
     while let Some(incoming) = quic.accept().await {
         let address = incoming.remote_address();
-        if quic.open_connections() >= max_peers {
+        let open = quic.open_connections();
+        if open >= max_peers / 2 && incoming.may_retry() {
+            // Who gave an address that is not its own never answers this, and takes no place.
+            let _ = incoming.retry();
+            continue;
+        }
+        if open >= max_peers {
             warn!(%address, "connection refused: {max_peers} peers are connected, which is the bound");
             incoming.refuse();
             continue;
         }
+        // Here, not in the task: it counts from now on.
+        let connecting = match incoming.accept() {
+            Ok(connecting) => connecting,
+            Err(error) => {
+                warn!(%address, reason = %explain(&error), "no connection to a peer");
+                continue;
+            }
+        };
         let (accept, arrivals) = (accept.clone(), arrivals.clone());
         tokio::spawn(async move {
-            match incoming.await {
-                Ok(connection) => admit(connection, &accept, &arrivals).await,
-                Err(error) => warn!(%address, reason = %explain(&error), "no connection to a peer"),
+            match timeout(HANDSHAKE_PATIENCE, connecting).await {
+                Ok(Ok(connection)) => admit(connection, &accept, &arrivals).await,
+                Ok(Err(error)) => {
+                    warn!(%address, reason = %explain(&error), "no connection to a peer");
+                }
+                Err(_) => warn!(%address, "no connection to a peer: its handshake took too long"),
             }
         });
     }
@@ -318,12 +337,13 @@ async fn drive(
     bounds: Bounds,
 ) {
     let mut peers: BTreeMap<PeerId, Peer> = BTreeMap::new();
+    let mut closing = JoinSet::new();
     let mut next_peer = 1;
     let (gone, mut ended) = mpsc::channel(MAX_PEERS);
     loop {
         tokio::select! {
             command = driver.commands.recv() => match command {
-                Some(command) => carry_out(&mut peers, command),
+                Some(command) => carry_out(&mut peers, &mut closing, command),
                 None => break,
             },
             Some(Arrival { connection, role }) = arrived.recv() => {
@@ -355,18 +375,20 @@ async fn drive(
                 }
                 let _ = driver.events.send(LinkEvent::Disconnected { peer, reason }).await;
             }
+            Some(_) = closing.join_next() => {}
         }
     }
     // Nobody dials or is let in any more.
     drop(arrived);
-    let drains = peers.into_values().filter_map(|peer| peer.outbound);
-    let drained = drains.map(Outbound::drain).collect::<JoinSet<()>>();
-    let _ = timeout(DISCONNECT_LINGER, drained.join_all()).await;
+    for outbound in peers.into_values().filter_map(|peer| peer.outbound) {
+        closing.spawn(outbound.drain());
+    }
+    let _ = timeout(DISCONNECT_LINGER, closing.join_all()).await;
     quic.close(CODE_CLOSED, b"the process ends");
     quic.wait_idle().await;
 }
 
-fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, command: LinkCommand) {
+fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, closing: &mut JoinSet<()>, command: LinkCommand) {
     match command {
         LinkCommand::Transmit(transmit) => {
             let Some(peer) = peers.get_mut(&transmit.peer) else {
@@ -383,14 +405,14 @@ fn carry_out(peers: &mut BTreeMap<PeerId, Peer>, command: LinkCommand) {
         }
         LinkCommand::Disconnect { peer, reason } => {
             if let Some(peer) = peers.get_mut(&peer) {
-                close(peer, reason);
+                close(peer, closing, reason);
             }
         }
     }
 }
 
 /// Closes a connection when the peer has what was queued for it, or has had its time for that.
-fn close(peer: &mut Peer, reason: String) {
+fn close(peer: &mut Peer, closing: &mut JoinSet<()>, reason: String) {
     let Some(outbound) = peer.outbound.take() else {
         return;
     };
@@ -398,7 +420,7 @@ fn close(peer: &mut Peer, reason: String) {
     peer.reason = Some(DisconnectReason::Local {
         reason: reason.clone(),
     });
-    tokio::spawn(async move {
+    closing.spawn(async move {
         let _ = timeout(DISCONNECT_LINGER, outbound.drain()).await;
         connection.close(CODE_CLOSED, cut(&reason));
     });
@@ -595,6 +617,48 @@ mod tests {
         assert!(matches!(reason, DisconnectReason::Local { .. }), "{reason}");
     }
 
+    /// Last words were once cut off by the end of the endpoint, and by that of the process.
+    #[test]
+    fn an_endpoint_that_is_closed_and_its_runtime_with_it_has_said_its_last_words() {
+        const LEN: usize = 8_000_000;
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1).enable_all().build().unwrap()
+        };
+        let (ours_runs, theirs_runs) = (runtime(), runtime());
+        let (orchestrator, worker) = identities();
+        let (network, pool) = (Network::Local, FramePool::new());
+        let (quic, at) = theirs_runs.block_on(async {
+            let server = quic_config::server(&orchestrator, network).unwrap();
+            let quic = quic_config::bind(any(), Some(server), network).unwrap();
+            let at = quic.local_addr().unwrap();
+            (quic, at)
+        });
+        let theirs = theirs_runs.spawn(async move {
+            let theirs = quic.accept().await.unwrap().await.unwrap();
+            let mut stream = theirs.accept_uni().await.unwrap();
+            let mut all = vec![0; HEADER_BYTES + LEN];
+            let read = stream.read_exact(&mut all).await;
+            (read, theirs.closed().await)
+        });
+        ours_runs.block_on(async {
+            let role = Role::Orchestrator;
+            let mut ours = connect(at, &worker, role, network, &pool).unwrap();
+            let peer = connected(&mut ours).await;
+            let commands = ours.commands.clone();
+            commands.try_send(result(peer, vec![0; LEN])).unwrap();
+            let reason = "drained".to_owned();
+            let end = LinkCommand::Disconnect { peer, reason };
+            commands.try_send(end).unwrap();
+            drop(commands);
+            ours.close().await;
+        });
+        ours_runs.shutdown_background();
+        let (read, closed) = theirs_runs.block_on(theirs).unwrap();
+        assert_eq!(read, Ok(()));
+        assert_eq!(closed_with(&closed), (CODE_CLOSED, "drained".to_owned()));
+    }
+
     #[tokio::test]
     async fn quic_serves_each_stream_in_the_order_of_its_class() {
         let (_ours, _peer, _quic, theirs) = stalled(Bounds::default()).await;
@@ -641,6 +705,87 @@ mod tests {
         })
         .await
         .expect("it is let go once it is acknowledged");
+    }
+
+    /// The frames that waited for room held the connection, whose buffers held the room.
+    #[tokio::test]
+    async fn what_waits_for_room_at_a_loss_is_let_go() {
+        const FRAME: usize = 3_000_000;
+        let (mut ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        let holders = Arc::new(());
+        for group in 0..6 {
+            let payload = bytes::Bytes::from_owner(Held {
+                bytes: vec![0; FRAME],
+                _holder: holders.clone(),
+            });
+            let frame = Frame::from_bytes(Header::new(Kind::Checkpoint), payload).unwrap();
+            let transmit = Transmit {
+                peer,
+                class: Class::Checkpoint,
+                group,
+                frame,
+                last: true,
+            };
+            let command = LinkCommand::Transmit(transmit);
+            ours.commands.try_send(command).unwrap();
+        }
+        // One of them has its room and is on its way, the others wait.
+        let _stream = theirs.accept_uni().await.unwrap();
+        theirs.close(CODE_CLOSED, b"gone");
+        disconnected(&mut ours).await;
+        timeout(PATIENCE, async {
+            while Arc::strong_count(&holders) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("nothing of a connection that is gone is held");
+    }
+
+    /// First datagrams of as many connections, none of which goes any further.
+    async fn first_datagrams(quic: &quinn::Endpoint, count: usize) -> Vec<Vec<u8>> {
+        let sink = tokio::net::UdpSocket::bind(any()).await.unwrap();
+        let to = sink.local_addr().unwrap();
+        let name = role_name(Role::Orchestrator);
+        let mut datagrams = Vec::new();
+        for _ in 0..count {
+            let connecting = quic.connect(to, &name).unwrap();
+            let mut datagram = vec![0; 1 << 16];
+            let len = sink.recv(&mut datagram).await.unwrap();
+            datagram.truncate(len);
+            datagrams.push(datagram);
+            drop(connecting);
+            // What ends it comes before the next one's first.
+            let _ = sink.recv(&mut [0; 1 << 16]).await.unwrap();
+        }
+        datagrams
+    }
+
+    /// Handshakes that strangers began from addresses that were not theirs once took every place.
+    #[tokio::test]
+    async fn strangers_at_false_addresses_do_not_take_every_place() {
+        const PEERS: usize = 4;
+        let (orchestrator, worker) = identities();
+        let (network, pool) = (Network::Local, FramePool::new());
+        let bounds = Bounds {
+            peers: PEERS,
+            ..Bounds::default()
+        };
+        let roles = [Role::Worker];
+        let listening = listen_within(bounds, any(), &orchestrator, &roles, network, &pool);
+        let (mut ours, at) = listening.unwrap();
+        let mut quic = quic_config::bind(any(), None, network).unwrap();
+        quic.set_default_client_config(quic_config::client(&worker, network).unwrap());
+        let deaf = tokio::net::UdpSocket::bind(any()).await.unwrap();
+        for datagram in first_datagrams(&quic, 3 * PEERS).await {
+            deaf.send_to(&datagram, at).await.unwrap();
+            // An answer tells that it was taken up: a handshake's, or that a retry is asked for.
+            let _ = deaf.recv(&mut [0; 1 << 16]).await.unwrap();
+        }
+        let name = role_name(Role::Orchestrator);
+        let theirs = quic.connect(at, &name).unwrap().await;
+        assert!(theirs.is_ok(), "{theirs:?}");
+        connected(&mut ours).await;
     }
 
     /// An orchestrator of ours, its pool, and a worker that may send it anything.

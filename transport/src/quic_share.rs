@@ -21,11 +21,13 @@ const _: () = assert!(MOST_BYTES / LEAST_BYTES < MAX_STREAMS_PER_PEER as usize /
 #[derive(Clone)]
 pub(crate) struct BulkShare(Arc<Mutex<State>>);
 
+/// Bytes wanted, and who waits for them: one a stream, so never more than frames are queued.
+type Waiting = VecDeque<(usize, oneshot::Sender<Taken>)>;
+
 struct State {
     free: usize,
-    /// Bytes wanted, and who waits for them: one a stream, so never more than frames are queued.
-    views: VecDeque<(usize, oneshot::Sender<Taken>)>,
-    checkpoints: VecDeque<(usize, oneshot::Sender<Taken>)>,
+    views: Waiting,
+    checkpoints: Waiting,
 }
 
 /// Room that a frame takes until this is dropped.
@@ -58,16 +60,22 @@ impl BulkShare {
     }
 
     fn give(&self) {
-        // One at a time and outside the lock: where nobody waits any more, dropping it gives it back.
+        // One at a time and outside the lock, which whoever is woken may take at once.
         while let Some((bytes, waits)) = self.next() {
             let share = self.clone();
-            let _ = waits.send(Taken { share, bytes });
+            if let Err(mut unwanted) = waits.send(Taken { share, bytes }) {
+                // It went away just now. The room goes back here: this loop gives it to the next.
+                self.lock().free += std::mem::take(&mut unwanted.bytes);
+            }
         }
     }
 
+    /// The next that still waits, if there is room for it.
     fn next(&self) -> Option<(usize, oneshot::Sender<Taken>)> {
         let mut state = self.lock();
         let state = &mut *state;
+        drop_gone(&mut state.views);
+        drop_gone(&mut state.checkpoints);
         let first = if state.views.is_empty() {
             &mut state.checkpoints
         } else {
@@ -83,8 +91,18 @@ impl BulkShare {
     }
 }
 
+/// Forgets those at the front that wait no more.
+fn drop_gone(waiting: &mut Waiting) {
+    while waiting.front().is_some_and(|(_, waits)| waits.is_closed()) {
+        waiting.pop_front();
+    }
+}
+
 impl Drop for Taken {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
         self.share.lock().free += self.bytes;
         self.share.give();
     }
@@ -155,5 +173,22 @@ mod tests {
         assert_eq!(share.lock().free, MOST_BYTES - LEAST_BYTES);
         drop(room);
         assert_eq!(share.lock().free, MOST_BYTES);
+    }
+
+    /// Each that had gone once gave its room back from within the giving: a crowd overflowed the stack.
+    #[test]
+    fn a_crowd_that_went_away_is_passed_over_one_by_one() {
+        const CROWD: usize = 200_000;
+        let share = BulkShare::new();
+        let Poll::Ready(all) = poll(pin!(share.take(Class::View, MOST_BYTES))) else {
+            panic!("it is alone")
+        };
+        for _ in 0..CROWD {
+            assert!(poll(pin!(share.take(Class::View, MOST_BYTES))).is_pending());
+        }
+        let mut next = pin!(share.take(Class::Checkpoint, 1));
+        assert!(poll(next.as_mut()).is_pending());
+        drop(all);
+        assert!(matches!(poll(next.as_mut()), Poll::Ready(Some(_))));
     }
 }

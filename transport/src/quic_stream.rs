@@ -202,7 +202,13 @@ async fn send_stream(
 ) -> Result<(), quinn::WriteError> {
     let mut opened = None;
     while let Some(queued) = frames.recv().await {
-        let taken = share.take(class, queued.frame.wire_len()).await;
+        // Room is given back by what QUIC holds for as long as this holds the connection: one that is
+        // gone must not be waited on.
+        let taken = tokio::select! {
+            biased;
+            taken = share.take(class, queued.frame.wire_len()) => taken,
+            error = connection.closed() => return Err(error.into()),
+        };
         let stream = match &mut opened {
             Some(stream) => stream,
             None => opened.insert(open_stream(connection, class).await?),

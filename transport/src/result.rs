@@ -38,7 +38,7 @@ pub fn write(
     extras: &ResultExtras,
 ) -> Result<Frame, FrameError> {
     let kind = Kind::Result;
-    let mut buffer = pool.take(VARIABLE_AT);
+    let mut buffer = pool.take_to_grow(kind, VARIABLE_AT);
     buffer.bytes.resize(VARIABLE_AT, 0);
     let place = InPlace::from(&mut buffer.bytes[TABLE_BYTES..TABLE_BYTES + FIXED_BYTES]);
     rkyv::api::high::to_bytes_in::<_, rancor::Error>(fixed, place)
@@ -46,6 +46,7 @@ pub fn write(
     if !extras.is_empty() {
         frame::append(pool, kind, &mut buffer, extras)?;
     }
+    pool.note_needed(kind, buffer.bytes.len());
     let variable = buffer.bytes.len() - VARIABLE_AT;
     // A length beyond 32 bits is refused as too long below, whatever the table says.
     let variable = u32::try_from(variable).unwrap_or(u32::MAX);

@@ -8,17 +8,14 @@ use std::time::{Duration, Instant};
 use bumpalo::Bump;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep_until, timeout};
-use transport::link::{Endpoint, LinkEvent};
+use tokio::time::sleep_until;
+use transport::link::Endpoint;
 use transport::pool::FramePool;
 
-use crate::job::{Job, JobDone};
+use crate::job::{Job, JobAnswer, JobDone};
 use crate::limits::{MAX_BATCH, MAX_WAITING_DONE, MAX_WAITING_SCRAPES};
 use crate::stats::Stats;
 use crate::worker::{Ended, Worker, WorkerConfig};
-
-/// How long the link gets to send the last frames.
-const GOODBYE: Duration = Duration::from_millis(200);
 
 thread_local! {
     /// Scratch memory of a stepping thread.
@@ -88,20 +85,19 @@ pub async fn run(
         }
         send(&mut worker, &endpoint)?;
         if let Some(ended) = worker.ended() {
+            // The last frames are on their way, and this may be the end of the process.
+            endpoint.close().await;
             return match ended {
-                Ended::Drained => {
-                    say_goodbye(&mut endpoint).await;
-                    Ok(())
-                }
+                Ended::Drained => Ok(()),
                 ended => Err(DriveError::Ended(ended.clone())),
             };
         }
         let due = worker.poll_timeout().map(|at| threads.start + at);
         tokio::select! {
             biased;
-            Some(job) = finished.recv() => {
-                worker.handle_done(threads.now(), job);
-                take(&mut finished, |job| worker.handle_done(threads.now(), job));
+            Some(first) = finished.recv() => {
+                handle_finished(&mut worker, threads.now(), first);
+                take(&mut finished, |next| handle_finished(&mut worker, threads.now(), next));
             }
             event = endpoint.events.recv() => {
                 worker.handle_link(threads.now(), event.ok_or(DriveError::LinkEnded)?);
@@ -119,6 +115,19 @@ pub async fn run(
                 worker.handle_timeout(threads.now());
             }
         }
+    }
+}
+
+/// What a stepping thread hands over.
+enum Finished {
+    Answer(JobAnswer),
+    Job(Box<JobDone>),
+}
+
+fn handle_finished(worker: &mut Worker, now: Duration, finished: Finished) {
+    match finished {
+        Finished::Answer(answer) => worker.handle_answer(now, answer),
+        Finished::Job(done) => worker.handle_done(now, *done),
     }
 }
 
@@ -146,18 +155,6 @@ fn send(worker: &mut Worker, endpoint: &Endpoint) -> Result<(), DriveError> {
     Ok(())
 }
 
-/// Waits, not for long, until the link has closed the connection.
-async fn say_goodbye(endpoint: &mut Endpoint) {
-    let closed = async {
-        while let Some(event) = endpoint.events.recv().await {
-            if matches!(event, LinkEvent::Disconnected { .. }) {
-                return;
-            }
-        }
-    };
-    let _ = timeout(GOODBYE, closed).await;
-}
-
 /// The threads that jobs are run on, and their clock.
 struct Threads {
     pool: rayon::ThreadPool,
@@ -180,12 +177,15 @@ impl Threads {
         self.start.elapsed()
     }
 
-    fn spawn(&self, job: Job, done: mpsc::Sender<JobDone>) {
+    fn spawn(&self, job: Job, finished: mpsc::Sender<Finished>) {
         let start = self.start;
         self.pool.spawn(move || {
-            let result = ARENA.with_borrow_mut(|arena| job.run(arena, || start.elapsed()));
-            // Fails only where the loop has ended, and then nobody wants it.
-            let _ = done.blocking_send(result);
+            // Sending fails only where the loop has ended, and then nobody wants it.
+            let early = |answer| {
+                let _ = finished.blocking_send(Finished::Answer(answer));
+            };
+            let done = ARENA.with_borrow_mut(|arena| job.run(arena, || start.elapsed(), early));
+            let _ = finished.blocking_send(Finished::Job(Box::new(done)));
         });
     }
 }

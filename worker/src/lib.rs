@@ -3,6 +3,7 @@
 //!
 //! A tick's way through it: [`drive`] takes a frame from the link, [`Worker`] finds the partition,
 //! a [`Job`] steps it on a thread and writes its result's frame, and the frame goes back to the link.
+//! A view and a checkpoint are written after that.
 //!
 //! This crate never decides where a partition lives or when a tick is due, never merges what several
 //! partitions say, and never looks inside a message between them.
@@ -18,5 +19,5 @@ pub mod stats;
 mod step;
 mod worker;
 
-pub use job::{Job, JobDone};
+pub use job::{Job, JobAnswer, JobDone};
 pub use worker::{Ended, Worker, WorkerConfig};

@@ -58,14 +58,18 @@ impl Collector for Page {
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         let busy = ConstCounter::new(stats.busy.as_secs_f64());
-        let help = "Time spent stepping, summed over threads";
+        let help = "Time spent on jobs, summed over threads";
         let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
         busy.encode(encoder.encode_descriptor("busy", help, unit, kind)?)?;
         encode_unable(&mut encoder, stats)?;
         let help = "From a dispatch's arrival to the start of its first step";
         encode_stage(&mut encoder, "queue", help, &stats.queue_us)?;
-        let help = "From the start of a job's first step to its frames being written";
+        let help = "From the start of a job's first step to its last one's end";
         encode_stage(&mut encoder, "compute", help, &stats.compute_us)?;
+        let help = "Writing a view, behind the result";
+        encode_stage(&mut encoder, "view", help, &stats.view_us)?;
+        let help = "Writing a job's checkpoints";
+        encode_stage(&mut encoder, "checkpoint", help, &stats.checkpoint_us)?;
         encode_traffic(&mut encoder, stats.traffic)?;
         encode_copies(&mut encoder, &self.pool)
     }
@@ -94,7 +98,7 @@ fn gauges(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
     ]
 }
 
-fn counters(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
+fn counters(stats: &Stats) -> [(&'static str, &'static str, u64); 7] {
     [
         (
             "entity_steps",
@@ -111,6 +115,11 @@ fn counters(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
             "computes",
             "Stateless steps done for verification",
             stats.computes,
+        ),
+        (
+            "failed_extras",
+            "Views and checkpoints that could not be written; their steps stand",
+            stats.failed_extras,
         ),
         (
             "stale_frames",
@@ -147,6 +156,8 @@ fn encode_stage(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::{Figures, JobError};
+    use crate::step::Extras;
     use std::time::Duration;
 
     #[test]
@@ -155,18 +166,26 @@ mod tests {
             rows: 4_096,
             ..Stats::default()
         };
-        stats.record_job(
-            4_096,
-            2,
-            Duration::from_micros(15),
-            Duration::from_micros(900),
-        );
+        stats.record_job(Figures::Stepped {
+            rows: 4_096,
+            ticks: 2,
+            queue: Duration::from_micros(15),
+            compute: Duration::from_micros(900),
+        });
+        stats.record_extras(&Extras {
+            checkpoint_time: Some(Duration::from_micros(100)),
+            failures: vec![JobError::NotOpen],
+            ..Extras::default()
+        });
         stats.record_unable(transport::message::unable::NOT_HELD);
         let page = text(&stats, &FramePool::new());
         for line in [
             "autofarm_worker_rows 4096",
             "autofarm_worker_entity_steps_total 8192",
-            "autofarm_worker_busy_seconds_total 0.0009",
+            "autofarm_worker_busy_seconds_total 0.001",
+            "autofarm_worker_failed_extras_total 1",
+            "autofarm_worker_checkpoint_seconds_count 1",
+            "autofarm_worker_view_seconds_count 0",
             "autofarm_worker_unable_total{reason=\"not_held\"} 1",
             "autofarm_worker_queue_seconds_bucket{le=\"0.00001\"} 0",
             "autofarm_worker_queue_seconds_bucket{le=\"0.00002\"} 1",

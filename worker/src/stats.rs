@@ -5,6 +5,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use transport::metrics::Traffic;
 
+use crate::job::Figures;
+use crate::step::Extras;
+
 /// Longest time that a histogram tells apart, in µs; longer ones count as this.
 pub const MAX_STAGE_US: u64 = 600_000_000;
 
@@ -27,7 +30,7 @@ pub struct Stats {
     pub row_steps: u64,
     /// Partitions times ticks stepped.
     pub partition_steps: u64,
-    /// Time spent stepping, summed over threads.
+    /// Time spent on jobs, summed over threads; the heartbeat tells it.
     pub busy: Duration,
     /// Jobs finished.
     pub jobs: u64,
@@ -43,8 +46,14 @@ pub struct Stats {
     pub connections: u64,
     /// From a dispatch's arrival to the start of its first step, µs.
     pub queue_us: Histogram<u64>,
-    /// From the start of a job's first step to its frames being written, µs.
+    /// From the start of a job's first step to its last one's end, µs.
     pub compute_us: Histogram<u64>,
+    /// Writing a view, behind the result, µs.
+    pub view_us: Histogram<u64>,
+    /// Writing a job's checkpoints, µs.
+    pub checkpoint_us: Histogram<u64>,
+    /// Views and checkpoints that could not be written; their steps stand.
+    pub failed_extras: u64,
 }
 
 impl Default for Stats {
@@ -67,19 +76,49 @@ impl Default for Stats {
             connections: 0,
             queue_us: stage_histogram(),
             compute_us: stage_histogram(),
+            view_us: stage_histogram(),
+            checkpoint_us: stage_histogram(),
+            failed_extras: 0,
         }
     }
 }
 
 impl Stats {
-    /// Counts a job that stepped `ticks` ticks of `rows` rows.
-    pub fn record_job(&mut self, rows: u32, ticks: u32, queue: Duration, compute: Duration) {
-        self.jobs += 1;
-        self.row_steps += u64::from(rows) * u64::from(ticks);
-        self.partition_steps += u64::from(ticks);
-        self.busy += compute;
-        record(&mut self.queue_us, queue);
-        record(&mut self.compute_us, compute);
+    /// Counts a job that has a result.
+    pub(crate) fn record_job(&mut self, figures: Figures) {
+        match figures {
+            Figures::Stepped {
+                rows,
+                ticks,
+                queue,
+                compute,
+            } => {
+                self.jobs += 1;
+                self.row_steps += u64::from(rows) * u64::from(ticks);
+                self.partition_steps += u64::from(ticks);
+                self.busy += compute;
+                record(&mut self.queue_us, queue);
+                record(&mut self.compute_us, compute);
+            }
+            Figures::Computed { compute } => {
+                self.computes += 1;
+                self.busy += compute;
+            }
+        }
+    }
+
+    /// Counts what follows a result.
+    pub(crate) fn record_extras(&mut self, extras: &Extras) {
+        self.failed_extras += extras.failures.len() as u64;
+        for (stage, time) in [
+            (&mut self.view_us, extras.view_time),
+            (&mut self.checkpoint_us, extras.checkpoint_time),
+        ] {
+            if let Some(time) = time {
+                self.busy += time;
+                record(stage, time);
+            }
+        }
     }
 
     /// Counts an answer that names no result.
@@ -113,13 +152,20 @@ fn record(histogram: &mut Histogram<u64>, time: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::JobError;
 
     #[test]
     fn a_job_is_counted_in_rows_ticks_and_time() {
         let mut stats = Stats::default();
         let (queue, compute) = (Duration::from_micros(40), Duration::from_millis(2));
-        stats.record_job(100, 3, queue, compute);
-        stats.record_job(50, 0, queue, Duration::ZERO);
+        for (rows, ticks, compute) in [(100, 3, compute), (50, 0, Duration::ZERO)] {
+            stats.record_job(Figures::Stepped {
+                rows,
+                ticks,
+                queue,
+                compute,
+            });
+        }
         assert_eq!(
             (stats.jobs, stats.row_steps, stats.partition_steps),
             (2, 300, 3)
@@ -131,9 +177,28 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_result_is_time_spent_and_a_stage_of_its_own() {
+        let mut stats = Stats::default();
+        stats.record_extras(&Extras {
+            checkpoint_time: Some(Duration::from_millis(3)),
+            failures: vec![JobError::NotOpen],
+            ..Extras::default()
+        });
+        assert_eq!(stats.busy, Duration::from_millis(3));
+        assert_eq!((stats.checkpoint_us.len(), stats.view_us.len()), (1, 0));
+        assert_eq!(stats.failed_extras, 1);
+        assert!(stats.compute_us.is_empty());
+    }
+
+    #[test]
     fn times_beyond_the_histogram_and_unknown_reasons_still_count() {
         let mut stats = Stats::default();
-        stats.record_job(1, 1, Duration::MAX, Duration::from_secs(3_600));
+        stats.record_job(Figures::Stepped {
+            rows: 1,
+            ticks: 1,
+            queue: Duration::MAX,
+            compute: Duration::from_secs(3_600),
+        });
         assert_eq!(stats.queue_us.len() + stats.compute_us.len(), 2);
         stats.record_unable(transport::message::unable::PANICKED);
         stats.record_unable(999);

@@ -1,6 +1,7 @@
 //! A window of ticks of one partition: from its base through every tick to the frames it answers
 //! with. The kernel writes into those frames; nothing is copied behind it.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -13,18 +14,45 @@ use kernel::plan::Plan;
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
 use transport::message::{Mail, PartitionWork, ResultExtras, ResultFixed, TickDigest, base, want};
+use transport::pool::FramePool;
 use transport::result;
 use transport::view::ViewWriter;
 
-use crate::job::{Base, Holding, JobError, Simulation};
+use crate::job::{Base, Holding, JobError, Simulation, guarded};
 use crate::limits::{MAX_REASON_BYTES, MAX_WINDOW_TICKS};
+
+/// What is asked of a partition.
+pub(crate) struct Window<'a, C> {
+    pub(crate) simulation: &'a Simulation,
+    pub(crate) work: &'a PartitionWork,
+    /// Of the answer.
+    pub(crate) header: Header,
+    pub(crate) received_at: Duration,
+    /// Tells the time since the process's start.
+    pub(crate) clock: C,
+}
 
 /// What a window is answered with.
 #[derive(Debug)]
-pub(crate) struct Frames {
+pub(crate) struct Stepped {
     pub(crate) result: Frame,
+    /// From the dispatch's arrival to the start of the first step.
+    pub(crate) queue: Duration,
+    /// From there to the result being written.
+    pub(crate) compute: Duration,
+}
+
+/// What follows a result, and what it cost.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
     pub(crate) view: Option<Frame>,
     pub(crate) checkpoints: Vec<Frame>,
+    /// Time it took to write the view.
+    pub(crate) view_time: Option<Duration>,
+    /// Time it took to write the checkpoints.
+    pub(crate) checkpoint_time: Option<Duration>,
+    /// Why one of them is missing. The step stands all the same.
+    pub(crate) failures: Vec<JobError>,
 }
 
 /// Checks what a frame says of a partition's work, before anything is stepped.
@@ -80,61 +108,92 @@ pub(crate) fn begin(
     Ok(Holding::new(partition, simulation.isa))
 }
 
-/// Steps the window's ticks and writes what it is answered with.
-pub(crate) fn window(
-    simulation: &Simulation,
-    work: &PartitionWork,
-    header: Header,
-    holding: &mut Holding,
-    arena: &mut Bump,
-    clock: &impl Fn() -> Duration,
-    queue: Duration,
-) -> Result<Frames, JobError> {
-    let started = clock();
-    let partition = &mut holding.partition;
-    if partition.tick() + 1 != work.first_tick {
-        return Err(JobError::NotHeld("the checkpoint is of another tick"));
+impl<C: Fn() -> Duration> Window<'_, C> {
+    /// Steps the window's ticks and writes the result. Of what follows it, only the state that the
+    /// steps go out from is written here.
+    pub(crate) fn step(
+        &self,
+        holding: &mut Holding,
+        arena: &mut Bump,
+        prior: &mut Extras,
+    ) -> Result<Stepped, JobError> {
+        let (simulation, work) = (self.simulation, self.work);
+        if holding.partition.tick() + 1 != work.first_tick {
+            return Err(JobError::NotHeld("the checkpoint is of another tick"));
+        }
+        if self.wants(want::PRIOR_STATE) {
+            self.write_checkpoint(&holding.partition, prior);
+        }
+        let partition = &mut holding.partition;
+        let started = (self.clock)();
+        let mut extras = ResultExtras::default();
+        let mut due = None;
+        if work.base == base::CREATE {
+            due = report(simulation, work, partition, &mut extras);
+        }
+        for tick in work.first_tick..work.first_tick + u64::from(work.ticks) {
+            extras.digests.extend(due.take());
+            self::tick(partition, work, tick, arena)?;
+            due = report(simulation, work, partition, &mut extras);
+        }
+        if self.wants(want::DIGEST) && due.is_none() {
+            due = Some(digest(partition));
+        }
+        if work.ticks > 0 || work.base == base::CREATE {
+            extras.mail = mail(partition);
+        }
+        let queue = started.saturating_sub(self.received_at);
+        let compute = (self.clock)().saturating_sub(started);
+        let fixed = ResultFixed {
+            aggregate: partition.aggregate(),
+            digest: due.map_or(0, |d| d.digest),
+            has_digest: u32::from(due.is_some()),
+            stepped: work.ticks,
+            queue_us: micros(queue),
+            compute_us: micros(compute),
+        };
+        let result = result::write(&simulation.pool, self.header, &fixed, &extras)?;
+        Ok(Stepped {
+            result,
+            queue,
+            compute,
+        })
     }
-    let mut checkpoints = Vec::new();
-    if work.wants & want::PRIOR_STATE != 0 {
-        checkpoints.push(checkpoint(partition, header)?);
+
+    /// Whether something follows the result.
+    pub(crate) fn has_extras(&self) -> bool {
+        self.wants(want::VIEW | want::CHECKPOINT | want::PRIOR_STATE)
     }
-    let mut extras = ResultExtras::default();
-    let mut due = None;
-    if work.base == base::CREATE {
-        due = report(simulation, work, partition, &mut extras);
+
+    /// Writes what follows the result. What fails is left out: the step and its result stand, and who
+    /// waits for it asks again.
+    pub(crate) fn write_extras(&self, holding: &mut Holding, extras: &mut Extras) {
+        if self.wants(want::VIEW) {
+            let started = (self.clock)();
+            match guarded(|| view(self.simulation, holding, self.header)) {
+                Ok(frame) => extras.view = Some(frame),
+                Err(error) => extras.failures.push(error),
+            }
+            extras.view_time = Some((self.clock)().saturating_sub(started));
+        }
+        if self.wants(want::CHECKPOINT) {
+            self.write_checkpoint(&holding.partition, extras);
+        }
     }
-    for tick in work.first_tick..work.first_tick + u64::from(work.ticks) {
-        extras.digests.extend(due.take());
-        self::tick(partition, work, tick, arena)?;
-        due = report(simulation, work, partition, &mut extras);
+
+    fn write_checkpoint(&self, partition: &Partition, extras: &mut Extras) {
+        let started = (self.clock)();
+        match guarded(|| checkpoint(&self.simulation.pool, partition, self.header)) {
+            Ok(frame) => extras.checkpoints.push(frame),
+            Err(error) => extras.failures.push(error),
+        }
+        let took = (self.clock)().saturating_sub(started);
+        *extras.checkpoint_time.get_or_insert_default() += took;
     }
-    if work.wants & want::DIGEST != 0 && due.is_none() {
-        due = Some(digest(partition));
+
+    fn wants(&self, bits: u32) -> bool {
+        self.work.wants & bits != 0
     }
-    if work.ticks > 0 || work.base == base::CREATE {
-        extras.mail = mail(partition);
-    }
-    let fixed = ResultFixed {
-        aggregate: partition.aggregate(),
-        digest: due.map_or(0, |d| d.digest),
-        has_digest: u32::from(due.is_some()),
-        stepped: work.ticks,
-        queue_us: micros(queue),
-        compute_us: micros(clock().saturating_sub(started)),
-    };
-    let result = result::write(&simulation.pool, header, &fixed, &extras)?;
-    if work.wants & want::CHECKPOINT != 0 {
-        checkpoints.push(checkpoint(partition, header)?);
-    }
-    let view = (work.wants & want::VIEW != 0)
-        .then(|| view(simulation, holding, header))
-        .transpose()?;
-    Ok(Frames {
-        result,
-        view,
-        checkpoints,
-    })
 }
 
 /// One tick: the commands and the mail of it, and scratch memory that begins empty.
@@ -195,16 +254,19 @@ fn mail(partition: &Partition) -> Vec<Mail> {
         .collect()
 }
 
-fn checkpoint(partition: &Partition, header: Header) -> Result<Frame, JobError> {
-    let mut bytes = Vec::new();
-    partition.checkpoint(&mut bytes);
+/// The exact state, written once, straight into the frame's own buffer.
+fn checkpoint(pool: &FramePool, partition: &Partition, header: Header) -> Result<Frame, JobError> {
+    let mut buffer = pool.take(partition.checkpoint_bytes());
+    partition.checkpoint_into(&mut buffer.bytes);
+    let written = buffer.bytes.len() as u64;
+    pool.copies().checkpoints.fetch_add(written, Relaxed);
     let header = Header {
         kind: Kind::Checkpoint,
         tick: partition.tick(),
         ticks: 0,
         ..header
     };
-    Ok(Frame::from_bytes(header, bytes)?)
+    Ok(Frame::from_buffer(header, buffer)?)
 }
 
 fn view(simulation: &Simulation, holding: &mut Holding, header: Header) -> Result<Frame, JobError> {

@@ -2,15 +2,15 @@
 //! what is stepped next. It does no I/O, reads no clock and starts no thread.
 //!
 //! Call order: after any `handle_*` or [`Worker::drain`], take [`Worker::poll_job`] and
-//! [`Worker::poll_transmit`] until they are empty, run the jobs anywhere, and hand each one's
-//! [`JobDone`] back. Call [`Worker::handle_timeout`] when [`Worker::poll_timeout`] says so, and stop
+//! [`Worker::poll_transmit`] until they are empty, run the jobs anywhere, and hand each one's early
+//! [`JobAnswer`], where there is one, and then its [`JobDone`] back. Call [`Worker::handle_timeout`] when [`Worker::poll_timeout`] says so, and stop
 //! once [`Worker::ended`] answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::config::KERNEL_VERSION;
+use kernel::config::{KERNEL_VERSION, SimulationConfig};
 use kernel::isa::Isa;
 use kernel::plan::Plan;
 use transport::frame::{self, Frame, FrameError};
@@ -23,10 +23,13 @@ use transport::pool::FramePool;
 
 use crate::answers::{Answers, DispatchId};
 use crate::inbox::{Checkpoints, Early, StateKey};
-use crate::job::{ComputeJob, Job, JobDone, JobError, Origin, Simulation, answer_header};
+use crate::job::{
+    ComputeJob, Job, JobAnswer, JobDone, JobError, Origin, Simulation, answer_header, make_plan,
+};
 use crate::limits::{DRAIN_QUIET, MAX_COMPUTES, MAX_DRAIN, MAX_SIMULATIONS};
 use crate::shard::{Outcome, Shard, Waiting};
 use crate::stats::Stats;
+use crate::step::Extras;
 
 /// A worker's settings.
 #[derive(Clone, Debug)]
@@ -86,6 +89,8 @@ pub struct Worker {
     early: Early,
     answers: Answers,
     computes: usize,
+    /// Made for a step of a simulation that is not open here.
+    last_plan: Option<Arc<Plan>>,
     drain: Option<Drain>,
     ended: Option<Ended>,
     stats: Stats,
@@ -107,6 +112,7 @@ impl Worker {
             early: Early::default(),
             answers: Answers::default(),
             computes: 0,
+            last_plan: None,
             drain: None,
             ended: None,
             stats: Stats::default(),
@@ -145,14 +151,26 @@ impl Worker {
         self.look_at_drain(now);
     }
 
+    /// A job has its answer, and goes on with what follows it.
+    pub fn handle_answer(&mut self, now: Duration, answer: JobAnswer) {
+        self.record(&answer);
+        self.answer(answer.dispatch, answer.frame, true);
+        self.look_at_drain(now);
+    }
+
     /// A job that was polled is done.
     pub fn handle_done(&mut self, now: Duration, done: JobDone) {
-        self.record(&done);
-        let (dispatch, answer) = (done.dispatch, done.answer);
-        self.answers.keep(dispatch, done.view, done.checkpoints);
-        self.answer(dispatch, answer);
+        if let Some(answer) = done.answer {
+            self.record(&answer);
+            self.answer(answer.dispatch, answer.frame, false);
+        } else {
+            self.follow(done.dispatch, done.extras);
+        }
         match done.origin {
-            Origin::Nowhere => self.computes -= 1,
+            Origin::Nowhere { plan } => {
+                self.computes -= 1;
+                self.last_plan = plan.or(self.last_plan.take());
+            }
             Origin::Slot {
                 simulation,
                 partition,
@@ -326,7 +344,11 @@ impl Worker {
             tracing::warn!(simulation = %id, "not opened: too many simulations are");
             return Ok(());
         }
-        match Plan::new(&open.config) {
+        let plan = match self.plan(id, &open.config) {
+            Some(plan) => Ok(plan),
+            None => make_plan(&open.config),
+        };
+        match plan {
             Ok(plan) => {
                 let simulation = Simulation {
                     id,
@@ -344,6 +366,14 @@ impl Worker {
             self.dispatch(received_at, &frame)?;
         }
         Ok(())
+    }
+
+    /// The plan of a configuration, where it was made before.
+    fn plan(&self, id: SimulationId, config: &SimulationConfig) -> Option<Arc<Plan>> {
+        let open = self.shards.get(&id).map(|shard| &shard.simulation.plan);
+        let known = [open, self.last_plan.as_ref()];
+        let mut known = known.into_iter().flatten();
+        known.find(|plan| plan.farm.config == *config).cloned()
     }
 
     fn close(&mut self, id: SimulationId) {
@@ -406,6 +436,7 @@ impl Worker {
                     dispatch,
                     header,
                     request: compute.request,
+                    plan: self.plan(header.simulation, &compute.config),
                     config: compute.config,
                     work: compute.work,
                     checkpoint,
@@ -422,7 +453,7 @@ impl Worker {
                     unable: missing.code(),
                 };
                 let frame = frame::encode(&self.pool, header, &computed).expect("numbers fit");
-                self.answer(dispatch, frame);
+                self.answer(dispatch, frame, false);
             }
         }
     }
@@ -444,32 +475,39 @@ impl Worker {
         let header = answer_header(simulation, waiting.lease_epoch, &waiting.work);
         tracing::debug!(%simulation, partition = header.partition, tick = header.tick, %error, "refused");
         let frame = error.frame(&self.pool, header);
-        self.answer(waiting.dispatch, frame);
+        self.answer(waiting.dispatch, frame, false);
     }
 
-    fn answer(&mut self, dispatch: DispatchId, frame: Frame) {
-        let transmits = &mut self.transmits;
-        self.answers
-            .answer(dispatch, frame, &mut |command| transmits.push_back(command));
+    fn answer(&mut self, dispatch: DispatchId, frame: Frame, is_followed: bool) {
+        let send = &mut |command| self.transmits.push_back(command);
+        self.answers.answer(dispatch, frame, is_followed, send);
     }
 
-    fn record(&mut self, done: &JobDone) {
-        match &done.error {
-            Some(error) => {
+    /// What follows an answer goes out; what could not be written is only told of. The orchestrator
+    /// asks again for what does not come.
+    fn follow(&mut self, dispatch: DispatchId, extras: Extras) {
+        for error in &extras.failures {
+            tracing::warn!(%error, "a view or a checkpoint could not be written; the step stands");
+        }
+        self.stats.record_extras(&extras);
+        let send = &mut |command| self.transmits.push_back(command);
+        let Extras {
+            view, checkpoints, ..
+        } = extras;
+        self.answers.follow(dispatch, view, checkpoints, send);
+    }
+
+    fn record(&mut self, answer: &JobAnswer) {
+        match &answer.outcome {
+            Ok(figures) => self.stats.record_job(*figures),
+            Err(error) => {
                 self.stats.record_unable(error.code());
-                let header = &done.answer.header;
+                let header = &answer.frame.header;
                 tracing::warn!(
                     simulation = %header.simulation, partition = header.partition, tick = header.tick,
                     %error, "a job has no result"
                 );
             }
-            None if matches!(done.origin, Origin::Nowhere) => {
-                self.stats.computes += 1;
-                self.stats.busy += done.compute;
-            }
-            None => self
-                .stats
-                .record_job(done.rows, done.ticks, done.queue, done.compute),
         }
     }
 
@@ -513,6 +551,7 @@ impl Worker {
         self.shards.clear();
         self.checkpoints = Checkpoints::default();
         self.early = Early::default();
+        self.last_plan = None;
         self.answers.clear();
     }
 
@@ -548,5 +587,63 @@ fn state_before(simulation: SimulationId, work: &PartitionWork) -> StateKey {
         partition: work.partition,
         tick: work.first_tick.saturating_sub(1),
         placement_epoch: work.placement_epoch,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::config::Scenario;
+
+    use super::*;
+    use crate::step::Extras;
+
+    fn config(seed: u64) -> SimulationConfig {
+        SimulationConfig {
+            scenario: Scenario::Dense.code(),
+            entities: 40,
+            tick_ms: 50,
+            seed,
+            partition_rows: 4_096,
+        }
+    }
+
+    fn worker() -> Worker {
+        let config = WorkerConfig {
+            name: "one".to_owned(),
+            threads: 1,
+            isa: Isa::detect(),
+        };
+        Worker::new(config, FramePool::new())
+    }
+
+    #[test]
+    fn a_verification_uses_the_open_simulations_plan_or_the_last_that_was_made() {
+        const OPEN: SimulationId = SimulationId(1);
+        const OTHER: SimulationId = SimulationId(2);
+        let mut worker = worker();
+        let open = Open {
+            config: config(1),
+            digest_every: 1,
+        };
+        worker.open(OPEN, open).unwrap();
+        let plan = worker.plan(OPEN, &config(1)).expect("it is open");
+        assert!(Arc::ptr_eq(&plan, &worker.shards[&OPEN].simulation.plan));
+        assert!(worker.plan(OPEN, &config(2)).is_none());
+        let made = make_plan(&config(2)).unwrap();
+        worker.computes = 1;
+        worker.handle_done(
+            Duration::ZERO,
+            JobDone {
+                dispatch: DispatchId(0),
+                origin: Origin::Nowhere {
+                    plan: Some(made.clone()),
+                },
+                answer: None,
+                extras: Extras::default(),
+            },
+        );
+        let found = worker.plan(OTHER, &config(2)).expect("it was made");
+        assert!(Arc::ptr_eq(&found, &made));
+        assert!(worker.plan(OTHER, &config(3)).is_none());
     }
 }

@@ -20,8 +20,12 @@ use crate::reference::{Expected, Reference};
 pub(crate) const RECOVERY: Duration = Duration::from_secs(100);
 /// Inputs kept for the replay of one run of this size, in bytes.
 pub(crate) const MAX_REPLAY_BYTES: u64 = 16 << 20;
-/// Buffers that the workers' frames ever need at once, in bytes.
-pub(crate) const MAX_FRAME_BYTES: u64 = 256 << 10;
+/// Buffers that the workers' frames ever need at once, in bytes, but for checkpoints that are kept.
+pub(crate) const MAX_FRAME_BYTES: u64 = 512 << 10;
+/// Bytes of such buffers for each byte of a checkpoint that is kept for replays, at most: a buffer has
+/// up to twice the room that is needed, and while workers are stopped or cut off, older checkpoints wait
+/// on the network and in them. Were checkpoints never given back, a seed would need many times as much.
+pub(crate) const FRAME_BYTES_A_KEPT_BYTE: u64 = 12;
 /// Checkpoint frames that wait in one worker, in bytes.
 pub(crate) const MAX_WAITING_CHECKPOINT_BYTES: u64 = 8 << 20;
 /// Inputs that one instant may give rise to.

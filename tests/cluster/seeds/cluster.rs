@@ -18,8 +18,8 @@ use transport::sim::{Faults, NodeId, SimNet};
 
 use crate::agenda::{self, Act, Fault, Nature};
 use crate::check::{
-    MAX_FRAME_BYTES, MAX_INPUTS_AT_ONCE, MAX_REPLAY_BYTES, MAX_WAITING_CHECKPOINT_BYTES, RECOVERY,
-    Run, Wire, violated,
+    FRAME_BYTES_A_KEPT_BYTE, MAX_FRAME_BYTES, MAX_INPUTS_AT_ONCE, MAX_REPLAY_BYTES,
+    MAX_WAITING_CHECKPOINT_BYTES, RECOVERY, Run, Wire, violated,
 };
 use crate::counts::Counts;
 use crate::manner::Manner;
@@ -515,8 +515,13 @@ impl Cluster {
                 violated!("bounds", "{bytes} bytes of inputs are kept");
             }
         }
+        let kept: u64 = (snapshot.simulations.iter())
+            .map(|simulation| simulation.checkpoint_bytes)
+            .sum();
+        let most = &mut self.counts.most_checkpoint_bytes;
+        *most = (*most).max(kept);
         let allocated = self.pool.copies().allocated.load(Relaxed);
-        if allocated > MAX_FRAME_BYTES {
+        if allocated > MAX_FRAME_BYTES + FRAME_BYTES_A_KEPT_BYTE * *most {
             violated!(
                 "bounds",
                 "frames do not come back: {allocated} bytes of buffers"
@@ -556,6 +561,7 @@ impl Cluster {
         counts.lost_workers = snapshot.lost_workers;
         counts.simulations = self.runs.len() as u64;
         counts.virtual_s = self.now.as_secs();
+        counts.checkpoint_bytes = self.pool.copies().checkpoints.load(Relaxed);
         counts.most_frame_bytes = self.pool.copies().allocated.load(Relaxed);
         Outcome {
             counts: self.counts,

@@ -44,6 +44,10 @@ pub(crate) struct Counts {
     pub(crate) longest_recovery_ms: u64,
     /// Most bytes of inputs kept for replays.
     pub(crate) most_replay_bytes: u64,
+    /// Bytes of checkpoints that the workers wrote.
+    pub(crate) checkpoint_bytes: u64,
+    /// Most bytes of checkpoints that the orchestrator kept.
+    pub(crate) most_checkpoint_bytes: u64,
     /// Most bytes of buffers for the workers' frames.
     pub(crate) most_frame_bytes: u64,
 }
@@ -65,7 +69,7 @@ impl Counts {
         }
     }
 
-    fn sums(&mut self) -> [&mut u64; 24] {
+    fn sums(&mut self) -> [&mut u64; 25] {
         [
             &mut self.seeds,
             &mut self.simulations,
@@ -91,13 +95,15 @@ impl Counts {
             &mut self.ends,
             &mut self.windows,
             &mut self.deletions,
+            &mut self.checkpoint_bytes,
         ]
     }
 
-    fn maxima(&mut self) -> [&mut u64; 3] {
+    fn maxima(&mut self) -> [&mut u64; 4] {
         [
             &mut self.longest_recovery_ms,
             &mut self.most_replay_bytes,
+            &mut self.most_checkpoint_bytes,
             &mut self.most_frame_bytes,
         ]
     }
@@ -135,6 +141,7 @@ impl Counts {
             ("changes of speed", self.speeds),
             ("runs stopped", self.ends),
             ("runs deleted", self.deletions),
+            ("checkpoints", self.checkpoint_bytes),
             ("windows of several ticks", self.windows),
         ] {
             assert!(count > 0, "{what} did not happen in {self:#?}");

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use kernel::isa::Isa;
 use transport::link::{LinkCommand, LinkEvent, PeerId};
 use transport::pool::FramePool;
-use worker::{Job, JobDone, Worker, WorkerConfig};
+use worker::{Job, JobAnswer, JobDone, Worker, WorkerConfig};
 
 use crate::manner::Behaviour;
 
@@ -38,6 +38,8 @@ pub(crate) struct Process {
     inbox: VecDeque<LinkEvent>,
     waiting: VecDeque<Job>,
     running: BTreeMap<(Duration, u64), JobDone>,
+    /// Answers of jobs that go on, by the time they are handed over.
+    early: BTreeMap<(Duration, u64), JobAnswer>,
     threads: usize,
     begun: u64,
     arena: Bump,
@@ -66,6 +68,7 @@ impl Process {
             inbox: VecDeque::new(),
             waiting: VecDeque::new(),
             running: BTreeMap::new(),
+            early: BTreeMap::new(),
             threads: threads as usize,
             begun: 0,
             arena: Bump::new(),
@@ -78,10 +81,16 @@ impl Process {
             return None;
         }
         let finished = self.running.keys().next().map(|(at, _)| *at);
-        [finished, self.worker.poll_timeout(), self.connect_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let answered = self.early.keys().next().map(|(at, _)| *at);
+        [
+            answered,
+            finished,
+            self.worker.poll_timeout(),
+            self.connect_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Something came from the link; a stopped process finds it when it wakes.
@@ -103,9 +112,17 @@ impl Process {
 
     /// Does one of the things that are due.
     pub(crate) fn act(&mut self, now: Duration) {
-        match self.running.first_entry() {
-            Some(first) if first.key().0 <= now => self.worker.handle_done(now, first.remove()),
-            _ => self.worker.handle_timeout(now),
+        // A job's answer is due before the job is done.
+        if let Some(first) = self.early.first_entry()
+            && first.key().0 <= now
+        {
+            self.worker.handle_answer(now, first.remove());
+        } else if let Some(first) = self.running.first_entry()
+            && first.key().0 <= now
+        {
+            self.worker.handle_done(now, first.remove());
+        } else {
+            self.worker.handle_timeout(now);
         }
     }
 
@@ -132,9 +149,20 @@ impl Process {
             // The job reads its clock a few times; each reading is a little later.
             let reading = Cell::new(now);
             let clock = || reading.replace(reading.get() + takes / 3);
-            let done = job.run(&mut self.arena, clock);
+            let mut early = None;
+            let done = job.run(&mut self.arena, clock, |answer| early = Some(answer));
             self.begun += 1;
-            self.running.insert((now + takes, self.begun), done);
+            // Where a view or a checkpoint follows, the thread is busy for as long again.
+            let follows = if early.is_some() {
+                takes
+            } else {
+                Duration::ZERO
+            };
+            if let Some(answer) = early {
+                self.early.insert((now + takes, self.begun), answer);
+            }
+            let done_at = now + takes + follows;
+            self.running.insert((done_at, self.begun), done);
         }
     }
 
