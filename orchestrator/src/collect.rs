@@ -305,7 +305,7 @@ impl Simulation {
         let idle_until = window.owed_since.map_or(due, |owed| owed.min(due));
         let begin = self.completed_at.max(idle_until.saturating_sub(usual));
         let gap = now.saturating_sub(begin).saturating_sub(usual);
-        self.stalls.note(window.last, gap);
+        self.stalls.note(gap);
     }
 
     /// Records where the window's time went, as the report that came last tells it.

@@ -17,8 +17,8 @@ use crate::control::{
 };
 use crate::core::{Drained, Orchestrator};
 use crate::event::Event;
-use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS, MAX_BATCH};
-use crate::log;
+use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, HISTOGRAMS_EVERY, MAX_ARBITRATIONS, MAX_BATCH};
+use crate::log::Log;
 use crate::snapshot::Snapshot;
 
 /// A request to the core, with the way its answer goes.
@@ -48,6 +48,9 @@ struct Driver {
     settled: BTreeMap<SimulationId, Vec<oneshot::Sender<SimulationInfo>>>,
     arbitrated: mpsc::Receiver<Arbitrated>,
     arbitrations: mpsc::Sender<Arbitrated>,
+    log: Log,
+    /// When the histograms were last shown anew.
+    shown_at: Option<Duration>,
 }
 
 /// Starts an orchestrator on a link, with the pool that the link receives in. The answer is a handle and the future that drives it, which
@@ -78,6 +81,8 @@ pub fn start(
         settled: BTreeMap::new(),
         arbitrated,
         arbitrations,
+        log: Log::default(),
+        shown_at: None,
     };
     Ok((handle, driver.run()))
 }
@@ -142,6 +147,7 @@ impl Driver {
         while let Some(event) = self.core.poll_event() {
             self.publish(event);
         }
+        self.log.end();
         while let Some(arbitration) = self.core.poll_arbitration() {
             let answers = self.arbitrations.clone();
             tokio::task::spawn_blocking(move || {
@@ -160,6 +166,14 @@ impl Driver {
 }
 
 impl Driver {
+    fn snapshot(&mut self, now: Duration) -> Snapshot {
+        if self.shown_at.is_none_or(|at| at + HISTOGRAMS_EVERY <= now) {
+            self.shown_at = Some(now);
+            self.core.show_histograms();
+        }
+        self.core.snapshot(now)
+    }
+
     /// Gives a command to the link; `false` if the link has ended. It never waits: a link whose
     /// queue is full is stuck, and the peer is as good as gone.
     fn transmit(&mut self, command: LinkCommand) -> bool {
@@ -179,7 +193,7 @@ impl Driver {
 
     /// Gives an event to the log and to whoever listens.
     fn publish(&mut self, event: Event) {
-        log::write(&event);
+        self.log.write(&event);
         if let Event::Settled { simulation, .. } = &event
             && let Ok(info) = self.core.simulation(*simulation)
         {
@@ -288,12 +302,12 @@ impl Handle {
         self.call(move |d, _| d.core.simulation(id)).await?
     }
 
-    /// Everything measured.
+    /// Everything measured; histograms of runs that go on may be [`HISTOGRAMS_EVERY`] old.
     ///
     /// # Errors
     /// [`ControlError::Ended`].
     pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
-        self.call(|d, now| d.core.snapshot(now)).await
+        self.call(Driver::snapshot).await
     }
 
     /// Waits until a simulation has ended and its last digest is known.

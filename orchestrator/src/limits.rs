@@ -79,10 +79,13 @@ pub const MAX_VERIFICATIONS: usize = 16;
 /// A verification that has not come to an end after this is given up and counted.
 pub const VERIFICATION_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Stalls kept one by one for a summary; their histogram keeps all.
-pub const MAX_STALLS_KEPT: usize = 4_096;
 /// Steps the orchestrator computes itself at once.
 pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
+/// How old the histograms may be that a snapshot shows of a run that goes on: once they were shown,
+/// the next record copies them.
+pub const HISTOGRAMS_EVERY: Duration = Duration::from_secs(1);
+/// Shifted deadlines of one run are said no more often than this.
+pub const DILATED_EVERY: Duration = Duration::from_secs(1);
 /// Control requests that wait for the drive loop.
 pub const CONTROL_QUEUE: usize = 256;
 /// Events that wait for a subscriber before it loses the oldest.

@@ -20,9 +20,9 @@ use crate::event::Event;
 use crate::history::History;
 use crate::latency::Latencies;
 use crate::limits::{
-    CHECKPOINT_PATIENCE, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS, MAX_COMMAND_ENTITIES,
-    MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS, MAX_WINDOW_TICKS,
-    MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+    CHECKPOINT_PATIENCE, DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS,
+    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
+    MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
 use crate::routing::Routing;
 use crate::schedule::Schedule;
@@ -101,6 +101,12 @@ pub(crate) struct Simulation {
     pub(crate) round_trips: crate::suspicion::RoundTrips,
     pub(crate) totals: Totals,
     pub(crate) stalls: Stalls,
+    /// What snapshots show of both while it goes on; `None` for what they are.
+    pub(crate) shown: Option<(Latencies, Stalls)>,
+    /// Shifts of deadlines that were not said yet.
+    pub(crate) dilated_unsaid: Duration,
+    /// When such a shift was last said.
+    pub(crate) dilated_said_at: Option<Duration>,
 }
 
 /// What a run does next.
@@ -179,6 +185,9 @@ impl Simulation {
             round_trips: crate::suspicion::RoundTrips::default(),
             totals: Totals::default(),
             stalls: Stalls::default(),
+            shown: None,
+            dilated_unsaid: Duration::ZERO,
+            dilated_said_at: None,
             spec,
         })
     }
@@ -513,6 +522,12 @@ impl Simulation {
         }
         self.settled = true;
         let tick = self.completed.unwrap_or(0);
+        if !self.dilated_unsaid.is_zero() {
+            self.say_dilated(ctx, tick);
+        }
+        // What it leaves is shown as it is, and what only serves a run that goes on is dropped.
+        self.shown = None;
+        self.round_trips = crate::suspicion::RoundTrips::default();
         ctx.outbox.event(Event::Settled {
             simulation: self.spec.id,
             status: self.status,
@@ -577,12 +592,21 @@ impl Simulation {
             return false;
         }
         self.totals.dilated += by;
+        self.dilated_unsaid += by;
+        let said = self.dilated_said_at;
+        if said.is_none_or(|at| at + DILATED_EVERY <= ctx.now) {
+            self.say_dilated(ctx, next);
+        }
+        true
+    }
+
+    fn say_dilated(&mut self, ctx: &mut Context<'_>, tick: u64) {
+        self.dilated_said_at = Some(ctx.now);
         ctx.outbox.event(Event::Dilated {
             simulation: self.spec.id,
-            tick: next,
-            by,
+            tick,
+            by: std::mem::take(&mut self.dilated_unsaid),
         });
-        true
     }
 
     fn transition(

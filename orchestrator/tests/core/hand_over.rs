@@ -47,7 +47,7 @@ fn a_killed_worker_changes_no_digest() {
             let expected = expected_digests(&spec, 300, &[(70, stamp.seq, 3)]);
             assert_eq!(t.digests(), expected);
             assert!(t.totals().replays > 0);
-            assert!(!t.core.snapshot(t.now).stalls.histogram().is_empty());
+            assert!(!t.core.snapshot(t.now).all_runs().1.histogram().is_empty());
         }
     }
 }
@@ -112,7 +112,7 @@ fn an_outage_between_windows_is_a_stall_of_its_whole_length() {
         let tick = t.tick();
         t.run_until(|t| t.tick() > tick);
         let snapshot = t.core.snapshot(t.now);
-        let longest = snapshot.stalls.histogram().max() / 1_000;
+        let longest = snapshot.all_runs().1.histogram().max() / 1_000;
         assert!(
             (9_990..10_050).contains(&longest),
             "{speed:?}: {longest} ms"
