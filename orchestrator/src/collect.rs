@@ -398,6 +398,7 @@ mod tests {
     use crate::schedule::Schedule;
     use crate::verify::Verifier;
     use kernel::config::SimulationConfig;
+    use kernel::plan::Plan;
     use transport::message::Mail;
     use transport::pool::FramePool;
 
@@ -412,7 +413,8 @@ mod tests {
             seed: 1,
             partition_rows: 8,
         };
-        let simulation = Simulation::new(Spec {
+        let plan = Plan::new(&config).unwrap();
+        let spec = Spec {
             id: SimulationId(7),
             name: String::new(),
             config,
@@ -420,8 +422,8 @@ mod tests {
             max_ticks: None,
             digest_every: 10,
             late: LatePolicy::Dilate,
-        });
-        simulation.unwrap()
+        };
+        Simulation::new(spec, plan)
     }
 
     #[test]

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kernel::plan::Plan;
 use transport::frame::Frame;
 use transport::header::Kind;
 use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
@@ -224,11 +225,29 @@ impl Orchestrator {
         }
     }
 
-    /// Adds a simulation; it begins with [`Orchestrator::start`].
+    /// Adds a simulation; it begins with [`Orchestrator::start`]. Its farm is cut here, which takes the
+    /// longer the larger it is: where nothing may wait for that, see [`Orchestrator::create_planned`].
     ///
     /// # Errors
     /// [`ControlError`] names what is wrong with the specification.
     pub fn create(&mut self, now: Duration, spec: Spec) -> Result<SimulationId, ControlError> {
+        let plan = Plan::new(&spec.config)?;
+        self.create_planned(now, spec, plan)
+    }
+
+    /// Adds a simulation whose farm was cut elsewhere.
+    ///
+    /// # Errors
+    /// [`ControlError`] names what is wrong with the specification.
+    ///
+    /// # Panics
+    /// If the plan is of another configuration than the specification's.
+    pub fn create_planned(
+        &mut self,
+        now: Duration,
+        spec: Spec,
+        plan: Plan,
+    ) -> Result<SimulationId, ControlError> {
         self.begin(now);
         spec.speed.validate()?;
         let max = kernel::config::MAX_TICK;
@@ -246,7 +265,7 @@ impl Orchestrator {
             let limit = MAX_SIMULATIONS;
             return Err(ControlError::TooManySimulations { limit });
         }
-        let simulation = Simulation::new(spec)?;
+        let simulation = Simulation::new(spec, plan);
         self.outbox.event(Event::Lifecycle {
             simulation: id,
             status: Status::Created,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::plan::Plan;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use transport::link::{Endpoint, LinkCommand};
 use transport::pool::FramePool;
@@ -208,12 +209,20 @@ impl Driver {
 }
 
 impl Handle {
-    /// Adds a simulation.
+    /// Adds a simulation. Its farm is cut on a thread of its own, for the loop has no time for that.
     ///
     /// # Errors
     /// As [`Orchestrator::create`], or [`ControlError::Ended`].
     pub async fn create(&self, spec: Spec) -> Result<SimulationId, ControlError> {
-        self.call(|d, now| d.core.create(now, spec)).await?
+        let config = spec.config.clone();
+        let plan = tokio::task::spawn_blocking(move || Plan::new(&config));
+        // A panic goes on to whoever asked; the task is never cancelled while the runtime lives.
+        let plan = plan.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => ControlError::Ended,
+        })??;
+        self.call(|d, now| d.core.create_planned(now, spec, plan))
+            .await?
     }
 
     /// Starts a created simulation.
@@ -385,5 +394,33 @@ mod tests {
         };
         let handled = snapshot.unexpected_frames as usize;
         assert!(handled <= MAX_BATCH, "{handled} of {waiting} came first");
+    }
+
+    #[tokio::test]
+    async fn a_farm_is_cut_before_the_loop_is_asked() {
+        let (commands, _commands) = mpsc::channel(1);
+        let (_events, events) = mpsc::channel(1);
+        let link = Endpoint { commands, events };
+        let pool = FramePool::new();
+        let (handle, driver) = start(Config::default(), pool, link, Origin::now()).unwrap();
+        let wrong = Spec {
+            id: SimulationId(1),
+            name: String::new(),
+            config: kernel::config::SimulationConfig {
+                scenario: 1,
+                entities: 0,
+                tick_ms: 20,
+                seed: 1,
+                partition_rows: 8,
+            },
+            speed: Speed::Max,
+            max_ticks: None,
+            digest_every: 1,
+            late: crate::control::LatePolicy::Dilate,
+        };
+        // The loop does not run, and what is wrong with the farm is found all the same.
+        let answer = handle.create(wrong).await;
+        assert!(matches!(answer, Err(ControlError::Config(_))), "{answer:?}");
+        drop(driver);
     }
 }

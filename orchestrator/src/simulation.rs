@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
 use kernel::command::{Action, Command};
-use kernel::config::ConfigError;
 use kernel::plan::Plan;
 use transport::link::Class;
 
@@ -130,12 +129,12 @@ pub(crate) enum Next {
 }
 
 impl Simulation {
-    /// A simulation that has not started.
+    /// A simulation that has not started, cut as `plan` says.
     ///
-    /// # Errors
-    /// [`ConfigError`] where the configuration is not valid.
-    pub(crate) fn new(spec: Spec) -> Result<Simulation, ConfigError> {
-        let plan = Plan::new(&spec.config)?;
+    /// # Panics
+    /// If the plan is of another configuration.
+    pub(crate) fn new(spec: Spec, plan: Plan) -> Simulation {
+        assert_eq!(plan.farm.config, spec.config, "the plan is of this run");
         let count = plan.partitions.len() as u64;
         let partitions = plan
             .partitions
@@ -153,7 +152,7 @@ impl Simulation {
                 step_ns: None,
             })
             .collect();
-        Ok(Simulation {
+        Simulation {
             cut: plan.has_cut_site(),
             routing: Routing::new(&plan),
             schedule: Schedule::new(spec.config.tick_ms, spec.speed, Duration::ZERO, 0),
@@ -189,7 +188,7 @@ impl Simulation {
             dilated_unsaid: Duration::ZERO,
             dilated_said_at: None,
             spec,
-        })
+        }
     }
 
     /// `start`: a created run begins.
