@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kernel::event::Event as FarmEvent;
 use transport::frame::{Frame, FrameError};
+use transport::message::Unable;
 
 use crate::aggregate::{self, PartitionReport};
 use crate::context::Context;
@@ -183,7 +184,7 @@ impl Simulation {
         frame: &Frame,
     ) -> Result<(), ResultFault> {
         let from = wire::from(frame);
-        let unable = wire::unable(frame)?;
+        let unable: Unable = frame.decode()?;
         if !self.is_current(worker, &from)? {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use kernel::plan::Plan;
 use transport::frame::Frame;
 use transport::header::Kind;
 use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
-use transport::message::Heartbeat;
+use transport::message::{Heartbeat, Register};
 use transport::metrics::Traffic;
 use transport::pool::FramePool;
 
@@ -511,7 +511,7 @@ impl Orchestrator {
 
     fn handle_frame(&mut self, now: Duration, peer: PeerId, frame: Frame) {
         let Some(worker) = self.registry.by_peer(peer) else {
-            match wire::kind(&frame) {
+            match frame.header.kind {
                 Kind::Register if self.strangers.contains_key(&peer.0) => {
                     self.register(now, peer, &frame);
                 }
@@ -521,13 +521,14 @@ impl Orchestrator {
         };
         self.registry.heard(worker, now);
         let from = wire::from(&frame);
-        if from.lease_epoch != self.config.lease_epoch && wire::kind(&frame) != Kind::Heartbeat {
+        if from.lease_epoch != self.config.lease_epoch && frame.header.kind != Kind::Heartbeat {
             self.unexpected_frames += 1;
             return;
         }
         let id = from.simulation;
-        let fault = match wire::kind(&frame) {
-            Kind::Heartbeat => wire::heartbeat(&frame)
+        let fault = match frame.header.kind {
+            Kind::Heartbeat => frame
+                .decode()
                 .map(|heartbeat| self.handle_heartbeat(now, worker, heartbeat))
                 .map_err(ResultFault::from),
             Kind::Result => {
@@ -539,7 +540,8 @@ impl Orchestrator {
             Kind::Unable => {
                 self.with_simulation(now, id, |s, ctx| s.handle_unable(ctx, worker, &frame))
             }
-            Kind::Computed => wire::computed(&frame)
+            Kind::Computed => frame
+                .decode()
                 .map(|computed| self.verifier.computed(worker, &computed, &mut self.outbox))
                 .map_err(ResultFault::from),
             _ => {
@@ -579,7 +581,7 @@ impl Orchestrator {
     }
 
     fn register(&mut self, now: Duration, peer: PeerId, frame: &Frame) {
-        let register = match wire::register(frame) {
+        let register = match frame.decode::<Register>() {
             Ok(register) => register,
             Err(fault) => return self.refuse(peer, String::new(), fault.to_string()),
         };

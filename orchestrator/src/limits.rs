@@ -11,6 +11,10 @@ pub const MAX_UNREGISTERED: usize = 256;
 
 /// Most ticks in one window.
 pub const MAX_WINDOW_TICKS: u32 = 8_192;
+/// Most ticks that one dispatch tells a partition to step, a replay and the window after it. A run
+/// whose checkpoints do not come stands before it would need more. A worker takes no longer ones: its
+/// own `MAX_WINDOW_TICKS` is of a whole dispatch, and a test compares the two.
+pub const MAX_REPLAY_TICKS: u32 = 1 << 20;
 /// Work an unhurried window aims at: long enough that a frame costs nothing beside it, short enough
 /// that a pause or a command is felt at once.
 pub const WINDOW_TARGET: Duration = Duration::from_millis(20);
@@ -103,6 +107,9 @@ const _: () = assert!(
 );
 const _: () = assert!(SOFT_HISTORY_BYTES < MAX_HISTORY_BYTES);
 const _: () = assert!(MAX_CHECKPOINT_TICKS >= MAX_WINDOW_TICKS as u64);
+// A checkpoint may be an interval late before that is so.
+const _: () =
+    assert!(MAX_REPLAY_TICKS as u64 > 2 * MAX_CHECKPOINT_TICKS + 2 * MAX_WINDOW_TICKS as u64);
 const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);
 const _: () = assert!(FIRST_CHECKPOINT_TICKS <= MAX_CHECKPOINT_TICKS);
 const _: () = assert!(MAX_DIGESTS_PER_WINDOW <= MAX_WINDOW_TICKS);

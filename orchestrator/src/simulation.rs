@@ -21,7 +21,7 @@ use crate::latency::Latencies;
 use crate::limits::{
     CHECKPOINT_PATIENCE, DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS,
     MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
-    MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+    MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
 use crate::routing::Routing;
 use crate::schedule::Schedule;
@@ -51,6 +51,14 @@ pub(crate) struct PartitionState {
     pub(crate) moving: Option<(WorkerId, Option<u64>)>,
     /// Time one of its steps takes on one thread, a moving average; `None` until measured.
     pub(crate) step_ns: Option<f64>,
+}
+
+impl PartitionState {
+    /// Whether a replay to `tick` leaves no place for another window in a dispatch.
+    fn is_far(&self, tick: u64) -> bool {
+        let most = u64::from(MAX_REPLAY_TICKS - MAX_WINDOW_TICKS);
+        tick.saturating_sub(self.history.base_tick()) > most
+    }
 }
 
 /// One run.
@@ -460,13 +468,13 @@ impl Simulation {
         most
     }
 
-    /// Set while a partition's inputs are at their bound: the run stands, and this is when the
+    /// Set while a partition's inputs, or the ticks since its checkpoint, are at their bound: the run stands, and this is when the
     /// checkpoint that frees it is asked for again, by a window of no ticks.
     fn full_until(&self) -> Option<Duration> {
         self.partitions
             .iter()
             .inspect(|_| visit())
-            .filter(|p| p.history.is_full())
+            .filter(|p| p.history.is_full() || p.is_far(self.completed.unwrap_or(0)))
             .map(|p| p.asked.map_or(Duration::ZERO, |(_, until)| until))
             .max()
     }
@@ -502,7 +510,7 @@ impl Simulation {
         let awaited = state.asked.is_some_and(|(_, until)| until > now);
         let lost = state.asked.is_some() && !awaited;
         let moves = matches!(state.moving, Some((_, None)));
-        let due = state.checkpoint_at <= last || state.history.is_heavy();
+        let due = state.checkpoint_at <= last || state.history.is_heavy() || state.is_far(last);
         if last == 0 || !(moves || lost || (due && !awaited)) {
             return false;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::command::Action;
 use orchestrator::control::{CommandRequest, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
-use orchestrator::limits::{FIRST_PENANCE, MIN_PATIENCE};
+use orchestrator::limits::{FIRST_PENANCE, MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_PATIENCE};
 use orchestrator::{Config, Orchestrator};
 use transport::header::{Header, Kind};
 use transport::message::base;
@@ -91,6 +91,33 @@ fn everyone_killed_and_replaced() {
     t.join();
     t.run_until(settled);
     assert_eq!(t.digests(), expected_digests(&spec, 200, &[]));
+}
+
+#[test]
+fn a_run_without_checkpoints_stands_before_a_replay_is_longer_than_a_worker_takes() {
+    const { assert!(MAX_REPLAY_TICKS <= worker::limits::MAX_WINDOW_TICKS) };
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.worker(first).no_checkpoints = true;
+    t.start(whole(1));
+    let most = u64::from(MAX_REPLAY_TICKS);
+    t.run_until(|t| t.tick() >= most - u64::from(MAX_WINDOW_TICKS));
+    t.run_for(Duration::from_secs(10));
+    assert!(t.tick() <= most, "it went on to {}", t.tick());
+    let second = t.join();
+    t.kill(first);
+    // Its replay fits, and its checkpoint lets the run go on.
+    t.run_until(|t| t.tick() > most);
+    let longest = t
+        .worker(second)
+        .dispatches
+        .iter()
+        .map(|(_, d)| d.work[0].ticks)
+        .max();
+    assert!(
+        longest.is_some_and(|ticks| ticks <= MAX_REPLAY_TICKS),
+        "{longest:?}"
+    );
 }
 
 #[test]
