@@ -1,11 +1,16 @@
-//! Where log lines go: to standard error, as JSON for machines or laid out for people.
+//! Where log lines go: to standard error, as JSON for machines or laid out for people. Whoever logs
+//! never waits for whoever reads: a thread writes the lines, and what it cannot take is dropped.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::wrong_input;
+
+/// Lines that wait for the reader of the log before further ones are dropped.
+const MAX_WAITING_LINES: usize = 16_384;
 
 /// Flags of the log, common to every role.
 #[derive(clap::Args)]
@@ -26,12 +31,48 @@ enum Format {
     Pretty,
 }
 
+/// The log of the process. Dropping it writes the lines that wait, for about a second at most.
+pub(crate) struct Log {
+    /// `None` once nobody can be waited for.
+    guard: Option<WorkerGuard>,
+    dropped: ErrorCounter,
+}
+
+impl Log {
+    /// A log that is written to `out`, and what to log to.
+    fn new(out: impl Write + Send + 'static) -> (NonBlocking, Log) {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(MAX_WAITING_LINES)
+            .thread_name("log")
+            .finish(out);
+        let dropped = writer.error_counter();
+        let guard = Some(guard);
+        (writer, Log { guard, dropped })
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let lines = self.dropped.dropped_lines();
+        if lines == 0 {
+            return;
+        }
+        tracing::warn!(lines, "log lines were dropped: their reader was too slow");
+        if self.dropped.dropped_lines() > lines {
+            // The reader stands: the guard could tell nobody but standard output, which is not for
+            // that.
+            std::mem::forget(self.guard.take());
+        }
+    }
+}
+
 impl Logging {
-    /// Starts logging for the process.
+    /// Starts logging for the process, which keeps the answer until it ends.
     ///
     /// # Errors
     /// Where the filter cannot be read.
-    pub(crate) fn start(&self, default_level: &str) -> anyhow::Result<()> {
+    pub(crate) fn start(&self, default_level: &str) -> anyhow::Result<Log> {
         let filter = self.log.as_deref().unwrap_or(default_level);
         let filter = EnvFilter::try_new(filter).map_err(|error| {
             wrong_input(format!(
@@ -39,9 +80,10 @@ impl Logging {
             ))
         })?;
         let terminal = std::io::stderr().is_terminal();
+        let (writer, log) = Log::new(std::io::stderr());
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr);
+            .with_writer(writer);
         match self.log_format {
             Format::Json => lines.json().flatten_event(true).init(),
             Format::Auto if !terminal => lines.json().flatten_event(true).init(),
@@ -51,6 +93,48 @@ impl Logging {
                 lines.with_ansi(terminal && !plain).init();
             }
         }
-        Ok(())
+        Ok(log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Takes nothing before it is told to, and then says what it was given.
+    struct Reader {
+        reads: mpsc::Receiver<()>,
+        lines: mpsc::Sender<Vec<u8>>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            // An end of the sender is as good as a word from it.
+            let _ = self.reads.recv();
+            let _ = self.lines.send(line.to_vec());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stalls_stops_nobody_who_logs() {
+        let (read, reads) = mpsc::channel();
+        let (lines, written) = mpsc::channel();
+        let (mut writer, log) = Log::new(Reader { reads, lines });
+        for n in 0..MAX_WAITING_LINES + 100 {
+            writer.write_all(format!("{n}\n").as_bytes()).unwrap();
+        }
+        let dropped = log.dropped.dropped_lines();
+        // One is held by the thread that writes.
+        assert!((99..=100).contains(&dropped), "{dropped} lines dropped");
+        drop(read);
+        drop(log);
+        assert_eq!(written.iter().next().unwrap(), b"0\n");
+        assert_eq!(written.iter().count(), MAX_WAITING_LINES + 99 - dropped);
     }
 }

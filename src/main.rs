@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Role::Run(_) => "warn",
         _ => "info",
     };
-    let done = logging.start(default_level).and_then(|()| match role {
+    let done = logging.start(default_level).and_then(|_log| match role {
         Role::Run(run) => run.run(),
         Role::Orchestrator(role) => role.run(),
         Role::Worker(role) => role.run(),

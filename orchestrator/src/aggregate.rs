@@ -8,28 +8,28 @@ use transport::message::{Mail, TickDigest};
 ///
 /// It is moved from its frame to what is published and cannot be copied on the way.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct PartitionReport {
+pub(crate) struct PartitionReport {
     /// Sums at the last tick.
-    pub aggregate: Aggregate,
+    pub(crate) aggregate: Aggregate,
     /// Its shares of the digests that were due or wanted, in order of ticks.
-    pub digests: Vec<TickDigest>,
+    pub(crate) digests: Vec<TickDigest>,
     /// Its events, in order.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// Its messages to other parts.
-    pub mail: Vec<Mail>,
+    pub(crate) mail: Vec<Mail>,
 }
 
 /// What the whole simulation reports for a window.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// Sums over all partitions.
-    pub aggregate: Aggregate,
+    pub(crate) aggregate: Aggregate,
     /// Digests of the whole.
-    pub digests: Vec<TickDigest>,
+    pub(crate) digests: Vec<TickDigest>,
     /// All events by (tick, site, entity, ordinal).
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// All messages, by the index of the partition that emitted them.
-    pub mail: Vec<Mail>,
+    pub(crate) mail: Vec<Mail>,
 }
 
 /// Merges the reports, which stand in the order of partition indices.
@@ -37,7 +37,7 @@ pub struct Merged {
 /// # Panics
 /// If two reports name different ticks of digests: each was checked against the window before.
 #[must_use]
-pub fn merge(reports: impl IntoIterator<Item = PartitionReport>) -> Merged {
+pub(crate) fn merge(reports: impl IntoIterator<Item = PartitionReport>) -> Merged {
     let mut merged = Merged::default();
     let mut sorted = true;
     for (index, report) in reports.into_iter().enumerate() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kernel::event::Event as FarmEvent;
 use transport::frame::{Frame, FrameError};
+use transport::message::Unable;
 
 use crate::aggregate::{self, PartitionReport};
 use crate::context::Context;
@@ -183,7 +184,7 @@ impl Simulation {
         frame: &Frame,
     ) -> Result<(), ResultFault> {
         let from = wire::from(frame);
-        let unable = wire::unable(frame)?;
+        let unable: Unable = frame.decode()?;
         if !self.is_current(worker, &from)? {
             return Ok(());
         }
@@ -305,7 +306,7 @@ impl Simulation {
         let idle_until = window.owed_since.map_or(due, |owed| owed.min(due));
         let begin = self.completed_at.max(idle_until.saturating_sub(usual));
         let gap = now.saturating_sub(begin).saturating_sub(usual);
-        self.stalls.note(window.last, gap);
+        self.stalls.note(gap);
     }
 
     /// Records where the window's time went, as the report that came last tells it.
@@ -398,6 +399,7 @@ mod tests {
     use crate::schedule::Schedule;
     use crate::verify::Verifier;
     use kernel::config::SimulationConfig;
+    use kernel::plan::Plan;
     use transport::message::Mail;
     use transport::pool::FramePool;
 
@@ -412,7 +414,8 @@ mod tests {
             seed: 1,
             partition_rows: 8,
         };
-        let simulation = Simulation::new(Spec {
+        let plan = Plan::new(&config).unwrap();
+        let spec = Spec {
             id: SimulationId(7),
             name: String::new(),
             config,
@@ -420,8 +423,8 @@ mod tests {
             max_ticks: None,
             digest_every: 10,
             late: LatePolicy::Dilate,
-        });
-        simulation.unwrap()
+        };
+        Simulation::new(spec, plan)
     }
 
     #[test]

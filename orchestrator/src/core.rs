@@ -15,10 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kernel::plan::Plan;
 use transport::frame::Frame;
 use transport::header::Kind;
 use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
-use transport::message::Heartbeat;
+use transport::message::{Heartbeat, Register};
 use transport::metrics::Traffic;
 use transport::pool::FramePool;
 
@@ -30,11 +31,12 @@ use crate::control::{
     Cause, CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed,
     Status, WorkerId,
 };
+use crate::cost;
 use crate::event::Event;
 use crate::latency::{Latencies, Stage};
 use crate::limits::{MAX_MOVES, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
-use crate::registry::{Registry, WorkerState};
+use crate::registry::{Registry, Worker, WorkerState};
 use crate::simulation::Simulation;
 use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Totals, WorkerSnapshot};
 use crate::verify::{Arbitration, Verdict, Verifier};
@@ -223,11 +225,29 @@ impl Orchestrator {
         }
     }
 
-    /// Adds a simulation; it begins with [`Orchestrator::start`].
+    /// Adds a simulation; it begins with [`Orchestrator::start`]. Its farm is cut here, which takes the
+    /// longer the larger it is: where nothing may wait for that, see [`Orchestrator::create_planned`].
     ///
     /// # Errors
     /// [`ControlError`] names what is wrong with the specification.
     pub fn create(&mut self, now: Duration, spec: Spec) -> Result<SimulationId, ControlError> {
+        let plan = Plan::new(&spec.config)?;
+        self.create_planned(now, spec, plan)
+    }
+
+    /// Adds a simulation whose farm was cut elsewhere.
+    ///
+    /// # Errors
+    /// [`ControlError`] names what is wrong with the specification.
+    ///
+    /// # Panics
+    /// If the plan is of another configuration than the specification's.
+    pub fn create_planned(
+        &mut self,
+        now: Duration,
+        spec: Spec,
+        plan: Plan,
+    ) -> Result<SimulationId, ControlError> {
         self.begin(now);
         spec.speed.validate()?;
         let max = kernel::config::MAX_TICK;
@@ -245,7 +265,7 @@ impl Orchestrator {
             let limit = MAX_SIMULATIONS;
             return Err(ControlError::TooManySimulations { limit });
         }
-        let simulation = Simulation::new(spec)?;
+        let simulation = Simulation::new(spec, plan);
         self.outbox.event(Event::Lifecycle {
             simulation: id,
             status: Status::Created,
@@ -409,27 +429,45 @@ impl Orchestrator {
         [next, self.next_wake(now)].into_iter().flatten().min()
     }
 
-    /// Everything measured up to `now`.
+    /// From now on snapshots show the histograms of runs that go on as they are now. To be called once
+    /// in [`crate::limits::HISTOGRAMS_EVERY`] or less often by whoever takes snapshots between ticks:
+    /// what was shown is copied with the next record, so this bounds how often that is, however
+    /// often it is looked at. Without any call snapshots show the present.
+    pub fn show_histograms(&mut self) {
+        for simulation in self.simulations.values_mut().filter(|s| !s.settled) {
+            let shown = (simulation.latencies.clone(), simulation.stalls.clone());
+            simulation.shown = Some(shown);
+        }
+    }
+
+    /// Everything measured up to `now`. It costs a look at every partition and copies no histogram.
     #[must_use]
     pub fn snapshot(&self, now: Duration) -> Snapshot {
-        let (mut totals_sum, mut latencies, mut stalls) = self.retired.clone();
+        let (mut totals_sum, latencies, stalls) = self.retired.clone();
+        let mut held: BTreeMap<WorkerId, (u64, u64)> = BTreeMap::new();
         for simulation in self.simulations.values() {
             totals_sum.merge(&totals(simulation));
-            latencies.merge(&simulation.latencies);
-            stalls.merge(&simulation.stalls);
+            for p in &simulation.partitions {
+                cost::visit();
+                if let Some(owner) = p.owner {
+                    let (partitions, rows) = held.entry(owner).or_default();
+                    *partitions += 1;
+                    *rows += p.rows;
+                }
+            }
         }
+        let held = |id| held.get(&id).copied().unwrap_or_default();
         Snapshot {
             now,
             simulations: self.simulations.values().map(simulation_snapshot).collect(),
             workers: self
                 .registry
                 .iter()
-                .map(|w| self.worker_snapshot(w.id))
+                .map(|w| worker_snapshot(w, held(w.id)))
                 .collect(),
             totals: totals_sum,
             verified: self.verifier.found,
-            latencies,
-            stalls,
+            retired: (latencies, stalls),
             refused: self.refused,
             lost_workers: self.lost_workers,
             unexpected_frames: self.unexpected_frames,
@@ -473,7 +511,7 @@ impl Orchestrator {
 
     fn handle_frame(&mut self, now: Duration, peer: PeerId, frame: Frame) {
         let Some(worker) = self.registry.by_peer(peer) else {
-            match wire::kind(&frame) {
+            match frame.header.kind {
                 Kind::Register if self.strangers.contains_key(&peer.0) => {
                     self.register(now, peer, &frame);
                 }
@@ -483,13 +521,14 @@ impl Orchestrator {
         };
         self.registry.heard(worker, now);
         let from = wire::from(&frame);
-        if from.lease_epoch != self.config.lease_epoch && wire::kind(&frame) != Kind::Heartbeat {
+        if from.lease_epoch != self.config.lease_epoch && frame.header.kind != Kind::Heartbeat {
             self.unexpected_frames += 1;
             return;
         }
         let id = from.simulation;
-        let fault = match wire::kind(&frame) {
-            Kind::Heartbeat => wire::heartbeat(&frame)
+        let fault = match frame.header.kind {
+            Kind::Heartbeat => frame
+                .decode()
                 .map(|heartbeat| self.handle_heartbeat(now, worker, heartbeat))
                 .map_err(ResultFault::from),
             Kind::Result => {
@@ -501,7 +540,8 @@ impl Orchestrator {
             Kind::Unable => {
                 self.with_simulation(now, id, |s, ctx| s.handle_unable(ctx, worker, &frame))
             }
-            Kind::Computed => wire::computed(&frame)
+            Kind::Computed => frame
+                .decode()
                 .map(|computed| self.verifier.computed(worker, &computed, &mut self.outbox))
                 .map_err(ResultFault::from),
             _ => {
@@ -541,7 +581,7 @@ impl Orchestrator {
     }
 
     fn register(&mut self, now: Duration, peer: PeerId, frame: &Frame) {
-        let register = match wire::register(frame) {
+        let register = match frame.decode::<Register>() {
             Ok(register) => register,
             Err(fault) => return self.refuse(peer, String::new(), fault.to_string()),
         };
@@ -820,21 +860,20 @@ impl Orchestrator {
         }
         None
     }
+}
 
-    fn worker_snapshot(&self, id: WorkerId) -> WorkerSnapshot {
-        let worker = self.registry.get(id).expect("it is registered");
-        let partitions = self.simulations.values().flat_map(|s| &s.partitions);
-        WorkerSnapshot {
-            id,
-            name: worker.name.clone(),
-            threads: worker.threads,
-            state: worker.state,
-            partitions: partitions.filter(|p| p.owner == Some(id)).count() as u64,
-            rows: self.rows(id),
-            row_steps: worker.heartbeat.row_steps,
-            busy: Duration::from_micros(worker.heartbeat.busy_us),
-            ns_per_row: worker.ns_per_row,
-        }
+/// A worker, with the partitions and rows that it has.
+fn worker_snapshot(worker: &Worker, (partitions, rows): (u64, u64)) -> WorkerSnapshot {
+    WorkerSnapshot {
+        id: worker.id,
+        name: worker.name.clone(),
+        threads: worker.threads,
+        state: worker.state,
+        partitions,
+        rows,
+        row_steps: worker.heartbeat.row_steps,
+        busy: Duration::from_micros(worker.heartbeat.busy_us),
+        ns_per_row: worker.ns_per_row,
     }
 }
 
@@ -849,6 +888,10 @@ fn totals(simulation: &Simulation) -> Totals {
 }
 
 fn simulation_snapshot(simulation: &Simulation) -> SimulationSnapshot {
+    let (latencies, stalls) = match &simulation.shown {
+        Some(shown) => shown.clone(),
+        None => (simulation.latencies.clone(), simulation.stalls.clone()),
+    };
     let histories = || simulation.partitions.iter().map(|p| &p.history);
     SimulationSnapshot {
         info: simulation.info(),
@@ -856,8 +899,8 @@ fn simulation_snapshot(simulation: &Simulation) -> SimulationSnapshot {
             .completed_at
             .saturating_sub(simulation.created_at),
         totals: totals(simulation),
-        latencies: simulation.latencies.clone(),
-        stalls: simulation.stalls.clone(),
+        latencies,
+        stalls,
         checkpoint_bytes: histories().map(|h| h.checkpoint_bytes() as u64).sum(),
         replay_bytes: histories().map(|h| h.input_bytes() as u64).sum(),
         checkpoint_ticks: simulation.checkpoint_ticks,

@@ -20,6 +20,8 @@ mod tests {
     use transport::pool::FramePool;
 
     use crate::control::{LatePolicy, Spec, Speed};
+    use crate::latency::Stage;
+    use crate::snapshot::Snapshot;
     use crate::{Config, Orchestrator};
 
     thread_local! {
@@ -30,15 +32,15 @@ mod tests {
         VISITS.set(VISITS.get() + 1);
     }
 
-    const PEER: PeerId = PeerId(1);
     const PARTITIONS: u32 = 200;
 
-    /// A core with one worker, at a time that stands still.
+    /// A core whose first worker does all the work, at a time that stands still.
     struct Bench {
         core: Orchestrator,
         pool: FramePool,
         now: Duration,
         frames: usize,
+        workers: u64,
     }
 
     impl Bench {
@@ -53,15 +55,20 @@ mod tests {
                 pool: FramePool::new(),
                 now: Duration::from_secs(1),
                 frames: 0,
+                workers: 0,
             };
-            bench.core.handle_link(
-                bench.now,
-                LinkEvent::Connected {
-                    peer: PEER,
-                    role: Role::Worker,
-                    name: String::new(),
-                },
-            );
+            bench.join();
+            bench
+        }
+
+        fn join(&mut self) {
+            self.workers += 1;
+            let connected = LinkEvent::Connected {
+                peer: PeerId(self.workers),
+                role: Role::Worker,
+                name: String::new(),
+            };
+            self.core.handle_link(self.now, connected);
             let register = Register {
                 protocol_version: u32::from(PROTOCOL_VERSION),
                 kernel_version: KERNEL_VERSION,
@@ -69,9 +76,8 @@ mod tests {
                 threads: 1,
                 name: "w".into(),
             };
-            let frame = frame::encode(&bench.pool, Header::new(Kind::Register), &register);
-            bench.deliver(frame.unwrap());
-            bench
+            let frame = frame::encode(&self.pool, Header::new(Kind::Register), &register);
+            self.deliver(PeerId(self.workers), frame.unwrap());
         }
 
         fn start(&mut self, id: u128, partitions: u32, speed: Speed) {
@@ -107,7 +113,7 @@ mod tests {
                 }
             }
             for result in results {
-                self.deliver(result);
+                self.deliver(PeerId(1), result);
             }
         }
 
@@ -132,9 +138,9 @@ mod tests {
             work.iter().map(|w| result(w).unwrap()).collect()
         }
 
-        fn deliver(&mut self, frame: Frame) {
+        fn deliver(&mut self, peer: PeerId, frame: Frame) {
             self.frames += 1;
-            let event = LinkEvent::Frame { peer: PEER, frame };
+            let event = LinkEvent::Frame { peer, frame };
             self.core.handle_link(self.now, event);
             while self.core.poll_event().is_some() {}
             self.core.poll_timeout();
@@ -193,5 +199,40 @@ mod tests {
         let visits = VISITS.get() - visits;
         let most = 4 * PARTITIONS as usize;
         assert!(visits <= most, "{visits} visits for one run's window");
+    }
+
+    #[test]
+    fn a_snapshot_copies_no_histogram_and_a_run_that_goes_on_copies_them_once_a_second() {
+        let mut bench = Bench::new();
+        bench.start(7, 10, Speed::Max);
+        bench.answer();
+        bench.answer();
+        bench.core.show_histograms();
+        let first = bench.core.snapshot(bench.now);
+        let of = |s: &Snapshot| s.simulations[0].latencies.clone();
+        bench.answer();
+        // It has recorded since, and however often it is looked at, it shows what it showed.
+        for _ in 0..10 {
+            let again = bench.core.snapshot(bench.now);
+            assert_eq!(of(&again).shared_with(&of(&first)), Stage::ALL.len());
+            assert!(again.totals.ticks > first.totals.ticks);
+            bench.answer();
+        }
+        bench.core.show_histograms();
+        let later = bench.core.snapshot(bench.now);
+        let latency = |s: &Snapshot| of(s).stage(Stage::TickLatency).len();
+        assert!(latency(&later) > latency(&first));
+    }
+
+    #[test]
+    fn a_snapshot_looks_at_a_partition_once_however_many_workers_there_are() {
+        let mut bench = Bench::new();
+        bench.start(7, PARTITIONS, Speed::Max);
+        for _ in 0..5 {
+            bench.join();
+        }
+        let visits = VISITS.get();
+        let _ = bench.core.snapshot(bench.now);
+        assert_eq!(VISITS.get() - visits, PARTITIONS as usize);
     }
 }

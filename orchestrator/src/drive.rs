@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::plan::Plan;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use transport::link::{Endpoint, LinkCommand};
 use transport::pool::FramePool;
@@ -17,8 +18,8 @@ use crate::control::{
 };
 use crate::core::{Drained, Orchestrator};
 use crate::event::Event;
-use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS, MAX_BATCH};
-use crate::log;
+use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, HISTOGRAMS_EVERY, MAX_ARBITRATIONS, MAX_BATCH};
+use crate::log::Log;
 use crate::snapshot::Snapshot;
 
 /// A request to the core, with the way its answer goes.
@@ -48,6 +49,9 @@ struct Driver {
     settled: BTreeMap<SimulationId, Vec<oneshot::Sender<SimulationInfo>>>,
     arbitrated: mpsc::Receiver<Arbitrated>,
     arbitrations: mpsc::Sender<Arbitrated>,
+    log: Log,
+    /// When the histograms were last shown anew.
+    shown_at: Option<Duration>,
 }
 
 /// Starts an orchestrator on a link, with the pool that the link receives in. The answer is a handle and the future that drives it, which
@@ -78,6 +82,8 @@ pub fn start(
         settled: BTreeMap::new(),
         arbitrated,
         arbitrations,
+        log: Log::default(),
+        shown_at: None,
     };
     Ok((handle, driver.run()))
 }
@@ -142,6 +148,7 @@ impl Driver {
         while let Some(event) = self.core.poll_event() {
             self.publish(event);
         }
+        self.log.end();
         while let Some(arbitration) = self.core.poll_arbitration() {
             let answers = self.arbitrations.clone();
             tokio::task::spawn_blocking(move || {
@@ -160,6 +167,14 @@ impl Driver {
 }
 
 impl Driver {
+    fn snapshot(&mut self, now: Duration) -> Snapshot {
+        if self.shown_at.is_none_or(|at| at + HISTOGRAMS_EVERY <= now) {
+            self.shown_at = Some(now);
+            self.core.show_histograms();
+        }
+        self.core.snapshot(now)
+    }
+
     /// Gives a command to the link; `false` if the link has ended. It never waits: a link whose
     /// queue is full is stuck, and the peer is as good as gone.
     fn transmit(&mut self, command: LinkCommand) -> bool {
@@ -179,7 +194,7 @@ impl Driver {
 
     /// Gives an event to the log and to whoever listens.
     fn publish(&mut self, event: Event) {
-        log::write(&event);
+        self.log.write(&event);
         if let Event::Settled { simulation, .. } = &event
             && let Ok(info) = self.core.simulation(*simulation)
         {
@@ -194,12 +209,20 @@ impl Driver {
 }
 
 impl Handle {
-    /// Adds a simulation.
+    /// Adds a simulation. Its farm is cut on a thread of its own, for the loop has no time for that.
     ///
     /// # Errors
     /// As [`Orchestrator::create`], or [`ControlError::Ended`].
     pub async fn create(&self, spec: Spec) -> Result<SimulationId, ControlError> {
-        self.call(|d, now| d.core.create(now, spec)).await?
+        let config = spec.config.clone();
+        let plan = tokio::task::spawn_blocking(move || Plan::new(&config));
+        // A panic goes on to whoever asked; the task is never cancelled while the runtime lives.
+        let plan = plan.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => ControlError::Ended,
+        })??;
+        self.call(|d, now| d.core.create_planned(now, spec, plan))
+            .await?
     }
 
     /// Starts a created simulation.
@@ -288,12 +311,12 @@ impl Handle {
         self.call(move |d, _| d.core.simulation(id)).await?
     }
 
-    /// Everything measured.
+    /// Everything measured; histograms of runs that go on may be [`HISTOGRAMS_EVERY`] old.
     ///
     /// # Errors
     /// [`ControlError::Ended`].
     pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
-        self.call(|d, now| d.core.snapshot(now)).await
+        self.call(Driver::snapshot).await
     }
 
     /// Waits until a simulation has ended and its last digest is known.
@@ -371,5 +394,33 @@ mod tests {
         };
         let handled = snapshot.unexpected_frames as usize;
         assert!(handled <= MAX_BATCH, "{handled} of {waiting} came first");
+    }
+
+    #[tokio::test]
+    async fn a_farm_is_cut_before_the_loop_is_asked() {
+        let (commands, _commands) = mpsc::channel(1);
+        let (_events, events) = mpsc::channel(1);
+        let link = Endpoint { commands, events };
+        let pool = FramePool::new();
+        let (handle, driver) = start(Config::default(), pool, link, Origin::now()).unwrap();
+        let wrong = Spec {
+            id: SimulationId(1),
+            name: String::new(),
+            config: kernel::config::SimulationConfig {
+                scenario: 1,
+                entities: 0,
+                tick_ms: 20,
+                seed: 1,
+                partition_rows: 8,
+            },
+            speed: Speed::Max,
+            max_ticks: None,
+            digest_every: 1,
+            late: crate::control::LatePolicy::Dilate,
+        };
+        // The loop does not run, and what is wrong with the farm is found all the same.
+        let answer = handle.create(wrong).await;
+        assert!(matches!(answer, Err(ControlError::Config(_))), "{answer:?}");
+        drop(driver);
     }
 }

@@ -121,13 +121,13 @@ pub enum Event {
         /// Latency of its last tick, which is the least late of them.
         latency: Duration,
     },
-    /// A run's deadlines were shifted.
+    /// A run's deadlines were shifted. Said at most once in [`crate::limits::DILATED_EVERY`].
     Dilated {
         /// Of which simulation.
         simulation: SimulationId,
         /// Next tick.
         tick: u64,
-        /// By how much.
+        /// By how much since it was last said.
         by: Duration,
     },
     /// Two workers, and the orchestrator itself, do not agree on a step.

@@ -2,6 +2,7 @@
 //! so recording takes no lock.
 
 use std::io::{self, Write};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -60,42 +61,85 @@ impl Stage {
     }
 }
 
-/// A histogram of every stage, in us.
+/// A histogram of durations in us that grows with the longest one, up to [`MAX_US`]: an empty one
+/// takes no memory of its own, one of up to 8 ms a quarter of one that is made for a minute.
+///
+/// A clone shares the counts and copies nothing; whoever records next copies them then, once.
 #[derive(Clone, Debug)]
-pub struct Latencies {
-    stages: [Histogram<u64>; Stage::ALL.len()],
-}
+pub(crate) struct Durations(Arc<Histogram<u64>>);
 
-impl Default for Latencies {
+impl Default for Durations {
     fn default() -> Self {
-        Latencies {
-            stages: std::array::from_fn(|_| new_histogram()),
-        }
+        static EMPTY: LazyLock<Arc<Histogram<u64>>> = LazyLock::new(|| {
+            let three_digits = Histogram::new(3);
+            Arc::new(three_digits.expect("a constant number of digits"))
+        });
+        Durations(Arc::clone(&EMPTY))
     }
 }
 
+impl Durations {
+    /// Records a duration `n` times, the longest ones as [`MAX_US`].
+    pub(crate) fn record_n(&mut self, latency: Duration, n: u64) {
+        let us = Arc::make_mut(&mut self.0).record_n(as_us(latency), n);
+        us.expect("it grows with what is recorded");
+    }
+
+    /// Adds another one.
+    pub(crate) fn merge(&mut self, other: &Durations) {
+        if self.0.is_empty() {
+            self.0 = Arc::clone(&other.0);
+        } else if !other.0.is_empty() {
+            let sum = Arc::make_mut(&mut self.0).add(&*other.0);
+            sum.expect("it grows with what is added");
+        }
+    }
+
+    /// The counts.
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_shared_with(&self, other: &Durations) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// A histogram of every stage, in us. A clone copies nothing, see [`Latencies::record`].
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    stages: [Durations; Stage::ALL.len()],
+}
+
 impl Latencies {
-    /// Records one duration.
+    /// Records one duration. The stage's counts are copied first if a clone shares them.
     pub fn record(&mut self, stage: Stage, latency: Duration) {
-        record(&mut self.stages[stage as usize], latency);
+        self.record_n(stage, latency, 1);
     }
 
     /// Records the same duration `n` times.
     pub fn record_n(&mut self, stage: Stage, latency: Duration, n: u64) {
-        record_n(&mut self.stages[stage as usize], latency, n);
+        self.stages[stage as usize].record_n(latency, n);
     }
 
     /// Adds another run's.
     pub fn merge(&mut self, other: &Latencies) {
         for (sum, stage) in self.stages.iter_mut().zip(&other.stages) {
-            sum.add(stage).expect("histograms of the same bounds");
+            sum.merge(stage);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_with(&self, other: &Latencies) -> usize {
+        let pairs = self.stages.iter().zip(&other.stages);
+        pairs.filter(|(a, b)| a.is_shared_with(b)).count()
     }
 
     /// A stage's histogram, in us.
     #[must_use]
     pub fn stage(&self, stage: Stage) -> &Histogram<u64> {
-        &self.stages[stage as usize]
+        self.stages[stage as usize].histogram()
     }
 }
 
@@ -110,12 +154,11 @@ pub fn new_histogram() -> Histogram<u64> {
 
 /// Records a duration, the longest ones as [`MAX_US`].
 pub fn record(histogram: &mut Histogram<u64>, latency: Duration) {
-    record_n(histogram, latency, 1);
+    histogram.saturating_record(as_us(latency));
 }
 
-fn record_n(histogram: &mut Histogram<u64>, latency: Duration, n: u64) {
-    let us = u64::try_from(latency.as_micros()).unwrap_or(MAX_US);
-    histogram.saturating_record_n(us.min(MAX_US), n);
+fn as_us(latency: Duration) -> u64 {
+    u64::try_from(latency.as_micros()).map_or(MAX_US, |us| us.min(MAX_US))
 }
 
 /// Writes a histogram in the percentile text format of HdrHistogram (`.hgrm`), values divided by
@@ -189,6 +232,18 @@ mod tests {
         let h = latencies.stage(Stage::Compute);
         assert_eq!(h.len(), 2);
         assert!(h.max() >= MAX_US && h.max() < MAX_US + MAX_US / 1_000);
+    }
+
+    #[test]
+    fn histograms_of_any_reach_are_added_with_three_digits_kept() {
+        let (mut short, mut long) = (Durations::default(), Durations::default());
+        short.record_n(Duration::from_micros(15), 2);
+        long.record_n(Duration::from_secs(59), 1);
+        short.merge(&long);
+        let sum = short.histogram();
+        assert_eq!((sum.len(), sum.min()), (3, 15));
+        assert!(sum.max().abs_diff(59_000_000) < 59_000);
+        assert_eq!(long.histogram().len(), 1, "the other is as it was");
     }
 
     #[test]

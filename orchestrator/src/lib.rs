@@ -14,7 +14,7 @@ mod context;
 
 mod simulation;
 
-pub mod schedule;
+mod schedule;
 
 // Who steps what, on the way out and on the way in.
 pub mod registry;
@@ -29,9 +29,9 @@ mod collect;
 
 mod suspicion;
 
-pub mod aggregate;
+mod aggregate;
 
-pub mod routing;
+mod routing;
 
 mod wire;
 

@@ -11,6 +11,10 @@ pub const MAX_UNREGISTERED: usize = 256;
 
 /// Most ticks in one window.
 pub const MAX_WINDOW_TICKS: u32 = 8_192;
+/// Most ticks that one dispatch tells a partition to step, a replay and the window after it. A run
+/// whose checkpoints do not come stands before it would need more. A worker takes no longer ones: its
+/// own `MAX_WINDOW_TICKS` is of a whole dispatch, and a test compares the two.
+pub const MAX_REPLAY_TICKS: u32 = 1 << 20;
 /// Work an unhurried window aims at: long enough that a frame costs nothing beside it, short enough
 /// that a pause or a command is felt at once.
 pub const WINDOW_TARGET: Duration = Duration::from_millis(20);
@@ -79,10 +83,13 @@ pub const MAX_VERIFICATIONS: usize = 16;
 /// A verification that has not come to an end after this is given up and counted.
 pub const VERIFICATION_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Stalls kept one by one for a summary; their histogram keeps all.
-pub const MAX_STALLS_KEPT: usize = 4_096;
 /// Steps the orchestrator computes itself at once.
 pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
+/// How old the histograms may be that a snapshot shows of a run that goes on: once they were shown,
+/// the next record copies them.
+pub const HISTOGRAMS_EVERY: Duration = Duration::from_secs(1);
+/// Shifted deadlines of one run are said no more often than this.
+pub const DILATED_EVERY: Duration = Duration::from_secs(1);
 /// Control requests that wait for the drive loop.
 pub const CONTROL_QUEUE: usize = 256;
 /// Events that wait for a subscriber before it loses the oldest.
@@ -100,6 +107,9 @@ const _: () = assert!(
 );
 const _: () = assert!(SOFT_HISTORY_BYTES < MAX_HISTORY_BYTES);
 const _: () = assert!(MAX_CHECKPOINT_TICKS >= MAX_WINDOW_TICKS as u64);
+// A checkpoint may be an interval late before that is so.
+const _: () =
+    assert!(MAX_REPLAY_TICKS as u64 > 2 * MAX_CHECKPOINT_TICKS + 2 * MAX_WINDOW_TICKS as u64);
 const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);
 const _: () = assert!(FIRST_CHECKPOINT_TICKS <= MAX_CHECKPOINT_TICKS);
 const _: () = assert!(MAX_DIGESTS_PER_WINDOW <= MAX_WINDOW_TICKS);

@@ -1,9 +1,57 @@
 //! The core's events as log lines. Ticks are not among them: they come too often.
 
+use std::collections::BTreeMap;
+
+use crate::control::{SimulationId, WorkerId};
 use crate::event::Event;
 
+/// The log's writer. Events of one input are written one by one, but partitions that move to the
+/// same worker together: a hand-over may be of thousands.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    moved: BTreeMap<(SimulationId, WorkerId), Moved>,
+}
+
+/// Partitions of one run that moved to one worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Moved {
+    partitions: u64,
+    /// Ticks replayed for all of them.
+    replayed: u64,
+    /// Most ticks replayed for one.
+    longest: u64,
+}
+
+impl Log {
+    /// Writes an event, at the latest with [`Log::end`].
+    pub(crate) fn write(&mut self, event: &Event) {
+        let Event::Moved {
+            simulation,
+            to,
+            replayed,
+            ..
+        } = event
+        else {
+            return write(event);
+        };
+        let moved = self.moved.entry((*simulation, *to)).or_default();
+        moved.partitions += 1;
+        moved.replayed += replayed;
+        moved.longest = moved.longest.max(*replayed);
+    }
+
+    /// The events of an input have ended.
+    pub(crate) fn end(&mut self) {
+        for ((simulation, worker), moved) in std::mem::take(&mut self.moved) {
+            let (partitions, replayed) = (moved.partitions, moved.replayed);
+            let longest = moved.longest;
+            tracing::info!(%simulation, %worker, partitions, replayed, longest, "partitions moved");
+        }
+    }
+}
+
 /// Writes one event.
-pub(crate) fn write(event: &Event) {
+fn write(event: &Event) {
     match event {
         Event::Tick(_) => {}
         Event::Lifecycle {
@@ -28,15 +76,6 @@ pub(crate) fn write(event: &Event) {
         },
         Event::CommandStamped { simulation, stamp } => {
             tracing::debug!(%simulation, tick = stamp.tick, seq = stamp.seq, "command");
-        }
-        Event::Moved {
-            simulation,
-            partition,
-            to,
-            epoch,
-            replayed,
-        } => {
-            tracing::info!(%simulation, partition, worker = %to, epoch, replayed, "partition moved");
         }
         Event::NoWorker { simulation, tick } => {
             tracing::warn!(%simulation, tick, "no worker is there; the run waits for one");
@@ -99,5 +138,29 @@ fn write_worker(event: &Event) {
         Event::WorkerDraining { worker } => tracing::info!(%worker, "worker draining"),
         Event::WorkerDrained { worker } => tracing::info!(%worker, "worker drained"),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hand_over_is_one_line_a_worker() {
+        let mut log = Log::default();
+        for partition in 0..1_000 {
+            log.write(&Event::Moved {
+                simulation: SimulationId(7),
+                partition,
+                to: WorkerId(1 + partition % 2),
+                epoch: 2,
+                replayed: u64::from(partition),
+            });
+        }
+        assert_eq!(log.moved.len(), 2);
+        let second = log.moved[&(SimulationId(7), WorkerId(2))];
+        assert_eq!((second.partitions, second.longest), (500, 999));
+        log.end();
+        assert!(log.moved.is_empty());
     }
 }

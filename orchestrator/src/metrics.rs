@@ -1,6 +1,9 @@
 //! The orchestrator's metrics as Prometheus reads them, made from a [`Snapshot`].
 //!
-//! Nothing here is touched while a tick goes on: a scrape asks the drive loop for a copy.
+//! A scrape asks the drive loop for a [`Snapshot`], between two inputs. There it costs a look at every
+//! partition and a reference to each histogram; those of runs that go on are shown anew at most once
+//! in [`crate::limits::HISTOGRAMS_EVERY`], and only what is recorded after that copies them, once each.
+//! Adding them up and writing the page is done here, by whoever scrapes.
 
 use std::fmt;
 
@@ -14,9 +17,9 @@ use prometheus_client::registry::{Registry, Unit};
 use transport::metrics::{encode_copies, encode_histogram, encode_traffic};
 use transport::pool::FramePool;
 
-use crate::latency::Stage;
+use crate::latency::{Latencies, Stage};
 use crate::registry::WorkerState;
-use crate::snapshot::{Snapshot, WorkerSnapshot};
+use crate::snapshot::{Snapshot, Stalls, Totals, Verified, WorkerSnapshot};
 
 /// A figure of its own: name, help, value.
 type Figure = (&'static str, &'static str, u64);
@@ -31,6 +34,7 @@ type WorkerFigure = (&'static str, &'static str, fn(&WorkerSnapshot) -> u64);
 pub fn text(snapshot: Snapshot, pool: &FramePool) -> String {
     let mut registry = Registry::with_prefix("autofarm_orchestrator");
     registry.register_collector(Box::new(Page {
+        all_runs: snapshot.all_runs(),
         snapshot,
         pool: pool.clone(),
     }));
@@ -42,17 +46,23 @@ pub fn text(snapshot: Snapshot, pool: &FramePool) -> String {
 #[derive(Debug)]
 struct Page {
     snapshot: Snapshot,
+    all_runs: (Latencies, Stalls),
     pool: FramePool,
 }
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let snapshot = &self.snapshot;
+        let (latencies, stalls) = &self.all_runs;
         for (name, help, value) in gauges(snapshot) {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
-        for (name, help, value) in counters(snapshot) {
+        let counters = run_counters(&snapshot.totals)
+            .into_iter()
+            .chain(verification_counters(&snapshot.verified))
+            .chain(worker_counters(snapshot));
+        for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
@@ -62,7 +72,7 @@ impl Collector for Page {
         dilated.encode(encoder.encode_descriptor("dilated", help, unit, kind)?)?;
         encode_workers(&mut encoder, &snapshot.workers)?;
         encode_simulations(&mut encoder, snapshot)?;
-        encode_stages(&mut encoder, snapshot)?;
+        encode_stages(&mut encoder, latencies)?;
         let help = "Gaps between completions that hand-overs left, beyond the period";
         let family = encoder.encode_descriptor(
             "stall",
@@ -70,7 +80,7 @@ impl Collector for Page {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        encode_histogram(family, snapshot.stalls.histogram())?;
+        encode_histogram(family, stalls.histogram())?;
         encode_traffic(&mut encoder, snapshot.traffic)?;
         encode_copies(&mut encoder, &self.pool)
     }
@@ -101,9 +111,7 @@ fn gauges(snapshot: &Snapshot) -> [Figure; 4] {
     ]
 }
 
-fn counters(snapshot: &Snapshot) -> [Figure; 18] {
-    let totals = &snapshot.totals;
-    let verified = &snapshot.verified;
+fn run_counters(totals: &Totals) -> [Figure; 12] {
     [
         ("ticks", "Ticks completed", totals.ticks),
         (
@@ -149,6 +157,11 @@ fn counters(snapshot: &Snapshot) -> [Figure; 18] {
             "Bytes of mails between parts of cut sites",
             totals.mail_bytes,
         ),
+    ]
+}
+
+fn verification_counters(verified: &Verified) -> [Figure; 3] {
+    [
         (
             "verified",
             "Partition-ticks that two workers computed alike",
@@ -164,6 +177,11 @@ fn counters(snapshot: &Snapshot) -> [Figure; 18] {
             "Samples passed over or given up",
             verified.skipped,
         ),
+    ]
+}
+
+fn worker_counters(snapshot: &Snapshot) -> [Figure; 3] {
+    [
         (
             "refused_registrations",
             "Registrations refused",
@@ -252,17 +270,14 @@ fn encode_simulations(
 
 fn encode_stages(
     encoder: &mut DescriptorEncoder<'_>,
-    snapshot: &Snapshot,
+    latencies: &Latencies,
 ) -> Result<(), fmt::Error> {
     let help = "Where a tick's time goes";
     let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
     let mut family = encoder.encode_descriptor("stage", help, unit, kind)?;
     for stage in Stage::ALL {
         let labels = [("stage", stage.name())];
-        encode_histogram(
-            family.encode_family(&labels)?,
-            snapshot.latencies.stage(stage),
-        )?;
+        encode_histogram(family.encode_family(&labels)?, latencies.stage(stage))?;
     }
     Ok(())
 }
@@ -281,7 +296,7 @@ mod tests {
         snapshot.totals.late_ticks = 3;
         snapshot.totals.dilated = Duration::from_millis(1_500);
         let latency = Duration::from_micros(15);
-        snapshot.latencies.record(Stage::Compute, latency);
+        snapshot.retired.0.record(Stage::Compute, latency);
         let page = text(snapshot, &FramePool::new());
         for line in [
             "autofarm_orchestrator_workers 0",

@@ -6,7 +6,7 @@ use transport::message::Mail;
 
 /// Mail that waits for the next tick, by the partition that reads it.
 #[derive(Debug)]
-pub struct Routing {
+pub(crate) struct Routing {
     /// For each partition the first of its site's parts and their number; `None` if its site is whole.
     sites: Vec<Option<(u32, u32)>>,
     inbox: Vec<Vec<Mail>>,
@@ -16,7 +16,7 @@ pub struct Routing {
 
 /// What is wrong with the mail of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MailFault {
+pub(crate) enum MailFault {
     /// It names another sender than the partition that the result is of.
     #[error("mail of partition {from} in the result of another")]
     From {
@@ -48,7 +48,7 @@ pub enum MailFault {
 impl Routing {
     /// Empty routes of a plan.
     #[must_use]
-    pub fn new(plan: &Plan) -> Routing {
+    pub(crate) fn new(plan: &Plan) -> Routing {
         let sites: Vec<_> = plan
             .partitions
             .iter()
@@ -66,7 +66,7 @@ impl Routing {
     ///
     /// # Errors
     /// [`MailFault`] names the first thing that is wrong.
-    pub fn check(&self, partition: u32, next: u64, mail: &[Mail]) -> Result<(), MailFault> {
+    pub(crate) fn check(&self, partition: u32, next: u64, mail: &[Mail]) -> Result<(), MailFault> {
         let (first, parts) = self.sites[partition as usize].unwrap_or((partition, 1));
         let others = parts - 1;
         let got = u32::try_from(mail.len()).unwrap_or(u32::MAX);
@@ -95,7 +95,7 @@ impl Routing {
     }
 
     /// Takes in the checked mail of a complete tick, in the order of partitions that emitted it.
-    pub fn post(&mut self, mail: Vec<Mail>) {
+    pub(crate) fn post(&mut self, mail: Vec<Mail>) {
         for m in mail {
             self.mails += 1;
             self.bytes += size_of_val(&m.words[..]) as u64;
@@ -104,13 +104,13 @@ impl Routing {
     }
 
     /// Hands out what waits for a partition, by sender.
-    pub fn collect(&mut self, partition: u32) -> Vec<Mail> {
+    pub(crate) fn collect(&mut self, partition: u32) -> Vec<Mail> {
         std::mem::take(&mut self.inbox[partition as usize])
     }
 
     /// Mails and bytes of words routed so far.
     #[must_use]
-    pub fn totals(&self) -> (u64, u64) {
+    pub(crate) fn totals(&self) -> (u64, u64) {
         (self.mails, self.bytes)
     }
 }

@@ -8,7 +8,7 @@ use crate::limits::{MAX_BEHIND, MAX_WINDOW_TICKS, MIN_DISPATCH_PERIOD};
 
 /// Deadlines of a run: tick `anchor_tick + n` is due at `anchor + n * period`.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     tick_ms: u32,
     speed: Speed,
     anchor: Duration,
@@ -18,7 +18,7 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule whose tick `tick` is due at `now`.
     #[must_use]
-    pub fn new(tick_ms: u32, speed: Speed, now: Duration, tick: u64) -> Schedule {
+    pub(crate) fn new(tick_ms: u32, speed: Speed, now: Duration, tick: u64) -> Schedule {
         Schedule {
             tick_ms,
             speed,
@@ -29,19 +29,19 @@ impl Schedule {
 
     /// The speed asked for.
     #[must_use]
-    pub fn speed(&self) -> Speed {
+    pub(crate) fn speed(&self) -> Speed {
         self.speed
     }
 
     /// Begins anew: tick `tick` counts as due at `now`.
-    pub fn restart(&mut self, now: Duration, tick: u64) {
+    pub(crate) fn restart(&mut self, now: Duration, tick: u64) {
         self.anchor = now;
         self.anchor_tick = tick;
     }
 
     /// Changes the speed from `tick`, the last one dispatched, on. Its deadline stays, unless it
     /// lies in the future of `now` or there was none.
-    pub fn set_speed(&mut self, now: Duration, tick: u64, speed: Speed) {
+    pub(crate) fn set_speed(&mut self, now: Duration, tick: u64, speed: Speed) {
         let anchor = self.deadline(tick).map_or(now, |due| due.min(now));
         self.speed = speed;
         self.restart(anchor, tick);
@@ -49,7 +49,7 @@ impl Schedule {
 
     /// Real time between two ticks; `None` at speed `max`.
     #[must_use]
-    pub fn period(&self) -> Option<Duration> {
+    pub(crate) fn period(&self) -> Option<Duration> {
         self.span(1)
     }
 
@@ -58,7 +58,7 @@ impl Schedule {
     /// # Panics
     /// If `tick` lies before the anchor.
     #[must_use]
-    pub fn deadline(&self, tick: u64) -> Option<Duration> {
+    pub(crate) fn deadline(&self, tick: u64) -> Option<Duration> {
         assert!(tick >= self.anchor_tick, "a deadline before the schedule");
         let span = self.span(tick - self.anchor_tick)?;
         Some(self.anchor + span)
@@ -67,7 +67,7 @@ impl Schedule {
     /// Ticks in an ordinary window: 1, or as many as fill [`MIN_DISPATCH_PERIOD`] where the period
     /// is shorter. At speed `max` there is no ordinary window and the answer is 1.
     #[must_use]
-    pub fn nominal_ticks(&self) -> u32 {
+    pub(crate) fn nominal_ticks(&self) -> u32 {
         let Some(period) = self.period() else {
             return 1;
         };
@@ -79,7 +79,7 @@ impl Schedule {
 
     /// How many ticks from `first` on have their deadline at or before `now`, at most `max`.
     #[must_use]
-    pub fn due_ticks(&self, first: u64, now: Duration, max: u32) -> u32 {
+    pub(crate) fn due_ticks(&self, first: u64, now: Duration, max: u32) -> u32 {
         let Some(deadline) = self.deadline(first) else {
             return max;
         };
@@ -94,7 +94,7 @@ impl Schedule {
     /// Ticks of `first ..= last` that completed late at `now`: later than the length of an ordinary
     /// window after the deadline of the window they would ordinarily belong to.
     #[must_use]
-    pub fn late_ticks(&self, first: u64, last: u64, now: Duration) -> u64 {
+    pub(crate) fn late_ticks(&self, first: u64, last: u64, now: Duration) -> u64 {
         let slack = self.span(u64::from(2 * self.nominal_ticks() - 1));
         let (Some(slack), Some(period)) = (slack, self.period()) else {
             return 0;
@@ -111,7 +111,7 @@ impl Schedule {
     }
 
     /// Shifts the deadlines so that `next` is no more than [`MAX_BEHIND`] late; answers by how much.
-    pub fn dilate(&mut self, next: u64, now: Duration) -> Option<Duration> {
+    pub(crate) fn dilate(&mut self, next: u64, now: Duration) -> Option<Duration> {
         let behind = now.checked_sub(self.deadline(next)?)?;
         let excess = behind.checked_sub(MAX_BEHIND).filter(|e| !e.is_zero())?;
         self.anchor += excess;

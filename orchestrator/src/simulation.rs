@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
 use kernel::command::{Action, Command};
-use kernel::config::ConfigError;
 use kernel::plan::Plan;
 use transport::link::Class;
 
@@ -20,9 +19,9 @@ use crate::event::Event;
 use crate::history::History;
 use crate::latency::Latencies;
 use crate::limits::{
-    CHECKPOINT_PATIENCE, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS, MAX_COMMAND_ENTITIES,
-    MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS, MAX_WINDOW_TICKS,
-    MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+    CHECKPOINT_PATIENCE, DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS,
+    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
+    MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
 use crate::routing::Routing;
 use crate::schedule::Schedule;
@@ -52,6 +51,14 @@ pub(crate) struct PartitionState {
     pub(crate) moving: Option<(WorkerId, Option<u64>)>,
     /// Time one of its steps takes on one thread, a moving average; `None` until measured.
     pub(crate) step_ns: Option<f64>,
+}
+
+impl PartitionState {
+    /// Whether a replay to `tick` leaves no place for another window in a dispatch.
+    fn is_far(&self, tick: u64) -> bool {
+        let most = u64::from(MAX_REPLAY_TICKS - MAX_WINDOW_TICKS);
+        tick.saturating_sub(self.history.base_tick()) > most
+    }
 }
 
 /// One run.
@@ -101,6 +108,12 @@ pub(crate) struct Simulation {
     pub(crate) round_trips: crate::suspicion::RoundTrips,
     pub(crate) totals: Totals,
     pub(crate) stalls: Stalls,
+    /// What snapshots show of both while it goes on; `None` for what they are.
+    pub(crate) shown: Option<(Latencies, Stalls)>,
+    /// Shifts of deadlines that were not said yet.
+    pub(crate) dilated_unsaid: Duration,
+    /// When such a shift was last said.
+    pub(crate) dilated_said_at: Option<Duration>,
 }
 
 /// What a run does next.
@@ -124,12 +137,12 @@ pub(crate) enum Next {
 }
 
 impl Simulation {
-    /// A simulation that has not started.
+    /// A simulation that has not started, cut as `plan` says.
     ///
-    /// # Errors
-    /// [`ConfigError`] where the configuration is not valid.
-    pub(crate) fn new(spec: Spec) -> Result<Simulation, ConfigError> {
-        let plan = Plan::new(&spec.config)?;
+    /// # Panics
+    /// If the plan is of another configuration.
+    pub(crate) fn new(spec: Spec, plan: Plan) -> Simulation {
+        assert_eq!(plan.farm.config, spec.config, "the plan is of this run");
         let count = plan.partitions.len() as u64;
         let partitions = plan
             .partitions
@@ -147,7 +160,7 @@ impl Simulation {
                 step_ns: None,
             })
             .collect();
-        Ok(Simulation {
+        Simulation {
             cut: plan.has_cut_site(),
             routing: Routing::new(&plan),
             schedule: Schedule::new(spec.config.tick_ms, spec.speed, Duration::ZERO, 0),
@@ -179,8 +192,11 @@ impl Simulation {
             round_trips: crate::suspicion::RoundTrips::default(),
             totals: Totals::default(),
             stalls: Stalls::default(),
+            shown: None,
+            dilated_unsaid: Duration::ZERO,
+            dilated_said_at: None,
             spec,
-        })
+        }
     }
 
     /// `start`: a created run begins.
@@ -452,13 +468,13 @@ impl Simulation {
         most
     }
 
-    /// Set while a partition's inputs are at their bound: the run stands, and this is when the
+    /// Set while a partition's inputs, or the ticks since its checkpoint, are at their bound: the run stands, and this is when the
     /// checkpoint that frees it is asked for again, by a window of no ticks.
     fn full_until(&self) -> Option<Duration> {
         self.partitions
             .iter()
             .inspect(|_| visit())
-            .filter(|p| p.history.is_full())
+            .filter(|p| p.history.is_full() || p.is_far(self.completed.unwrap_or(0)))
             .map(|p| p.asked.map_or(Duration::ZERO, |(_, until)| until))
             .max()
     }
@@ -494,7 +510,7 @@ impl Simulation {
         let awaited = state.asked.is_some_and(|(_, until)| until > now);
         let lost = state.asked.is_some() && !awaited;
         let moves = matches!(state.moving, Some((_, None)));
-        let due = state.checkpoint_at <= last || state.history.is_heavy();
+        let due = state.checkpoint_at <= last || state.history.is_heavy() || state.is_far(last);
         if last == 0 || !(moves || lost || (due && !awaited)) {
             return false;
         }
@@ -513,6 +529,12 @@ impl Simulation {
         }
         self.settled = true;
         let tick = self.completed.unwrap_or(0);
+        if !self.dilated_unsaid.is_zero() {
+            self.say_dilated(ctx, tick);
+        }
+        // What it leaves is shown as it is, and what only serves a run that goes on is dropped.
+        self.shown = None;
+        self.round_trips = crate::suspicion::RoundTrips::default();
         ctx.outbox.event(Event::Settled {
             simulation: self.spec.id,
             status: self.status,
@@ -577,12 +599,21 @@ impl Simulation {
             return false;
         }
         self.totals.dilated += by;
+        self.dilated_unsaid += by;
+        let said = self.dilated_said_at;
+        if said.is_none_or(|at| at + DILATED_EVERY <= ctx.now) {
+            self.say_dilated(ctx, next);
+        }
+        true
+    }
+
+    fn say_dilated(&mut self, ctx: &mut Context<'_>, tick: u64) {
+        self.dilated_said_at = Some(ctx.now);
         ctx.outbox.event(Event::Dilated {
             simulation: self.spec.id,
-            tick: next,
-            by,
+            tick,
+            by: std::mem::take(&mut self.dilated_unsaid),
         });
-        true
     }
 
     fn transition(

@@ -6,8 +6,7 @@ use hdrhistogram::Histogram;
 use transport::metrics::Traffic;
 
 use crate::control::{SimulationId, SimulationInfo, WorkerId};
-use crate::latency::{self, Latencies};
-use crate::limits::MAX_STALLS_KEPT;
+use crate::latency::{Durations, Latencies};
 use crate::registry::WorkerState;
 
 /// What happened since the start, of one run or of all.
@@ -71,48 +70,27 @@ pub struct Verified {
     pub skipped: u64,
 }
 
-/// Gaps between completions that hand-overs left, beyond the period.
-#[derive(Clone, Debug)]
+/// Gaps between completions that hand-overs left, beyond the period. A clone copies nothing.
+#[derive(Clone, Debug, Default)]
 pub struct Stalls {
-    histogram: Histogram<u64>,
-    first: Vec<(u64, Duration)>,
-}
-
-impl Default for Stalls {
-    fn default() -> Self {
-        Stalls {
-            histogram: latency::new_histogram(),
-            first: Vec::new(),
-        }
-    }
+    durations: Durations,
 }
 
 impl Stalls {
-    /// Notes one that ended with `tick`.
-    pub fn note(&mut self, tick: u64, stall: Duration) {
-        latency::record(&mut self.histogram, stall);
-        if self.first.len() < MAX_STALLS_KEPT {
-            self.first.push((tick, stall));
-        }
+    /// Notes one.
+    pub fn note(&mut self, stall: Duration) {
+        self.durations.record_n(stall, 1);
     }
 
     /// All of them, in us.
     #[must_use]
     pub fn histogram(&self) -> &Histogram<u64> {
-        &self.histogram
-    }
-
-    /// The first [`MAX_STALLS_KEPT`], each with the tick it ended with.
-    #[must_use]
-    pub fn first(&self) -> &[(u64, Duration)] {
-        &self.first
+        self.durations.histogram()
     }
 
     /// Adds another run's.
     pub fn merge(&mut self, other: &Stalls) {
-        self.histogram
-            .add(&other.histogram)
-            .expect("histograms of the same bounds");
+        self.durations.merge(&other.durations);
     }
 }
 
@@ -125,7 +103,7 @@ pub struct SimulationSnapshot {
     pub elapsed: Duration,
     /// What happened to it.
     pub totals: Totals,
-    /// Where its ticks' time went.
+    /// Where its ticks' time went; up to a second behind `totals` while it goes on.
     pub latencies: Latencies,
     /// Its stalls.
     pub stalls: Stalls,
@@ -177,10 +155,8 @@ pub struct Snapshot {
     pub totals: Totals,
     /// What verification found.
     pub verified: Verified,
-    /// Stages over all runs, deleted ones included.
-    pub latencies: Latencies,
-    /// Stalls over all runs, deleted ones included.
-    pub stalls: Stalls,
+    /// Stages and stalls of runs that were deleted.
+    pub retired: (Latencies, Stalls),
     /// Registrations refused.
     pub refused: u64,
     /// Workers that were lost.
@@ -196,6 +172,18 @@ impl Snapshot {
     #[must_use]
     pub fn simulation(&self, id: SimulationId) -> Option<&SimulationSnapshot> {
         self.simulations.iter().find(|s| s.info.id == id)
+    }
+
+    /// Stages and stalls over all runs, deleted ones included. They are added here, by whoever reads
+    /// them, so that the drive loop need not.
+    #[must_use]
+    pub fn all_runs(&self) -> (Latencies, Stalls) {
+        let (mut latencies, mut stalls) = self.retired.clone();
+        for simulation in &self.simulations {
+            latencies.merge(&simulation.latencies);
+            stalls.merge(&simulation.stalls);
+        }
+        (latencies, stalls)
     }
 
     /// Bytes of checkpoints kept.

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::context::Context;
 use crate::control::WorkerId;
 use crate::event::Event;
-use crate::latency;
+use crate::latency::Durations;
 use crate::limits::{
     CREATE_NS_PER_ROW, MAX_PATIENCE, MEASURED_RESULTS, MIN_PATIENCE, PATIENCE_FACTOR,
     SOLE_WORKER_FACTOR, UNMEASURED_NS_PER_ROW, UNMEASURED_PATIENCE,
@@ -19,35 +17,26 @@ use crate::simulation::Simulation;
 const LOOK_UP_EVERY: u64 = 64;
 
 /// Times from a window's dispatch to its last result, where nothing was replayed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RoundTrips {
-    histogram: Histogram<u64>,
+    durations: Durations,
     p99: Duration,
-}
-
-impl Default for RoundTrips {
-    fn default() -> Self {
-        RoundTrips {
-            histogram: latency::new_histogram(),
-            p99: Duration::ZERO,
-        }
-    }
 }
 
 impl RoundTrips {
     /// Takes one in.
     pub(crate) fn record(&mut self, round_trip: Duration) {
-        latency::record(&mut self.histogram, round_trip);
-        if self.histogram.len().is_multiple_of(LOOK_UP_EVERY)
-            || self.histogram.len() == MEASURED_RESULTS
-        {
-            self.p99 = Duration::from_micros(self.histogram.value_at_quantile(0.99));
+        self.durations.record_n(round_trip, 1);
+        let histogram = self.durations.histogram();
+        let measured = histogram.len();
+        if measured.is_multiple_of(LOOK_UP_EVERY) || measured == MEASURED_RESULTS {
+            self.p99 = Duration::from_micros(histogram.value_at_quantile(0.99));
         }
     }
 
     /// Least patience that what was measured allows.
     pub(crate) fn patience(&self) -> Duration {
-        if self.histogram.len() < MEASURED_RESULTS {
+        if self.durations.histogram().len() < MEASURED_RESULTS {
             return UNMEASURED_PATIENCE;
         }
         (self.p99 * PATIENCE_FACTOR).max(MIN_PATIENCE)

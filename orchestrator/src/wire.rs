@@ -1,4 +1,4 @@
-//! Between the core and frames: the only place that knows how a frame is built or read.
+//! Between the core and frames: the only place that knows how one of several parts is built or read.
 
 use std::time::Duration;
 
@@ -8,8 +8,7 @@ use rkyv::rancor::{self, Strategy};
 use transport::frame::{self, Frame, FrameError};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
 use transport::message::{
-    ComputeTick, Computed, Dispatch, Heartbeat, Open, PartitionWork, Refused, Register, TickDigest,
-    Unable, Welcome,
+    ComputeTick, Dispatch, Open, PartitionWork, Refused, Register, TickDigest, Welcome,
 };
 use transport::pool::FramePool;
 use transport::result::ResultReader;
@@ -46,11 +45,6 @@ pub(crate) struct ResultFrame {
     pub(crate) stepped: u64,
     pub(crate) queue: Duration,
     pub(crate) compute: Duration,
-}
-
-/// The kind of a frame.
-pub(crate) fn kind(frame: &Frame) -> Kind {
-    frame.header.kind
 }
 
 /// What a frame says it is about.
@@ -190,22 +184,6 @@ pub(crate) fn compute_tick(
         work,
     };
     frame::encode(pool, header, &compute)
-}
-
-pub(crate) fn register(frame: &Frame) -> Result<Register, FrameError> {
-    frame.decode()
-}
-
-pub(crate) fn heartbeat(frame: &Frame) -> Result<Heartbeat, FrameError> {
-    frame.decode()
-}
-
-pub(crate) fn unable(frame: &Frame) -> Result<Unable, FrameError> {
-    frame.decode()
-}
-
-pub(crate) fn computed(frame: &Frame) -> Result<Computed, FrameError> {
-    frame.decode()
 }
 
 /// Reads a result: fixed columns, and what the window gave rise to.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::command::Action;
 use orchestrator::control::{CommandRequest, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
-use orchestrator::limits::{FIRST_PENANCE, MIN_PATIENCE};
+use orchestrator::limits::{FIRST_PENANCE, MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_PATIENCE};
 use orchestrator::{Config, Orchestrator};
 use transport::header::{Header, Kind};
 use transport::message::base;
@@ -47,7 +47,7 @@ fn a_killed_worker_changes_no_digest() {
             let expected = expected_digests(&spec, 300, &[(70, stamp.seq, 3)]);
             assert_eq!(t.digests(), expected);
             assert!(t.totals().replays > 0);
-            assert!(!t.core.snapshot(t.now).stalls.histogram().is_empty());
+            assert!(!t.core.snapshot(t.now).all_runs().1.histogram().is_empty());
         }
     }
 }
@@ -94,6 +94,33 @@ fn everyone_killed_and_replaced() {
 }
 
 #[test]
+fn a_run_without_checkpoints_stands_before_a_replay_is_longer_than_a_worker_takes() {
+    const { assert!(MAX_REPLAY_TICKS <= worker::limits::MAX_WINDOW_TICKS) };
+    let mut t = Testbed::plain();
+    let first = t.join();
+    t.worker(first).no_checkpoints = true;
+    t.start(whole(1));
+    let most = u64::from(MAX_REPLAY_TICKS);
+    t.run_until(|t| t.tick() >= most - u64::from(MAX_WINDOW_TICKS));
+    t.run_for(Duration::from_secs(10));
+    assert!(t.tick() <= most, "it went on to {}", t.tick());
+    let second = t.join();
+    t.kill(first);
+    // Its replay fits, and its checkpoint lets the run go on.
+    t.run_until(|t| t.tick() > most);
+    let longest = t
+        .worker(second)
+        .dispatches
+        .iter()
+        .map(|(_, d)| d.work[0].ticks)
+        .max();
+    assert!(
+        longest.is_some_and(|ticks| ticks <= MAX_REPLAY_TICKS),
+        "{longest:?}"
+    );
+}
+
+#[test]
 fn an_outage_between_windows_is_a_stall_of_its_whole_length() {
     for speed in [Speed::REAL, Speed::Max] {
         let mut t = Testbed::plain();
@@ -112,7 +139,7 @@ fn an_outage_between_windows_is_a_stall_of_its_whole_length() {
         let tick = t.tick();
         t.run_until(|t| t.tick() > tick);
         let snapshot = t.core.snapshot(t.now);
-        let longest = snapshot.stalls.histogram().max() / 1_000;
+        let longest = snapshot.all_runs().1.histogram().max() / 1_000;
         assert!(
             (9_990..10_050).contains(&longest),
             "{speed:?}: {longest} ms"

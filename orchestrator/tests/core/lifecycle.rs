@@ -99,7 +99,7 @@ fn ticks_come_at_their_deadlines() {
     assert_eq!(t.now - begin, 100 * 25 * MS);
     assert_eq!(t.totals().late_ticks, 0);
     let snapshot = t.core.snapshot(t.now);
-    let latency = snapshot.latencies.stage(Stage::TickLatency);
+    let latency = snapshot.simulations[0].latencies.stage(Stage::TickLatency);
     assert_eq!(latency.len(), 101);
     assert!(latency.max() <= ROUND_TRIP.as_micros() as u64 + 10);
 }
@@ -116,7 +116,8 @@ fn the_time_to_step_is_that_of_the_slowest_not_of_the_last_to_arrive() {
     });
     t.run_until(|t| t.tick() == 10);
     let snapshot = t.core.snapshot(t.now);
-    assert!(snapshot.latencies.stage(Stage::Compute).min() >= 1_500);
+    let latencies = &snapshot.simulations[0].latencies;
+    assert!(latencies.stage(Stage::Compute).min() >= 1_500);
 }
 
 #[test]
@@ -348,6 +349,32 @@ fn further_behind_deadlines_are_shifted_and_counted() {
     let dilated = t.totals().dilated;
     assert!(dilated > Duration::from_secs(8) && dilated < Duration::from_secs(10));
     assert!(t.events.iter().any(|e| matches!(e, Event::Dilated { .. })));
+}
+
+#[test]
+fn an_overloaded_run_says_once_a_second_that_its_deadlines_are_shifted() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.start(Spec {
+        // A tick is due every half ms, in windows of ten; an answer takes two.
+        speed: Speed::Milli(100_000),
+        max_ticks: Some(20_000),
+        ..cut()
+    });
+    t.run_until(settled);
+    let begin = Duration::from_secs(1);
+    let said: Vec<_> = t
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            Event::Dilated { by, .. } => Some(*by),
+            _ => None,
+        })
+        .collect();
+    let seconds = (t.now - begin).as_secs() as usize;
+    assert!(seconds > 20, "it was overloaded, for {seconds} s");
+    assert!(said.len() <= seconds + 2, "said {} times", said.len());
+    assert_eq!(said.iter().sum::<Duration>(), t.totals().dilated);
 }
 
 #[test]
