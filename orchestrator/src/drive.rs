@@ -370,13 +370,14 @@ mod tests {
     use super::*;
     use transport::frame::Frame;
     use transport::header::{Header, Kind};
-    use transport::link::{LinkEvent, PeerId};
+    use transport::link::{LinkEvent, PeerId, Role};
+    use transport::memory;
 
     #[tokio::test]
     async fn a_request_is_heard_while_frames_never_cease() {
-        let (commands, _commands) = mpsc::channel(1);
         let (frames, events) = mpsc::channel(4 * MAX_BATCH);
-        let link = Endpoint { commands, events };
+        let (mut link, _hub) = memory::hub(Role::Orchestrator, "test");
+        link.events = events;
         let pool = FramePool::new();
         let (handle, driver) = start(Config::default(), pool, link, Origin::now()).unwrap();
         // Fewer than what a task may receive before it has to yield: only the loop's order counts.
@@ -398,9 +399,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_farm_is_cut_before_the_loop_is_asked() {
-        let (commands, _commands) = mpsc::channel(1);
-        let (_events, events) = mpsc::channel(1);
-        let link = Endpoint { commands, events };
+        let (link, _hub) = memory::hub(Role::Orchestrator, "test");
         let pool = FramePool::new();
         let (handle, driver) = start(Config::default(), pool, link, Origin::now()).unwrap();
         let wrong = Spec {
