@@ -286,6 +286,9 @@ pub enum ControlError {
         /// [`crate::limits::MAX_PENDING_COMMANDS`].
         limit: usize,
     },
+    /// A command that lists no machine.
+    #[error("entities: must name at least one machine")]
+    NoEntities,
     /// Too many ids in one command.
     #[error("entities: more than {limit} ids; use `all`, or several commands")]
     TooManyEntities {

@@ -313,21 +313,25 @@ impl Orchestrator {
         self.control(now, id, |simulation, ctx| simulation.command(ctx, request))
     }
 
-    /// Removes a simulation in any state.
+    /// Removes a simulation in any state; [`Event::Deleted`] is the last that is said of it.
     ///
     /// # Errors
     /// [`ControlError::UnknownSimulation`].
     pub fn delete(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
-        self.control(now, id, |simulation, ctx| {
-            simulation.close(ctx);
-            Ok(())
-        })?;
-        if let Some(simulation) = self.simulations.remove(&id) {
-            self.verifier.simulation_gone(id);
-            self.retired.0.merge(&totals(&simulation));
-            self.retired.1.merge(&simulation.latencies);
-            self.retired.2.merge(&simulation.stalls);
-        }
+        self.begin(now);
+        // Out of the map first: what is closed must never be advanced again.
+        let removed = self.simulations.remove(&id);
+        let mut simulation = removed.ok_or(ControlError::UnknownSimulation { id })?;
+        simulation.close(&mut context!(self, now));
+        self.verifier.simulation_gone(id);
+        self.retired.0.merge(&totals(&simulation));
+        self.retired.1.merge(&simulation.latencies);
+        self.retired.2.merge(&simulation.stalls);
+        self.outbox.event(Event::Deleted {
+            simulation: id,
+            tick: simulation.completed.unwrap_or(0),
+        });
+        self.say_drained();
         Ok(())
     }
 
@@ -490,15 +494,15 @@ impl Orchestrator {
             Kind::Heartbeat => wire::heartbeat(&frame)
                 .map(|heartbeat| self.handle_heartbeat(now, worker, heartbeat))
                 .map_err(ResultFault::from),
-            Kind::Result => {
-                self.with_simulation(now, id, |s, ctx| s.handle_result(ctx, worker, &frame))
-            }
-            Kind::Checkpoint => {
-                self.with_simulation(now, id, |s, ctx| s.handle_checkpoint(ctx, worker, frame))
-            }
-            Kind::Unable => {
-                self.with_simulation(now, id, |s, ctx| s.handle_unable(ctx, worker, &frame))
-            }
+            Kind::Result => self.with_simulation(now, worker, id, |s, ctx| {
+                s.handle_result(ctx, worker, &frame)
+            }),
+            Kind::Checkpoint => self.with_simulation(now, worker, id, |s, ctx| {
+                s.handle_checkpoint(ctx, worker, frame)
+            }),
+            Kind::Unable => self.with_simulation(now, worker, id, |s, ctx| {
+                s.handle_unable(ctx, worker, &frame)
+            }),
             Kind::Computed => wire::computed(&frame)
                 .map(|computed| self.verifier.computed(worker, &computed, &mut self.outbox))
                 .map_err(ResultFault::from),
@@ -519,13 +523,19 @@ impl Orchestrator {
     fn with_simulation(
         &mut self,
         now: Duration,
+        worker: WorkerId,
         id: SimulationId,
         handle: impl FnOnce(&mut Simulation, &mut Context<'_>) -> Result<(), ResultFault>,
     ) -> Result<(), ResultFault> {
         let Some(simulation) = self.simulations.get_mut(&id) else {
             self.unexpected_frames += 1;
+            self.close_again(worker, id);
             return Ok(());
         };
+        if simulation.settled {
+            self.close_again(worker, id);
+            return Ok(());
+        }
         let before = simulation.completed;
         handle(simulation, &mut context!(self, now))?;
         if simulation.completed != before {
@@ -536,6 +546,15 @@ impl Orchestrator {
             .advance(lease_epoch, &self.registry, &mut self.outbox);
         self.advance(now, id);
         Ok(())
+    }
+
+    /// A worker speaks of a run that has ended: what it was sent of it may have been overtaken by the
+    /// word to drop it, and would be held for ever.
+    fn close_again(&mut self, worker: WorkerId, id: SimulationId) {
+        if let Some(peer) = self.registry.get(worker).map(|w| w.peer) {
+            let frame = wire::close(self.config.lease_epoch, id);
+            self.outbox.send(peer, Class::Control, 0, frame, false);
+        }
     }
 
     fn register(&mut self, now: Duration, peer: PeerId, frame: &Frame) {

@@ -32,8 +32,12 @@ impl Simulation {
     /// Dispatches what is due, if no window is in flight, and what lost its worker, if one is.
     pub(crate) fn advance(&mut self, ctx: &mut Context<'_>) {
         if self.window.is_some() {
-            self.place_missing(ctx);
-            return;
+            if !(self.status.is_final() && self.is_out_of_reach(ctx)) {
+                self.place_missing(ctx);
+                return;
+            }
+            // It ends with the last complete tick, for nobody will ever complete this one.
+            self.window = None;
         }
         if !self.catch_up(ctx) {
             return;

@@ -167,6 +167,10 @@ impl Driver {
                 let _ = waiter.send(info.clone());
             }
         }
+        if let Event::Deleted { simulation, .. } = &event {
+            // It will never settle: whoever waits for that learns it as `Ended`.
+            self.settled.remove(simulation);
+        }
         // Nobody need be listening.
         let _ = self.events.send(Arc::new(event));
     }

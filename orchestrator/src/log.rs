@@ -26,6 +26,7 @@ pub(crate) fn write(event: &Event) {
             }
             None => tracing::info!(%simulation, tick, "settled without a digest"),
         },
+        Event::Deleted { simulation, tick } => tracing::info!(%simulation, tick, "deleted"),
         Event::CommandStamped { simulation, stamp } => {
             tracing::debug!(%simulation, tick = stamp.tick, seq = stamp.seq, "command");
         }

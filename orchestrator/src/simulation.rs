@@ -23,6 +23,7 @@ use crate::limits::{
     MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS, MAX_WINDOW_TICKS,
     MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
+use crate::registry::WorkerState;
 use crate::routing::Routing;
 use crate::schedule::Schedule;
 use crate::snapshot::{Stalls, Totals};
@@ -321,8 +322,7 @@ impl Simulation {
         };
         match self.status {
             status if status.is_final() => {
-                let reachable = !ctx.registry.is_empty();
-                if unknown && reachable {
+                if unknown && !self.is_out_of_reach(ctx) {
                     ask
                 } else {
                     Next::Settle
@@ -337,6 +337,15 @@ impl Simulation {
             }
             _ => self.next_ticks(ctx, completed + 1),
         }
+    }
+
+    /// Whether a partition is lost and nobody is there who could ever take it.
+    pub(crate) fn is_out_of_reach(&self, ctx: &Context<'_>) -> bool {
+        self.partitions.iter().any(|p| p.owner.is_none())
+            && ctx
+                .registry
+                .iter()
+                .all(|w| w.state == WorkerState::Draining)
     }
 
     /// Creation comes first; a run that ended before has nothing to settle.
@@ -496,8 +505,10 @@ impl Simulation {
         self.close(ctx);
     }
 
-    /// Tells every worker to drop it.
+    /// Tells every worker to drop it. Nothing of it is ever dispatched again.
     pub(crate) fn close(&mut self, ctx: &mut Context<'_>) {
+        self.settled = true;
+        self.window = None;
         for worker in std::mem::take(&mut self.opened) {
             if let Some(peer) = ctx.registry.get(worker).map(|w| w.peer) {
                 let frame = wire::close(ctx.config.lease_epoch, self.spec.id);
@@ -589,14 +600,16 @@ impl Simulation {
             let command = Command::new(stamp.seq, entity, action);
             added.entry(partition).or_default().push(command);
         }
-        let queued = self.pending.entry(stamp.tick).or_default();
+        // Nothing is entered for what is refused: the next window would end at its tick.
+        let queued = self.pending.get(&stamp.tick);
         for (partition, commands) in &added {
-            let before = queued.get(partition).map_or(0, Vec::len);
+            let before = queued.and_then(|q| q.get(partition)).map_or(0, Vec::len);
             if before + commands.len() > MAX_PARTITION_COMMANDS {
                 let limit = MAX_PARTITION_COMMANDS;
                 return Err(ControlError::TooManyCommands { limit });
             }
         }
+        let queued = self.pending.entry(stamp.tick).or_default();
         for (partition, commands) in added {
             queued.entry(partition).or_default().extend(commands);
         }
@@ -614,6 +627,7 @@ impl Simulation {
         };
         match target {
             Target::Entity(entity) => Ok(vec![known(*entity)?]),
+            Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
             Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
                 let limit = MAX_COMMAND_ENTITIES;
                 Err(ControlError::TooManyEntities { limit })

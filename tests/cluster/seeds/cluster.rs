@@ -19,7 +19,7 @@ use transport::sim::{Faults, NodeId, SimNet};
 use crate::agenda::{self, Act, Fault, Nature};
 use crate::check::{
     MAX_FRAME_BYTES, MAX_INPUTS_AT_ONCE, MAX_REPLAY_BYTES, MAX_WAITING_CHECKPOINT_BYTES, RECOVERY,
-    Run, Wire, violated,
+    REST, Run, Wire, violated,
 };
 use crate::counts::Counts;
 use crate::manner::Manner;
@@ -47,6 +47,8 @@ pub(crate) struct Cluster {
     tracing: bool,
     net: SimNet,
     usual: Faults,
+    /// Whether no frame is ever lost but with its connection.
+    heard_all: bool,
     core: Orchestrator,
     core_node: NodeId,
     /// Link events that wait for the orchestrator while it is stalled.
@@ -110,6 +112,7 @@ pub(crate) fn run_nature(
     while !cluster.is_over() {
         cluster.step();
     }
+    cluster.come_to_rest();
     cluster.end()
 }
 
@@ -125,6 +128,7 @@ impl Cluster {
             tracing,
             net,
             usual: nature.network,
+            heard_all: nature.network.drop_per_mille == 0,
             core: Orchestrator::new(config, FramePool::new()),
             core_node,
             stalled: None,
@@ -540,6 +544,30 @@ impl Cluster {
     fn note(&mut self, what: u64) {
         let mixed = self.fingerprint ^ what ^ (self.now.as_nanos() as u64).rotate_left(20);
         self.fingerprint = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    /// Everything is settled: once the last word has come, no worker may hold anything of it.
+    fn come_to_rest(&mut self) {
+        if self.mended_at.is_none() {
+            self.mend();
+        }
+        let end = self.now + REST;
+        while self.now < end {
+            self.step();
+        }
+        let well_behaved = |p: &&Process| p.behaviour.manner == Manner::Correct;
+        for process in self.processes.values().filter(well_behaved) {
+            let stats = process.worker.stats();
+            if self.heard_all && stats.simulations > 0 {
+                violated!(
+                    "held",
+                    "{} has {} partitions of {} runs that are over",
+                    process.name,
+                    stats.partitions,
+                    stats.simulations
+                );
+            }
+        }
     }
 
     /// The end of a seed: everything is settled.
