@@ -32,7 +32,9 @@ use crate::control::{
 };
 use crate::event::Event;
 use crate::latency::{Latencies, Stage};
-use crate::limits::{MAX_MOVES, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
+use crate::limits::{
+    HICCUP, MAX_MOVES, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY,
+};
 use crate::placement::{self, Load};
 use crate::registry::{Registry, WorkerState};
 use crate::simulation::{Next, Simulation};
@@ -66,6 +68,8 @@ pub struct Orchestrator {
     config: Config,
     /// When the last input came.
     now: Duration,
+    /// When the next one was to come at the latest, as the caller was told.
+    wake_at: Option<Duration>,
     registry: Registry,
     /// Connections that have not registered, and since when.
     strangers: BTreeMap<u64, Duration>,
@@ -107,6 +111,7 @@ impl Orchestrator {
         Orchestrator {
             config,
             now: Duration::ZERO,
+            wake_at: None,
             registry: Registry::default(),
             strangers: BTreeMap::new(),
             simulations: BTreeMap::new(),
@@ -408,6 +413,7 @@ impl Orchestrator {
             };
             next = [next, wake].into_iter().flatten().min();
         }
+        self.wake_at = next.map(|at| at.max(now));
         next
     }
 
@@ -444,6 +450,22 @@ impl Orchestrator {
         debug_assert!(now >= self.now, "time never goes back");
         self.now = now;
         self.touched = Touched::default();
+        let late = self.wake_at.take().map(|at| now.saturating_sub(at));
+        if let Some(late) = late.filter(|late| *late >= HICCUP) {
+            self.excuse(now, late);
+        }
+    }
+
+    /// This side comes too late by `late`: others are not made to pay for it.
+    fn excuse(&mut self, now: Duration, late: Duration) {
+        self.registry
+            .excuse(now, late, self.config.heartbeat_timeout);
+        for since in self.strangers.values_mut() {
+            *since = (*since + late).min(now);
+        }
+        for simulation in self.simulations.values_mut() {
+            simulation.excuse(now, late);
+        }
     }
 
     /// A control call to one simulation.

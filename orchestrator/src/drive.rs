@@ -17,7 +17,7 @@ use crate::control::{
 };
 use crate::core::{Drained, Orchestrator};
 use crate::event::Event;
-use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS};
+use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, MAX_ARBITRATIONS, MAX_BATCH};
 use crate::log;
 use crate::snapshot::Snapshot;
 
@@ -88,7 +88,12 @@ impl Driver {
             // The clock first: a deadline is the one thing that must not wait for the rest.
             tokio::select! {
                 biased;
-                () = self.clock.wake() => self.core.handle_timeout(self.origin.elapsed()),
+                () = self.clock.wake() => {
+                    if !self.handle_waiting() {
+                        return;
+                    }
+                    self.core.handle_timeout(self.origin.elapsed());
+                }
                 event = self.link.events.recv() => {
                     let Some(event) = event else { return };
                     self.core.handle_link(self.origin.elapsed(), event);
@@ -106,6 +111,22 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    /// Handles what waits already: a worker is not late whose result is here. `false` if the link has
+    /// ended.
+    fn handle_waiting(&mut self) -> bool {
+        for _ in 0..MAX_BATCH {
+            match self.link.events.try_recv() {
+                Ok(event) => self.core.handle_link(self.origin.elapsed(), event),
+                Err(mpsc::error::TryRecvError::Empty) => return true,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            }
+            if !self.drain() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Drains the polls; `false` if the link has ended.

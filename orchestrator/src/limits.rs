@@ -69,6 +69,11 @@ pub const FIRST_PENANCE: Duration = Duration::from_secs(1);
 /// Longest a suspect worker that still answers is left without work.
 pub const MAX_PENANCE: Duration = Duration::from_secs(64);
 
+/// A suspect's next penance is halved again for every such time in which nothing of it was missing.
+pub const PENANCE_HALVES_EVERY: Duration = Duration::from_secs(64);
+/// From this on, the orchestrator's own lateness is a hiccup, which no worker is made to pay for.
+pub const HICCUP: Duration = Duration::from_millis(5);
+
 /// How often loads are compared for rebalancing.
 pub const REBALANCE_EVERY: Duration = Duration::from_secs(5);
 /// Moves planned at once.
@@ -87,7 +92,7 @@ pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
 pub const CONTROL_QUEUE: usize = 256;
 /// Events that wait for a subscriber before it loses the oldest.
 pub const EVENT_QUEUE: usize = 4_096;
-/// Requests taken from one source before the polls are drained.
+/// Link events handled before the clock is heard, where it rings while they wait.
 pub const MAX_BATCH: usize = 64;
 
 const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);
@@ -104,6 +109,7 @@ const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);
 const _: () = assert!(FIRST_CHECKPOINT_TICKS <= MAX_CHECKPOINT_TICKS);
 const _: () = assert!(MAX_DIGESTS_PER_WINDOW <= MAX_WINDOW_TICKS);
 const _: () = assert!(MIN_PATIENCE.as_nanos() <= UNMEASURED_PATIENCE.as_nanos());
+const _: () = assert!(HICCUP.as_nanos() < MIN_PATIENCE.as_nanos());
 const _: () = assert!(UNMEASURED_PATIENCE.as_nanos() <= MAX_PATIENCE.as_nanos());
 const _: () = assert!(FIRST_PENANCE.as_nanos() <= MAX_PENANCE.as_nanos());
 const _: () = assert!(MIN_DISPATCH_PERIOD.as_nanos() < MAX_BEHIND.as_nanos());

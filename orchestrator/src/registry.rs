@@ -7,7 +7,9 @@ use transport::link::PeerId;
 use transport::message::Heartbeat;
 
 use crate::control::WorkerId;
-use crate::limits::{FIRST_PENANCE, MAX_PENANCE, UNMEASURED_NS_PER_ROW};
+use crate::limits::{
+    FIRST_PENANCE, MAX_PENANCE, MIN_PATIENCE, PENANCE_HALVES_EVERY, UNMEASURED_NS_PER_ROW,
+};
 use crate::placement::Capacity;
 
 /// Weight of one new measurement in a moving average of throughput.
@@ -48,13 +50,22 @@ pub struct Worker {
     pub heartbeat: Heartbeat,
     /// Time one of its threads takes for a row-step, a moving average; `None` until measured.
     pub ns_per_row: Option<f64>,
-    /// Length of its next penance.
+    /// Length of its next penance, before what good standing takes off it.
     penance: Duration,
+    /// Since when nothing is held against it.
+    ready_since: Duration,
+    /// It does not count as silent before this, for this side did not listen.
+    silent_from: Duration,
     /// Whether the log has said that it holds nothing any more.
     drained: bool,
 }
 
 impl Worker {
+    /// When it counts as silent if nothing is heard of it.
+    fn silent_at(&self, timeout: Duration) -> Duration {
+        (self.last_heard + timeout).max(self.silent_from)
+    }
+
     /// When its penance ends; `None` where it is not suspect, or has not been heard since: then it
     /// ends with its next word.
     fn penance_end(&self, alone: bool) -> Option<Duration> {
@@ -95,6 +106,8 @@ impl Registry {
             },
             ns_per_row: None,
             penance: FIRST_PENANCE,
+            ready_since: now,
+            silent_from: Duration::ZERO,
             drained: false,
         };
         self.workers.insert(id, worker);
@@ -155,6 +168,13 @@ impl Registry {
         }
     }
 
+    /// This side was late by `late`: what the workers said meanwhile may still wait to be heard.
+    pub fn excuse(&mut self, now: Duration, late: Duration, timeout: Duration) {
+        for worker in self.workers.values_mut() {
+            worker.silent_from = (worker.silent_at(timeout) + late).max(now + MIN_PATIENCE);
+        }
+    }
+
     /// A worker said that it lives. Answers whether it asks, for the first time, to be drained.
     pub fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else {
@@ -177,6 +197,10 @@ impl Registry {
         if let Some(worker) = self.workers.get_mut(&id)
             && worker.state == WorkerState::Ready
         {
+            let good = now.saturating_sub(worker.ready_since).as_secs();
+            for _ in 0..(good / PENANCE_HALVES_EVERY.as_secs()).min(u64::from(u64::BITS)) {
+                worker.penance = (worker.penance / 2).max(FIRST_PENANCE);
+            }
             worker.state = WorkerState::Suspect {
                 since: now,
                 until: now + worker.penance,
@@ -211,6 +235,7 @@ impl Registry {
         for worker in self.workers.values_mut() {
             if worker.penance_end(alone).is_some_and(|end| end <= now) {
                 worker.state = WorkerState::Ready;
+                worker.ready_since = now;
                 any = true;
             }
         }
@@ -221,7 +246,7 @@ impl Registry {
     #[must_use]
     pub fn silent(&self, now: Duration, timeout: Duration) -> Vec<WorkerId> {
         self.iter()
-            .filter(|w| w.last_heard + timeout <= now)
+            .filter(|w| w.silent_at(timeout) <= now)
             .map(|w| w.id)
             .collect()
     }
@@ -231,7 +256,7 @@ impl Registry {
     pub fn next_timeout(&self, timeout: Duration) -> Option<Duration> {
         let alone = self.ready().next().is_none();
         self.iter()
-            .flat_map(|w| [Some(w.last_heard + timeout), w.penance_end(alone)])
+            .flat_map(|w| [Some(w.silent_at(timeout)), w.penance_end(alone)])
             .flatten()
             .min()
     }
@@ -290,6 +315,40 @@ mod tests {
         registry.heard(a, 5 * S);
         assert!(!registry.forgive(5 * S), "the second penance is longer");
         assert!(registry.forgive(6 * S));
+    }
+
+    #[test]
+    fn good_standing_takes_off_what_suspicions_added_to_a_penance() {
+        let (mut registry, a, _) = two();
+        let mut now = S;
+        let mut penance = |registry: &mut Registry, good: Duration| {
+            now += good;
+            registry.suspect(a, now);
+            let Some(Worker {
+                state: WorkerState::Suspect { since, until },
+                ..
+            }) = registry.get(a)
+            else {
+                panic!("it is suspect");
+            };
+            let length = *until - *since;
+            now = *until;
+            registry.heard(a, now);
+            assert!(registry.forgive(now));
+            length
+        };
+        let lengths = [S, S, S].map(|good| penance(&mut registry, good));
+        assert_eq!(lengths, [S, 2 * S, 4 * S]);
+        assert_eq!(penance(&mut registry, PENANCE_HALVES_EVERY), 4 * S);
+        assert_eq!(penance(&mut registry, 20 * PENANCE_HALVES_EVERY), S);
+    }
+
+    #[test]
+    fn who_was_not_listened_to_is_not_silent() {
+        let (mut registry, a, b) = two();
+        registry.excuse(6 * S, S, 5 * S);
+        assert!(registry.silent(6 * S, 5 * S).is_empty());
+        assert_eq!(registry.silent(7 * S, 5 * S), vec![a, b]);
     }
 
     #[test]

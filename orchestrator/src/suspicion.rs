@@ -95,6 +95,15 @@ impl Simulation {
             .min()
     }
 
+    /// This side was late by `late`: every worker has as much longer, and time for what it said
+    /// meanwhile to be heard.
+    pub(crate) fn excuse(&mut self, now: Duration, late: Duration) {
+        let slots = self.window.iter_mut().flat_map(|w| &mut w.slots);
+        for slot in slots.filter(|s| s.report.is_none() && s.sent_at.is_some()) {
+            slot.due_by = (slot.due_by + late).max(now + MIN_PATIENCE);
+        }
+    }
+
     /// The workers whose results are missing for too long and whose partitions another can take.
     /// Where there is no other, the same one is given more time, and once that is over too, the
     /// same work again: what was sent may have been lost.

@@ -396,3 +396,34 @@ fn two_simulations_share_the_workers_and_do_not_mix() {
         (100, expected_digests(&other, 100, &[])[&100])
     );
 }
+
+#[test]
+fn a_hiccup_of_the_orchestrator_makes_nobody_suspect() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    for pause in [150, 900, 6_000] {
+        // Its clock is heard first, though all results wait.
+        t.core.poll_timeout();
+        t.now += pause * MS;
+        t.control(|core, now| core.handle_timeout(now));
+        let blamed =
+            |e: &Event| matches!(e, Event::WorkerSuspect { .. } | Event::WorkerLost { .. });
+        assert!(!t.events.iter().any(blamed), "{pause} ms");
+        t.run_for(Duration::from_secs(1));
+        t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    }
+    // One that is silent in truth is found out all the same.
+    t.worker(1).mute = true;
+    t.run_until(|t| {
+        t.events
+            .iter()
+            .any(|e| matches!(e, Event::WorkerSuspect { .. }))
+    });
+}

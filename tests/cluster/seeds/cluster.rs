@@ -10,6 +10,7 @@ use orchestrator::Orchestrator;
 use orchestrator::arbitrate::arbitrate;
 use orchestrator::control::{ControlError, SimulationId, Speed, Status, WorkerId};
 use orchestrator::event::Event;
+use orchestrator::limits::MAX_BATCH;
 use orchestrator::snapshot::Snapshot;
 use transport::header::Kind;
 use transport::link::{LinkCommand, LinkEvent, PeerId, Role};
@@ -800,15 +801,20 @@ impl Cluster {
         }
     }
 
-    /// The orchestrator goes on: its clock first, then what waits.
+    /// The orchestrator goes on as its loop does: some of what waits, its clock, the rest.
     fn unstall(&mut self) {
         let Some(mut waiting) = self.stalled.take() else {
             return;
         };
+        let rest = waiting.split_off(waiting.len().min(MAX_BATCH));
+        for event in waiting {
+            self.core_hears(event);
+        }
         if self.core.poll_timeout().is_some_and(|at| at <= self.now) {
             self.core.handle_timeout(self.now);
             self.drain_core();
         }
+        let mut waiting = rest;
         while let Some(event) = waiting.pop_front() {
             self.core_hears(event);
         }
