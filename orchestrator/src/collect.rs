@@ -110,6 +110,8 @@ impl Simulation {
             let key = (self.spec.id, from.partition, from.tick);
             ctx.verifier.owner_digest(key, from.placement_epoch, digest);
         }
+        ctx.registry
+            .pay(worker, std::mem::take(&mut self.partitions[p].debt));
         self.measure(ctx, worker, p, asked, timing.1);
         let window = self.window.as_mut().expect("awaited");
         window.fill(from.partition, report);

@@ -8,6 +8,7 @@ use transport::link::{Class, LinkCommand, PeerId, Transmit};
 use transport::pool::FramePool;
 
 use crate::config::Config;
+use crate::control::WorkerId;
 use crate::event::Event;
 use crate::registry::Registry;
 use crate::verify::{Arbitration, Verifier};
@@ -19,6 +20,15 @@ pub(crate) struct Context<'a> {
     pub(crate) registry: &'a mut Registry,
     pub(crate) verifier: &'a mut Verifier,
     pub(crate) outbox: &'a mut Outbox,
+}
+
+impl Context<'_> {
+    /// Time that everything a worker was sent and has not answered takes on one thread, ns: work of
+    /// all runs, and steps it repeats for verifications.
+    pub(crate) fn owed_ns(&self, worker: WorkerId) -> u64 {
+        let owed = self.registry.get(worker).map_or(0, |w| w.owed.ns);
+        owed.saturating_add(self.verifier.owed_ns(worker))
+    }
 }
 
 /// What waits to be polled. It holds what one input gave rise to, for it is drained after each.

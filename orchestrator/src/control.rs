@@ -222,6 +222,14 @@ pub enum ControlError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The configuration cuts the farm into too many parts.
+    #[error("partition_rows: makes {partitions} partitions, more than {limit}; use larger ones")]
+    TooManyPartitions {
+        /// How many there would be.
+        partitions: usize,
+        /// [`crate::limits::MAX_PARTITIONS`].
+        limit: usize,
+    },
     /// The speed is out of range.
     #[error("speed: {}.{:03} is not in 0.1..=1000, nor `max`", milli / 1_000, milli % 1_000)]
     SpeedOutOfRange {

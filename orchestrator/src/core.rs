@@ -145,6 +145,17 @@ impl Orchestrator {
         }
     }
 
+    /// The link takes nothing more for a peer: what it was sent last is lost, so the peer is too.
+    pub fn handle_stuck(&mut self, now: Duration, peer: PeerId) {
+        self.begin(now);
+        let reason = "the link takes nothing more for it";
+        self.strangers.remove(&peer.0);
+        match self.registry.by_peer(peer) {
+            Some(worker) => self.expel(now, worker, reason),
+            None => self.outbox.disconnect(peer, reason.to_owned()),
+        }
+    }
+
     /// Time has come to [`Orchestrator::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Duration) {
         self.begin(now);
@@ -336,7 +347,8 @@ impl Orchestrator {
             simulation: id,
             tick: simulation.completed.unwrap_or(0),
         });
-        self.say_drained();
+        // What waited for its replays goes on.
+        self.advance_all(now);
         Ok(())
     }
 
@@ -810,6 +822,10 @@ impl Orchestrator {
         simulation.advance(&mut context!(self, now));
         if idle && simulation.window.as_ref().is_some_and(|w| w.ticks > 0) {
             self.touched.dispatched.push(id);
+        }
+        // Another run's replays may wait for the same worker.
+        if self.registry.take_eased() {
+            self.advance_all(now);
         }
     }
 

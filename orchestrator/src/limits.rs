@@ -36,6 +36,13 @@ pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
 pub const SOFT_HISTORY_BYTES: usize = 4 << 20;
 /// Inputs of a partition at which the run waits for a checkpoint rather than keep more.
 pub const MAX_HISTORY_BYTES: usize = 16 << 20;
+/// Bytes of checkpoints and inputs that one worker is sent for replays before results come of them; a
+/// single larger one goes alone.
+pub const MAX_RESTORING_BYTES: usize = 64 << 20;
+/// Partitions that one worker is sent for replays before results come of them.
+pub const MAX_RESTORING: usize = 256;
+/// Most partitions of one run.
+pub const MAX_PARTITIONS: usize = 2_048;
 /// Input bytes in one dispatch frame; more work goes into a further frame.
 pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
 
@@ -103,6 +110,13 @@ const _: () = assert!(
     MAX_HISTORY_BYTES + MAX_PARTITION_COMMANDS * size_of::<transport::message::StampedCommand>()
         < transport::limits::MAX_PAYLOAD_BYTES as usize
 );
+// A hand-over is no burst that the link takes for a peer that is too slow.
+const _: () = assert!(2 * transport::limits::MAX_PAYLOAD_BYTES as usize <= MAX_RESTORING_BYTES);
+const _: () = assert!(2 * MAX_RESTORING_BYTES <= transport::limits::MAX_QUEUED_BYTES_PER_PEER);
+const _: () = assert!(4 * MAX_RESTORING <= transport::limits::MAX_QUEUED_FRAMES_PER_PEER);
+// Nor is everything of a run that is taken from a worker at once.
+const _: () =
+    assert!(MAX_PARTITIONS + 4 * MAX_RESTORING <= transport::limits::MAX_QUEUED_FRAMES_PER_PEER);
 const _: () = assert!(SOFT_HISTORY_BYTES < MAX_HISTORY_BYTES);
 const _: () = assert!(MAX_CHECKPOINT_TICKS >= MAX_WINDOW_TICKS as u64);
 const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);

@@ -8,7 +8,8 @@ use transport::message::Heartbeat;
 
 use crate::control::WorkerId;
 use crate::limits::{
-    FIRST_PENANCE, MAX_PENANCE, MIN_PATIENCE, PENANCE_HALVES_EVERY, UNMEASURED_NS_PER_ROW,
+    FIRST_PENANCE, MAX_PENANCE, MAX_RESTORING, MAX_RESTORING_BYTES, MIN_PATIENCE,
+    PENANCE_HALVES_EVERY, UNMEASURED_NS_PER_ROW,
 };
 use crate::placement::Capacity;
 
@@ -31,6 +32,17 @@ pub enum WorkerState {
     Draining,
 }
 
+/// What a worker was sent to do and has not answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debt {
+    /// Time it is expected to take on one thread, ns.
+    pub ns: u64,
+    /// Partitions restored or replayed for it.
+    pub restoring: usize,
+    /// Bytes of their checkpoints and inputs.
+    pub bytes: usize,
+}
+
 /// A registered worker.
 #[derive(Clone, Debug)]
 pub struct Worker {
@@ -50,6 +62,10 @@ pub struct Worker {
     pub heartbeat: Heartbeat,
     /// Time one of its threads takes for a row-step, a moving average; `None` until measured.
     pub ns_per_row: Option<f64>,
+    /// What it was sent by all runs and has not answered.
+    pub owed: Debt,
+    /// Whether something waits until it owes less.
+    held_back: bool,
     /// Length of its next penance, before what good standing takes off it.
     penance: Duration,
     /// Since when nothing is held against it.
@@ -83,6 +99,8 @@ pub struct Registry {
     workers: BTreeMap<WorkerId, Worker>,
     by_peer: BTreeMap<u64, WorkerId>,
     last_id: u32,
+    /// Whether a worker for which something waits owes less than before.
+    eased: bool,
 }
 
 impl Registry {
@@ -105,6 +123,8 @@ impl Registry {
                 draining: 0,
             },
             ns_per_row: None,
+            owed: Debt::default(),
+            held_back: false,
             penance: FIRST_PENANCE,
             ready_since: now,
             silent_from: Duration::ZERO,
@@ -190,6 +210,47 @@ impl Registry {
             let old = worker.ns_per_row.unwrap_or(ns_per_row);
             worker.ns_per_row = Some(old + MEASURE_WEIGHT * (ns_per_row - old));
         }
+    }
+
+    /// Whether a worker may be sent a replay of so many bytes beside those that it owes; if not, it
+    /// is noted that something waits.
+    pub fn may_restore(&mut self, id: WorkerId, bytes: usize) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return true;
+        };
+        let Debt {
+            restoring,
+            bytes: owed,
+            ..
+        } = worker.owed;
+        let may = restoring == 0
+            || (restoring < MAX_RESTORING && owed.saturating_add(bytes) <= MAX_RESTORING_BYTES);
+        worker.held_back |= !may;
+        may
+    }
+
+    /// A worker was sent something.
+    pub fn owe(&mut self, id: WorkerId, debt: Debt) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.owed.ns = worker.owed.ns.saturating_add(debt.ns);
+            worker.owed.restoring += debt.restoring;
+            worker.owed.bytes += debt.bytes;
+        }
+    }
+
+    /// A worker has answered what it was sent, or it was taken back.
+    pub fn pay(&mut self, id: WorkerId, debt: Debt) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.owed.ns = worker.owed.ns.saturating_sub(debt.ns);
+            worker.owed.restoring -= debt.restoring;
+            worker.owed.bytes -= debt.bytes;
+            self.eased |= debt.restoring > 0 && std::mem::take(&mut worker.held_back);
+        }
+    }
+
+    /// Whether what waits may be sent now; answers so once.
+    pub fn take_eased(&mut self) -> bool {
+        std::mem::take(&mut self.eased)
     }
 
     /// A result is missing: the worker gets nothing new for a while, longer each time.
@@ -349,6 +410,27 @@ mod tests {
         registry.excuse(6 * S, S, 5 * S);
         assert!(registry.silent(6 * S, 5 * S).is_empty());
         assert_eq!(registry.silent(7 * S, 5 * S), vec![a, b]);
+    }
+
+    #[test]
+    fn what_is_restored_at_once_is_bounded_by_bytes_and_number() {
+        let (mut registry, a, b) = two();
+        let debt = |bytes| Debt {
+            ns: 1,
+            restoring: 1,
+            bytes,
+        };
+        assert!(registry.may_restore(a, 10 * MAX_RESTORING_BYTES), "alone");
+        registry.owe(a, debt(MAX_RESTORING_BYTES));
+        assert!(!registry.may_restore(a, 1) && registry.may_restore(b, 1));
+        registry.pay(a, debt(MAX_RESTORING_BYTES));
+        assert!(registry.take_eased() && !registry.take_eased());
+        assert_eq!(registry.get(a).unwrap().owed, Debt::default());
+        for _ in 0..MAX_RESTORING {
+            assert!(registry.may_restore(b, 0));
+            registry.owe(b, debt(0));
+        }
+        assert!(!registry.may_restore(b, 0));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
 use kernel::command::{Action, Command};
-use kernel::config::ConfigError;
 use kernel::plan::Plan;
 use transport::link::Class;
 
@@ -20,10 +19,10 @@ use crate::history::History;
 use crate::latency::Latencies;
 use crate::limits::{
     CHECKPOINT_PATIENCE, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS, MAX_COMMAND_ENTITIES,
-    MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS, MAX_WINDOW_TICKS,
-    MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+    MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PARTITIONS, MAX_PENDING_COMMANDS,
+    MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
-use crate::registry::WorkerState;
+use crate::registry::{Debt, WorkerState};
 use crate::routing::Routing;
 use crate::schedule::Schedule;
 use crate::snapshot::{Stalls, Totals};
@@ -50,6 +49,8 @@ pub(crate) struct PartitionState {
     pub(crate) asked: Option<(u64, Duration)>,
     /// Who takes it once a checkpoint of this tick or a later one is there.
     pub(crate) moving: Option<(WorkerId, Option<u64>)>,
+    /// What its owner was sent to do and has not answered.
+    pub(crate) debt: Debt,
     /// Time one of its steps takes on one thread, a moving average; `None` until measured.
     pub(crate) step_ns: Option<f64>,
 }
@@ -120,9 +121,13 @@ impl Simulation {
     /// A simulation that has not started.
     ///
     /// # Errors
-    /// [`ConfigError`] where the configuration is not valid.
-    pub(crate) fn new(spec: Spec) -> Result<Simulation, ConfigError> {
+    /// [`ControlError`] where the configuration is not valid.
+    pub(crate) fn new(spec: Spec) -> Result<Simulation, ControlError> {
         let plan = Plan::new(&spec.config)?;
+        let (partitions, limit) = (plan.partitions.len(), MAX_PARTITIONS);
+        if partitions > limit {
+            return Err(ControlError::TooManyPartitions { partitions, limit });
+        }
         let count = plan.partitions.len() as u64;
         let partitions = plan
             .partitions
@@ -137,6 +142,7 @@ impl Simulation {
                 checkpoint_at: FIRST_CHECKPOINT_TICKS * (u64::from(p.index) + 1) / count.max(1) + 1,
                 asked: None,
                 moving: None,
+                debt: Debt::default(),
                 step_ns: None,
             })
             .collect();
@@ -516,7 +522,9 @@ impl Simulation {
             }
         }
         for p in &mut self.partitions {
-            p.owner = None;
+            if let Some(owner) = p.owner.take() {
+                ctx.registry.pay(owner, std::mem::take(&mut p.debt));
+            }
             p.held = false;
             p.moving = None;
             p.history = History::default();

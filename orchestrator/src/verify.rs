@@ -53,6 +53,8 @@ pub(crate) struct Sample {
     pub(crate) epoch: u32,
     pub(crate) tick: u64,
     pub(crate) owner: WorkerId,
+    /// Time that repeating it is expected to take, ns.
+    pub(crate) cost_ns: u64,
     pub(crate) inputs: Inputs,
     pub(crate) begun: Duration,
 }
@@ -117,6 +119,15 @@ impl Verifier {
         };
         self.active.insert(self.last_request, verification);
         true
+    }
+
+    /// Time that the steps a worker was asked to repeat are expected to take, ns.
+    pub(crate) fn owed_ns(&self, worker: WorkerId) -> u64 {
+        let asked = self.active.values();
+        asked
+            .filter(|v| v.verifier == Some(worker) && v.verifier_digest.is_none())
+            .map(|v| v.sample.cost_ns)
+            .sum()
     }
 
     /// The owner's digest came.

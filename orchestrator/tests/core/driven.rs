@@ -3,23 +3,25 @@
 use std::time::Duration;
 
 use orchestrator::clock::Origin;
-use orchestrator::control::ControlError;
+use orchestrator::control::{ControlError, WorkerId};
 use orchestrator::drive::{self, Handle};
 use orchestrator::event::Event;
 use orchestrator::{Config, limits};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use transport::link::{Endpoint, LinkCommand, LinkEvent};
+use transport::frame;
+use transport::header::{Header, Kind};
+use transport::link::{Endpoint, LinkCommand, LinkEvent, PeerId, Role};
 use transport::pool::FramePool;
 
-use crate::testbed::{SIM, whole};
+use crate::testbed::{SIM, registration, whole};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The other end of an orchestrator's link.
 struct Link {
-    _commands: mpsc::Receiver<LinkCommand>,
-    _events: mpsc::Sender<LinkEvent>,
+    commands: mpsc::Receiver<LinkCommand>,
+    events: mpsc::Sender<LinkEvent>,
 }
 
 fn start(queued_commands: usize) -> (Handle, Link) {
@@ -32,8 +34,7 @@ fn start(queued_commands: usize) -> (Handle, Link) {
     let (handle, run) =
         drive::start(Config::default(), FramePool::new(), endpoint, Origin::now()).unwrap();
     tokio::spawn(run);
-    let (_commands, _events) = (commands, events);
-    (handle, Link { _commands, _events })
+    (handle, Link { commands, events })
 }
 
 #[tokio::test]
@@ -53,4 +54,33 @@ async fn who_waits_for_a_run_to_settle_learns_that_it_was_deleted() {
     assert!(matches!(*event, Event::Deleted { .. }), "{event:?}");
     let answer = timeout(PATIENCE, waiting).await.expect("it waits for ever");
     assert_eq!(answer.unwrap(), Err(ControlError::Ended));
+}
+
+#[tokio::test]
+async fn a_peer_for_which_the_link_takes_nothing_more_is_lost() {
+    let (handle, mut link) = start(1);
+    let mut events = handle.subscribe().unwrap();
+    let pool = FramePool::new();
+    for peer in [PeerId(1), PeerId(2)] {
+        let (role, name) = (Role::Worker, String::new());
+        let connected = LinkEvent::Connected { peer, role, name };
+        link.events.send(connected).await.unwrap();
+        let frame = frame::encode(&pool, Header::new(Kind::Register), &registration()).unwrap();
+        let frame = LinkEvent::Frame { peer, frame };
+        link.events.send(frame).await.unwrap();
+    }
+    // The first one's welcome fills the queue, so the second one's is lost, and that worker with it.
+    loop {
+        let event = timeout(PATIENCE, events.recv()).await.expect("it is kept");
+        if let Event::WorkerLost { worker, .. } = &*event.unwrap() {
+            assert_eq!(*worker, WorkerId(2));
+            break;
+        }
+    }
+    let first = link.commands.recv().await.unwrap();
+    assert!(matches!(first, LinkCommand::Transmit(t) if t.peer == PeerId(1)));
+    // It is told with the next thing that happens.
+    handle.snapshot().await.unwrap();
+    let second = timeout(PATIENCE, link.commands.recv()).await.expect("kept");
+    assert!(matches!(second, Some(LinkCommand::Disconnect { peer, .. }) if peer == PeerId(2)));
 }

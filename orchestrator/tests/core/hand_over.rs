@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::command::Action;
 use orchestrator::control::{CommandRequest, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
-use orchestrator::limits::{FIRST_PENANCE, MIN_PATIENCE};
+use orchestrator::limits::{FIRST_PENANCE, MAX_RESTORING, MIN_PATIENCE};
 use orchestrator::{Config, Orchestrator};
 use transport::header::{Header, Kind};
 use transport::message::base;
@@ -426,4 +426,95 @@ fn a_hiccup_of_the_orchestrator_makes_nobody_suspect() {
             .iter()
             .any(|e| matches!(e, Event::WorkerSuspect { .. }))
     });
+}
+
+#[test]
+fn a_hand_over_of_many_partitions_is_no_burst() {
+    let spec = Spec {
+        speed: Speed::REAL,
+        max_ticks: Some(150),
+        ..whole(2 * MAX_RESTORING as u32 + 100)
+    };
+    let mut t = Testbed::plain();
+    let (first, second) = (t.join(), t.join());
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 120);
+    t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    let before = t.worker(second).dispatches.len();
+    t.kill(first);
+    let restored = |t: &Testbed| -> usize {
+        let dispatches = t.workers[&second].dispatches[before..].iter();
+        let work = dispatches.flat_map(|(_, d)| &d.work);
+        work.filter(|w| w.base != base::HELD).count()
+    };
+    assert_eq!(restored(&t), MAX_RESTORING, "at once");
+    t.run_until(|t| t.tick() == 121);
+    assert_eq!(restored(&t), MAX_RESTORING + 50);
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 150, &[]));
+    let suspect = |e: &Event| matches!(e, Event::WorkerSuspect { .. });
+    assert!(!t.events.iter().any(suspect));
+}
+
+#[test]
+fn a_run_waits_for_replays_of_another_run_and_goes_on_after_them() {
+    let other = Spec {
+        id: transport::header::SimulationId(3),
+        speed: Speed::REAL,
+        ..whole(2 * MAX_RESTORING as u32)
+    };
+    for deleted in [false, true] {
+        let mut t = Testbed::plain();
+        let (first, second) = (t.join(), t.join());
+        t.create(other.clone());
+        t.control(|core: &mut Orchestrator, now| core.start(now, other.id))
+            .unwrap();
+        t.start(Spec {
+            speed: Speed::REAL,
+            ..whole(4)
+        });
+        t.run_until(|t| t.tick() == 20);
+        t.run_until(|t| {
+            let s = t.core.snapshot(t.now);
+            s.simulations.iter().all(|s| s.window_ticks == 1)
+        });
+        t.control(|core: &mut Orchestrator, now| core.pause(now, other.id))
+            .unwrap();
+        // All replays that the second may have at once are of one of them.
+        t.kill(first);
+        if deleted {
+            t.control(|core: &mut Orchestrator, now| core.delete(now, other.id))
+                .unwrap();
+        }
+        t.run_until(|t| t.tick() == 40);
+        assert_eq!(partitions_of(&t, second), if deleted { 4 } else { 516 });
+    }
+}
+
+#[test]
+fn patience_with_a_worker_knows_what_other_runs_make_it_do() {
+    let mut t = Testbed::plain();
+    let peers = [t.join(), t.join()];
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    for peer in peers {
+        t.worker(peer).mute = true;
+    }
+    // To be created: 100,000 rows of 20 us, by two workers of two threads.
+    let mut large = Spec {
+        id: transport::header::SimulationId(8),
+        ..whole(2)
+    };
+    large.config.entities = 100_000;
+    large.config.partition_rows = 1_000;
+    t.create(large.clone());
+    t.control(|core: &mut Orchestrator, now| core.start(now, large.id))
+        .unwrap();
+    t.run_for(Duration::from_millis(900));
+    let suspect = |e: &Event| matches!(e, Event::WorkerSuspect { .. });
+    assert!(!t.events.iter().any(suspect));
+    t.run_until(|t| t.events.iter().any(suspect));
 }

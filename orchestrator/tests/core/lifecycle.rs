@@ -457,3 +457,15 @@ fn a_command_for_nobody_is_refused_by_name() {
     let stamp = command(&mut t, Target::Entity(1), None).unwrap();
     assert_eq!(stamp.seq, 1, "the refused one took no number");
 }
+
+#[test]
+fn a_farm_cut_into_too_many_parts_is_refused_by_name() {
+    let mut t = Testbed::plain();
+    let mut spec = whole(2);
+    spec.config.entities = 50_000;
+    let refused = t.control(|core, now| core.create(now, spec)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "partition_rows: makes 4167 partitions, more than 2048; use larger ones"
+    );
+}
