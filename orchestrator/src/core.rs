@@ -172,7 +172,9 @@ impl Orchestrator {
             let reason = "it did not register in time".to_owned();
             self.outbox.disconnect(peer, reason);
         }
-        self.verifier.handle_timeout(now);
+        for verdict in self.verifier.handle_timeout(now) {
+            self.judge(now, &verdict, None);
+        }
         // Before others become suspect: who is ready again can take what they have.
         let forgiven = self.registry.forgive(now);
         self.find_suspects(now);
@@ -538,7 +540,10 @@ impl Orchestrator {
                 s.handle_unable(ctx, worker, &frame)
             }),
             Kind::Computed => wire::computed(&frame)
-                .map(|computed| self.verifier.computed(worker, &computed, &mut self.outbox))
+                .map(|computed| {
+                    self.verifier
+                        .computed(now, worker, &computed, &mut self.outbox);
+                })
                 .map_err(ResultFault::from),
             _ => {
                 self.unexpected_frames += 1;
@@ -718,10 +723,19 @@ impl Orchestrator {
         }
         for (worker, digest) in [owner, verdict.verifier] {
             // Where the orchestrator could not compute it either, nobody is known to be wrong.
-            if arbitrated.is_some_and(|right| right != digest) && self.registry.drain(worker) {
-                self.outbox.event(Event::WorkerDraining { worker });
-                self.take_all_from(now, worker);
+            if arbitrated.is_none_or(|right| right == digest) {
+                continue;
             }
+            if worker == sample.owner
+                && let Some(simulation) = self.simulations.get_mut(&sample.simulation)
+            {
+                simulation.distrust(sample.partition);
+            }
+            // One that drains already is not asked for what it has either.
+            if self.registry.drain(worker) {
+                self.outbox.event(Event::WorkerDraining { worker });
+            }
+            self.take_all_from(now, worker);
         }
     }
 

@@ -440,7 +440,10 @@ impl Simulation {
         ctx.registry.pay(owner, std::mem::take(&mut state.debt));
         state.held = false;
         state.moving = None;
-        state.asked = None;
+        if state.asked.take().is_some() {
+            // What was asked for may never come: it is due at once, not an interval later.
+            state.checkpoint_at = 0;
+        }
         if let Some(peer) = ctx.registry.get(owner).map(|w| w.peer) {
             let partition = u32::try_from(p).expect("partitions are counted in 32 bits");
             let (lease, id) = (ctx.config.lease_epoch, self.spec.id);

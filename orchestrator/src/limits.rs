@@ -41,6 +41,8 @@ pub const MAX_HISTORY_BYTES: usize = 16 << 20;
 pub const MAX_RESTORING_BYTES: usize = 64 << 20;
 /// Partitions that one worker is sent for replays before results come of them.
 pub const MAX_RESTORING: usize = 256;
+/// Most that a partition may report of anything it counts.
+pub const MAX_REPORTED_COUNT: u64 = 1 << 52;
 /// Most partitions of one run.
 pub const MAX_PARTITIONS: usize = 2_048;
 /// Input bytes in one dispatch frame; more work goes into a further frame.
@@ -90,6 +92,10 @@ pub const MAX_MOVES: usize = 64;
 pub const MAX_VERIFICATIONS: usize = 16;
 /// A verification that has not come to an end after this is given up and counted.
 pub const VERIFICATION_PATIENCE: Duration = Duration::from_secs(10);
+/// The orchestrator's own computation of a step that has not come to an end after this never will.
+pub const ARBITRATION_PATIENCE: Duration = Duration::from_secs(60);
+/// Most threads a worker may say it has.
+pub const MAX_WORKER_THREADS: u32 = 1_024;
 
 /// Stalls kept one by one for a summary; their histogram keeps all.
 pub const MAX_STALLS_KEPT: usize = 4_096;
@@ -117,6 +123,9 @@ const _: () = assert!(4 * MAX_RESTORING <= transport::limits::MAX_QUEUED_FRAMES_
 // Nor is everything of a run that is taken from a worker at once.
 const _: () =
     assert!(MAX_PARTITIONS + 4 * MAX_RESTORING <= transport::limits::MAX_QUEUED_FRAMES_PER_PEER);
+// What a partition may report of itself, see `collect`, adds up over a run.
+const _: () = assert!(MAX_REPORTED_COUNT <= u64::MAX / MAX_PARTITIONS as u64);
+const _: () = assert!(MAX_WORKER_THREADS as u64 * (MAX_WORKERS as u64) < u32::MAX as u64);
 const _: () = assert!(SOFT_HISTORY_BYTES < MAX_HISTORY_BYTES);
 const _: () = assert!(MAX_CHECKPOINT_TICKS >= MAX_WINDOW_TICKS as u64);
 const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);

@@ -129,6 +129,7 @@ impl Simulation {
             return Err(ControlError::TooManyPartitions { partitions, limit });
         }
         let count = plan.partitions.len() as u64;
+        let first = |index| next_checkpoint(0, FIRST_CHECKPOINT_TICKS, index, count);
         let partitions = plan
             .partitions
             .iter()
@@ -138,8 +139,7 @@ impl Simulation {
                 epoch: 0,
                 held: false,
                 history: History::default(),
-                // Staggered, so that they never all come at once.
-                checkpoint_at: FIRST_CHECKPOINT_TICKS * (u64::from(p.index) + 1) / count.max(1) + 1,
+                checkpoint_at: first(u64::from(p.index)),
                 asked: None,
                 moving: None,
                 debt: Debt::default(),
@@ -472,13 +472,17 @@ impl Simulation {
             })
             .fold(1.0, f64::max);
         let ticks = (REPLAY_BUDGET.as_nanos() as f64 / slowest) as u64;
-        self.checkpoint_ticks = ticks.clamp(MIN_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS);
+        let ticks = ticks.clamp(MIN_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS);
+        // Phases are of use only while the interval stays: it grows where that is worth it.
+        if ticks < self.checkpoint_ticks || ticks / 3 >= self.checkpoint_ticks / 2 {
+            self.checkpoint_ticks = ticks;
+        }
     }
 
     /// Whether a checkpoint of partition `p` shall be asked for in a window that ends with `last`;
     /// notes that it was.
     pub(crate) fn ask_checkpoint(&mut self, p: usize, last: u64, now: Duration) -> bool {
-        let interval = self.checkpoint_ticks;
+        let (interval, count) = (self.checkpoint_ticks, self.partitions.len() as u64);
         let state = &mut self.partitions[p];
         let awaited = state.asked.is_some_and(|(_, until)| until > now);
         let lost = state.asked.is_some() && !awaited;
@@ -491,7 +495,7 @@ impl Simulation {
             *since = Some(last);
         }
         state.asked = Some((last, now + CHECKPOINT_PATIENCE));
-        state.checkpoint_at = last + interval;
+        state.checkpoint_at = next_checkpoint(last, interval, p as u64, count);
         true
     }
 
@@ -650,6 +654,41 @@ impl Simulation {
                 Ok(ids)
             }
             Target::All => Ok((1..=entities).collect()),
+        }
+    }
+}
+
+/// The first tick after `last` in which a checkpoint of partition `p` of `count` is due: one an
+/// interval each, in phases spread evenly over it, so that they never come all at once.
+fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
+    let phase = p * interval / count.max(1);
+    // The next number after `last` that is `phase` more than a multiple of the interval.
+    last + interval - (last + interval - phase) % interval
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_an_interval_apart_each_and_evenly_spread() {
+        for (interval, count) in [(64, 4), (16, 100), (1_000, 7)] {
+            for p in 0..count {
+                let first = next_checkpoint(0, interval, p, count);
+                assert!((1..=interval).contains(&first));
+                assert_eq!(first % interval, p * interval / count);
+                assert_eq!(next_checkpoint(first, interval, p, count), first + interval);
+            }
+            // Whatever lined them up, the next ones are spread again, and none is late.
+            let next: Vec<u64> = (0..count)
+                .map(|p| next_checkpoint(12_345, interval, p, count))
+                .collect();
+            assert!(
+                next.iter()
+                    .all(|at| (1..=interval).contains(&(at - 12_345)))
+            );
+            let at_once = |at: &&u64| next.iter().filter(|other| other == at).count() as u64;
+            assert!(next.iter().map(|at| at_once(&at)).max().unwrap() <= count.div_ceil(interval));
         }
     }
 }

@@ -8,7 +8,7 @@ use orchestrator::event::Event;
 use orchestrator::limits::{FIRST_PENANCE, MAX_RESTORING, MIN_PATIENCE};
 use orchestrator::{Config, Orchestrator};
 use transport::header::{Header, Kind};
-use transport::message::base;
+use transport::message::{base, want};
 
 use crate::testbed::{
     MS, SIM, Testbed, checkpoint, cut, expected_digests, header, partitions_of, whole,
@@ -517,4 +517,27 @@ fn patience_with_a_worker_knows_what_other_runs_make_it_do() {
     let suspect = |e: &Event| matches!(e, Event::WorkerSuspect { .. });
     assert!(!t.events.iter().any(suspect));
     t.run_until(|t| t.events.iter().any(suspect));
+}
+
+#[test]
+fn a_checkpoint_lost_with_its_worker_is_asked_for_at_once() {
+    let mut t = Testbed::plain();
+    let (first, second) = (t.join(), t.join());
+    t.worker(first).no_checkpoints = true;
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(1)
+    });
+    let asked = |t: &Testbed, peer: u64| {
+        let work = t.workers[&peer]
+            .dispatches
+            .iter()
+            .flat_map(|(_, d)| &d.work);
+        work.filter(|w| w.wants & want::CHECKPOINT != 0).count()
+    };
+    t.run_until(|t| asked(t, first) == 1);
+    t.kill(first);
+    let tick = t.tick();
+    t.run_until(|t| asked(t, second) == 1);
+    assert!(t.tick() <= tick + 1, "{} after {tick}", t.tick());
 }
