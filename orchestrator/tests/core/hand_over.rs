@@ -412,7 +412,7 @@ fn a_hiccup_of_the_orchestrator_makes_nobody_suspect() {
         // Its clock is heard first, though all results wait.
         t.core.poll_timeout();
         t.now += pause * MS;
-        t.control(|core, now| core.handle_timeout(now));
+        t.control(Orchestrator::handle_timeout);
         let blamed =
             |e: &Event| matches!(e, Event::WorkerSuspect { .. } | Event::WorkerLost { .. });
         assert!(!t.events.iter().any(blamed), "{pause} ms");
