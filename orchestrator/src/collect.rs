@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kernel::aggregate::{Aggregate, Counters};
 use kernel::event::Event as FarmEvent;
 use transport::frame::{Frame, FrameError};
 use transport::message::Unable;
@@ -12,7 +13,7 @@ use crate::context::Context;
 use crate::control::{Cause, Status, WorkerId};
 use crate::event::{Event, TickPublished};
 use crate::latency::Stage;
-use crate::limits::MAX_ATTEMPTS;
+use crate::limits::{MAX_ATTEMPTS, MAX_REPORTED_COUNT};
 use crate::routing::MailFault;
 use crate::simulation::{PartitionState, Simulation};
 use crate::window::Window;
@@ -49,6 +50,12 @@ pub(crate) enum ResultFault {
     /// An event is of another tick, or they are out of order.
     #[error("events are not in order or not of the window's ticks")]
     Events,
+    /// Its sums cannot be those of its rows.
+    #[error("sums are not those of {rows} machines")]
+    Sums {
+        /// Rows of the partition.
+        rows: u64,
+    },
     /// Its mail is wrong.
     #[error(transparent)]
     Mail(#[from] MailFault),
@@ -111,6 +118,8 @@ impl Simulation {
             let key = (self.spec.id, from.partition, from.tick);
             ctx.verifier.owner_digest(key, from.placement_epoch, digest);
         }
+        ctx.registry
+            .pay(worker, std::mem::take(&mut self.partitions[p].debt));
         self.measure(ctx, worker, p, asked, compute);
         let window = self.window.as_mut().expect("awaited");
         window.slots[p].compute = compute;
@@ -136,6 +145,10 @@ impl Simulation {
         if !in_order(&report.events, window) {
             return Err(ResultFault::Events);
         }
+        let rows = self.partitions[partition as usize].rows;
+        if !can_be_sums_of(rows, &report.aggregate) {
+            return Err(ResultFault::Sums { rows });
+        }
         if window.emits_mail() {
             self.routing
                 .check(partition, window.last + 1, &report.mail)?;
@@ -160,17 +173,28 @@ impl Simulation {
         if !self.is_current(worker, &from)? {
             return Ok(());
         }
-        let key = (self.spec.id, from.partition, from.tick + 1);
-        ctx.verifier.prior(key, from.placement_epoch, &frame);
         // One of a tick that was never sent out is nothing to build on.
         if from.tick > self.last_dispatched() {
             return Ok(());
         }
-        let completed = self.completed.unwrap_or(0);
+        let key = (self.spec.id, from.partition, from.tick + 1);
+        ctx.verifier.prior(key, from.placement_epoch, &frame);
         let state = &mut self.partitions[from.partition as usize];
-        state.history.offer(from.tick, frame, completed);
+        if state.history.is_full() {
+            ctx.verifier.partition_is_full(self.spec.id, from.partition);
+        }
+        let completed = self.completed.unwrap_or(0);
+        let trusted = (ctx.verifier).trusted(self.spec.id, from.partition, completed);
+        state.history.offer(from.tick, frame, trusted);
         state.asked.take_if(|(tick, _)| *tick <= from.tick);
         Ok(())
+    }
+
+    /// A step of the partition's owner was wrong: what it sent since is no state to go on from.
+    pub(crate) fn distrust(&mut self, partition: u32) {
+        let state = &mut self.partitions[partition as usize];
+        state.history.drop_pending();
+        state.checkpoint_at = 0;
     }
 
     /// A worker cannot do what was asked: the partition is placed anew.
@@ -251,8 +275,9 @@ impl Simulation {
         self.completed_at = now;
         self.totals.ticks += u64::from(window.ticks);
         self.totals.entity_steps += u64::from(window.ticks) * u64::from(self.spec.config.entities);
-        for state in &mut self.partitions {
-            state.history.settle(window.last);
+        for (p, state) in (0_u32..).zip(&mut self.partitions) {
+            let trusted = ctx.verifier.trusted(self.spec.id, p, window.last);
+            state.history.settle(trusted);
         }
         if window.creation {
             self.created_at = ctx.now;
@@ -381,6 +406,51 @@ impl Simulation {
         let weight = if pace < old { 0.5 } else { MEASURE_WEIGHT };
         self.pace_ns = Some(old + weight * (pace - old));
     }
+}
+
+/// Whether these can be the sums of so many machines, and can be added up.
+fn can_be_sums_of(rows: u64, sums: &Aggregate) -> bool {
+    let Counters {
+        turns,
+        swaths,
+        charger_waits,
+        charges,
+        denied_grants,
+        faults,
+        repairs,
+        commands,
+        rejected_commands,
+        stand_offs,
+        separation_violations,
+        ghosts,
+        ghost_bytes,
+    } = sums.counters;
+    let counts = [
+        turns,
+        swaths,
+        charger_waits,
+        charges,
+        denied_grants,
+        faults,
+        repairs,
+        commands,
+        rejected_commands,
+        stand_offs,
+        separation_violations,
+        ghosts,
+        ghost_bytes,
+    ];
+    let all_of = |parts: &[u64]| {
+        let sum = parts.iter().try_fold(0, |sum: u64, n| sum.checked_add(*n));
+        sum == Some(rows)
+    };
+    sums.rows == rows
+        && all_of(&sums.by_state)
+        && all_of(&sums.by_charge)
+        // Neither a charge nor a speed has more than 32 bits.
+        && sums.charge_sum.unsigned_abs() <= rows << 32
+        && sums.speed_sum_mm_per_s.unsigned_abs() <= rows << 32
+        && counts.iter().all(|n| *n <= MAX_REPORTED_COUNT)
 }
 
 /// Whether events are in their order and of the window's ticks.

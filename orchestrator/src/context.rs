@@ -8,6 +8,7 @@ use transport::link::{Class, LinkCommand, PeerId, Transmit};
 use transport::pool::FramePool;
 
 use crate::config::Config;
+use crate::control::WorkerId;
 use crate::event::Event;
 use crate::registry::Registry;
 use crate::verify::{Arbitration, Verifier};
@@ -29,6 +30,13 @@ impl Context<'_> {
     pub(crate) fn read_stopwatch(&self) -> Duration {
         self.stopwatch
             .map_or(self.now, |stopwatch| (stopwatch.0)().max(self.now))
+    }
+
+    /// Time that everything a worker was sent and has not answered takes on one thread, ns: work of
+    /// all runs, and steps it repeats for verifications.
+    pub(crate) fn owed_ns(&self, worker: WorkerId) -> u64 {
+        let owed = self.registry.get(worker).map_or(0, |w| w.owed.ns);
+        owed.saturating_add(self.verifier.owed_ns(worker))
     }
 }
 

@@ -222,6 +222,14 @@ pub enum ControlError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The configuration cuts the farm into too many parts.
+    #[error("partition_rows: makes {partitions} partitions, more than {limit}; use larger ones")]
+    TooManyPartitions {
+        /// How many there would be.
+        partitions: usize,
+        /// [`crate::limits::MAX_PARTITIONS`].
+        limit: usize,
+    },
     /// The speed is out of range.
     #[error("speed: {}.{:03} is not in 0.1..=1000, nor `max`", milli / 1_000, milli % 1_000)]
     SpeedOutOfRange {
@@ -286,6 +294,9 @@ pub enum ControlError {
         /// [`crate::limits::MAX_PENDING_COMMANDS`].
         limit: usize,
     },
+    /// A command that lists no machine.
+    #[error("entities: must name at least one machine")]
+    NoEntities,
     /// Too many ids in one command.
     #[error("entities: more than {limit} ids; use `all`, or several commands")]
     TooManyEntities {

@@ -34,7 +34,10 @@ use crate::control::{
 use crate::cost;
 use crate::event::Event;
 use crate::latency::{Latencies, Stage};
-use crate::limits::{MAX_MOVES, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
+use crate::limits::{
+    HICCUP, MAX_MOVES, MAX_PARTITIONS, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS,
+    REBALANCE_EVERY,
+};
 use crate::placement::{self, Load};
 use crate::registry::{Registry, Worker, WorkerState};
 use crate::simulation::Simulation;
@@ -70,6 +73,8 @@ pub struct Orchestrator {
     stopwatch: Option<Stopwatch>,
     /// When the last input came.
     now: Duration,
+    /// When the next one was to come at the latest, as the caller was told.
+    wake_at: Option<Duration>,
     registry: Registry,
     /// Connections that have not registered, and since when.
     strangers: BTreeMap<u64, Duration>,
@@ -116,6 +121,7 @@ impl Orchestrator {
             config,
             stopwatch: None,
             now: Duration::ZERO,
+            wake_at: None,
             registry: Registry::default(),
             strangers: BTreeMap::new(),
             simulations: BTreeMap::new(),
@@ -159,6 +165,17 @@ impl Orchestrator {
         }
     }
 
+    /// The link takes nothing more for a peer: what it was sent last is lost, so the peer is too.
+    pub fn handle_stuck(&mut self, now: Duration, peer: PeerId) {
+        self.begin(now);
+        let reason = "the link takes nothing more for it";
+        self.strangers.remove(&peer.0);
+        match self.registry.by_peer(peer) {
+            Some(worker) => self.expel(now, worker, reason),
+            None => self.outbox.disconnect(peer, reason.to_owned()),
+        }
+    }
+
     /// Time has come to [`Orchestrator::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Duration) {
         self.begin(now);
@@ -175,7 +192,9 @@ impl Orchestrator {
             let reason = "it did not register in time".to_owned();
             self.outbox.disconnect(peer, reason);
         }
-        self.verifier.handle_timeout(now);
+        for verdict in self.verifier.handle_timeout(now) {
+            self.judge(now, &verdict, None);
+        }
         // Before others become suspect: who is ready again can take what they have.
         let forgiven = self.registry.forgive(now);
         let suspects = self.find_suspects(now);
@@ -265,6 +284,10 @@ impl Orchestrator {
             let limit = MAX_SIMULATIONS;
             return Err(ControlError::TooManySimulations { limit });
         }
+        let (partitions, limit) = (plan.partitions.len(), MAX_PARTITIONS);
+        if partitions > limit {
+            return Err(ControlError::TooManyPartitions { partitions, limit });
+        }
         let simulation = Simulation::new(spec, plan);
         self.outbox.event(Event::Lifecycle {
             simulation: id,
@@ -350,21 +373,26 @@ impl Orchestrator {
         self.control(now, id, |simulation, ctx| simulation.command(ctx, request))
     }
 
-    /// Removes a simulation in any state.
+    /// Removes a simulation in any state; [`Event::Deleted`] is the last that is said of it.
     ///
     /// # Errors
     /// [`ControlError::UnknownSimulation`].
     pub fn delete(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
-        self.control(now, id, |simulation, ctx| {
-            simulation.close(ctx);
-            Ok(())
-        })?;
-        if let Some(simulation) = self.simulations.remove(&id) {
-            self.verifier.simulation_gone(id);
-            self.retired.0.merge(&totals(&simulation));
-            self.retired.1.merge(&simulation.latencies);
-            self.retired.2.merge(&simulation.stalls);
-        }
+        self.begin(now);
+        // Out of the map first: what is closed must never be advanced again.
+        let removed = self.simulations.remove(&id);
+        let mut simulation = removed.ok_or(ControlError::UnknownSimulation { id })?;
+        simulation.close(&mut context!(self, now));
+        self.verifier.simulation_gone(id);
+        self.retired.0.merge(&totals(&simulation));
+        self.retired.1.merge(&simulation.latencies);
+        self.retired.2.merge(&simulation.stalls);
+        self.outbox.event(Event::Deleted {
+            simulation: id,
+            tick: simulation.completed.unwrap_or(0),
+        });
+        // What waited for its replays goes on.
+        self.advance_all(now);
         Ok(())
     }
 
@@ -426,7 +454,9 @@ impl Orchestrator {
         .into_iter()
         .flatten()
         .min();
-        [next, self.next_wake(now)].into_iter().flatten().min()
+        let next = [next, self.next_wake(now)].into_iter().flatten().min();
+        self.wake_at = next.map(|at| at.max(now));
+        next
     }
 
     /// From now on snapshots show the histograms of runs that go on as they are now. To be called once
@@ -480,6 +510,22 @@ impl Orchestrator {
         debug_assert!(now >= self.now, "time never goes back");
         self.now = now;
         self.touched = Touched::default();
+        let late = self.wake_at.take().map(|at| now.saturating_sub(at));
+        if let Some(late) = late.filter(|late| *late >= HICCUP) {
+            self.excuse(now, late);
+        }
+    }
+
+    /// This side comes too late by `late`: others are not made to pay for it.
+    fn excuse(&mut self, now: Duration, late: Duration) {
+        self.registry
+            .excuse(now, late, self.config.heartbeat_timeout);
+        for since in self.strangers.values_mut() {
+            *since = (*since + late).min(now);
+        }
+        for simulation in self.simulations.values_mut() {
+            simulation.excuse(now, late);
+        }
     }
 
     /// A control call to one simulation.
@@ -531,18 +577,21 @@ impl Orchestrator {
                 .decode()
                 .map(|heartbeat| self.handle_heartbeat(now, worker, heartbeat))
                 .map_err(ResultFault::from),
-            Kind::Result => {
-                self.with_simulation(now, id, |s, ctx| s.handle_result(ctx, worker, &frame))
-            }
-            Kind::Checkpoint => {
-                self.with_simulation(now, id, |s, ctx| s.handle_checkpoint(ctx, worker, frame))
-            }
-            Kind::Unable => {
-                self.with_simulation(now, id, |s, ctx| s.handle_unable(ctx, worker, &frame))
-            }
+            Kind::Result => self.with_simulation(now, worker, id, |s, ctx| {
+                s.handle_result(ctx, worker, &frame)
+            }),
+            Kind::Checkpoint => self.with_simulation(now, worker, id, |s, ctx| {
+                s.handle_checkpoint(ctx, worker, frame)
+            }),
+            Kind::Unable => self.with_simulation(now, worker, id, |s, ctx| {
+                s.handle_unable(ctx, worker, &frame)
+            }),
             Kind::Computed => frame
                 .decode()
-                .map(|computed| self.verifier.computed(worker, &computed, &mut self.outbox))
+                .map(|computed| {
+                    self.verifier
+                        .computed(now, worker, &computed, &mut self.outbox);
+                })
                 .map_err(ResultFault::from),
             _ => {
                 self.unexpected_frames += 1;
@@ -561,13 +610,19 @@ impl Orchestrator {
     fn with_simulation(
         &mut self,
         now: Duration,
+        worker: WorkerId,
         id: SimulationId,
         handle: impl FnOnce(&mut Simulation, &mut Context<'_>) -> Result<(), ResultFault>,
     ) -> Result<(), ResultFault> {
         let Some(simulation) = self.simulations.get_mut(&id) else {
             self.unexpected_frames += 1;
+            self.close_again(worker, id);
             return Ok(());
         };
+        if simulation.settled {
+            self.close_again(worker, id);
+            return Ok(());
+        }
         let before = simulation.completed;
         handle(simulation, &mut context!(self, now))?;
         if simulation.completed != before {
@@ -578,6 +633,15 @@ impl Orchestrator {
             .advance(lease_epoch, &self.registry, &mut self.outbox);
         self.advance(now, id);
         Ok(())
+    }
+
+    /// A worker speaks of a run that has ended: what it was sent of it may have been overtaken by the
+    /// word to drop it, and would be held for ever.
+    fn close_again(&mut self, worker: WorkerId, id: SimulationId) {
+        if let Some(peer) = self.registry.get(worker).map(|w| w.peer) {
+            let frame = wire::close(self.config.lease_epoch, id);
+            self.outbox.send(peer, Class::Control, 0, frame, false);
+        }
     }
 
     fn register(&mut self, now: Duration, peer: PeerId, frame: &Frame) {
@@ -708,10 +772,19 @@ impl Orchestrator {
         }
         for (worker, digest) in [owner, verdict.verifier] {
             // Where the orchestrator could not compute it either, nobody is known to be wrong.
-            if arbitrated.is_some_and(|right| right != digest) && self.registry.drain(worker) {
-                self.outbox.event(Event::WorkerDraining { worker });
-                self.take_all_from(now, worker);
+            if arbitrated.is_none_or(|right| right == digest) {
+                continue;
             }
+            if worker == sample.owner
+                && let Some(simulation) = self.simulations.get_mut(&sample.simulation)
+            {
+                simulation.distrust(sample.partition);
+            }
+            // One that drains already is not asked for what it has either.
+            if self.registry.drain(worker) {
+                self.outbox.event(Event::WorkerDraining { worker });
+            }
+            self.take_all_from(now, worker);
         }
     }
 
@@ -830,6 +903,10 @@ impl Orchestrator {
         }
         if idle && simulation.window.as_ref().is_some_and(|w| w.ticks > 0) {
             self.touched.dispatched.push(id);
+        }
+        // Another run's replays may wait for the same worker.
+        if self.registry.take_eased() {
+            self.advance_all(now);
         }
     }
 

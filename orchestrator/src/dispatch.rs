@@ -11,8 +11,9 @@ use crate::context::Context;
 use crate::control::{Cause, Speed, WorkerId};
 use crate::event::Event;
 use crate::history;
-use crate::limits::MAX_DISPATCH_BYTES;
+use crate::limits::{CREATE_NS_PER_ROW, MAX_DISPATCH_BYTES};
 use crate::placement;
+use crate::registry::Debt;
 use crate::simulation::{Next, Simulation};
 use crate::verify;
 use crate::window::Window;
@@ -32,8 +33,13 @@ impl Simulation {
     /// Dispatches what is due, if no window is in flight, and what lost its worker, if one is.
     pub(crate) fn advance(&mut self, ctx: &mut Context<'_>) {
         if self.window.is_some() {
-            self.place_missing(ctx);
-            return;
+            if !(self.status.is_final() && self.is_out_of_reach(ctx)) {
+                self.place_missing(ctx);
+                self.send_waiting(ctx);
+                return;
+            }
+            // It ends with the last complete tick, for nobody will ever complete this one.
+            self.window = None;
         }
         if !self.catch_up(ctx) {
             return;
@@ -119,14 +125,72 @@ impl Simulation {
                 epoch: state.epoch,
                 tick: window.last,
                 owner,
+                cost_ns: self.step_ns(p as usize) + state.rows * CREATE_NS_PER_ROW,
                 inputs,
                 begun: ctx.now,
             });
         }
     }
 
+    /// Sends what waited until its owner had answered other replays, as far as it has.
+    fn send_waiting(&mut self, ctx: &mut Context<'_>) {
+        let Some(window) = self.window.as_mut().filter(|w| !w.waiting.is_empty()) else {
+            return;
+        };
+        let mut waiting = std::mem::take(&mut window.waiting);
+        waiting.sort_unstable();
+        waiting.dedup();
+        // What was taken from that owner meanwhile has been placed and sent since, or will be.
+        waiting.retain(|&p| {
+            let state = &self.partitions[p];
+            state.owner.is_some() && !state.held
+        });
+        self.send(ctx, waiting);
+    }
+
+    /// What an owner is going to owe for a partition of the window in flight.
+    fn debt_of(&self, p: usize) -> Debt {
+        let window = self.window.as_ref().expect("in flight");
+        let state = &self.partitions[p];
+        let replayed = !state.held && !window.creation;
+        let checkpoint = state.history.checkpoint().map_or(0, |c| c.payload().len());
+        Debt {
+            ns: self.expected_ns(p),
+            restoring: usize::from(replayed),
+            bytes: match replayed {
+                true => checkpoint + state.history.input_bytes(),
+                false => 0,
+            },
+        }
+    }
+
+    /// Notes what `owner` is going to owe for these partitions; answers those that it is to be sent
+    /// now. The others wait.
+    fn owe(
+        &mut self,
+        ctx: &mut Context<'_>,
+        owner: WorkerId,
+        partitions: Vec<usize>,
+    ) -> Vec<usize> {
+        let mut now = Vec::with_capacity(partitions.len());
+        for p in partitions {
+            let debt = self.debt_of(p);
+            if debt.restoring > 0 && !ctx.registry.may_restore(owner, debt.bytes) {
+                let window = self.window.as_mut().expect("in flight");
+                window.slots[p].sent_at = None;
+                window.waiting.push(p);
+                continue;
+            }
+            ctx.registry.owe(owner, debt);
+            self.partitions[p].debt = debt;
+            now.push(p);
+        }
+        now
+    }
+
     /// Sends the work of these partitions of the window in flight to their owners, as one dispatch
-    /// a worker, or more where it would be too large.
+    /// a worker, or more where it would be too large. Replays beyond what a worker is sent at once
+    /// wait for its results.
     fn send(&mut self, ctx: &mut Context<'_>, partitions: Vec<usize>) {
         let mut by_owner: BTreeMap<WorkerId, Vec<usize>> = BTreeMap::new();
         for p in partitions {
@@ -137,7 +201,12 @@ impl Simulation {
             let Some(peer) = ctx.registry.get(owner).map(|w| w.peer) else {
                 unreachable!("a worker that is gone owns nothing");
             };
-            let expected = self.expected(ctx, owner, &partitions);
+            let owed_ns = ctx.owed_ns(owner);
+            let partitions = self.owe(ctx, owner, partitions);
+            if partitions.is_empty() {
+                continue;
+            }
+            let expected = self.expected(ctx, owner, &partitions, owed_ns);
             let mut parcels = Vec::new();
             let mut bytes = 0;
             for p in partitions {
@@ -377,9 +446,13 @@ impl Simulation {
         let Some(owner) = state.owner.take() else {
             return;
         };
+        ctx.registry.pay(owner, std::mem::take(&mut state.debt));
         state.held = false;
         state.moving = None;
-        state.asked = None;
+        if state.asked.take().is_some() {
+            // What was asked for may never come: it is due at once, not an interval later.
+            state.checkpoint_at = 0;
+        }
         if let Some(window) = &mut self.window
             && window.slots[p].report.is_none()
         {

@@ -1,13 +1,13 @@
 //! The one async loop of the role: link, clock and control requests into the core, and out of it
 //! what it wants done. `Instant::now` is read here and in `clock` only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::plan::Plan;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use transport::link::{Endpoint, LinkCommand};
+use transport::link::{Endpoint, LinkCommand, PeerId};
 use transport::pool::FramePool;
 
 use crate::arbitrate::{Arbitrated, arbitrate};
@@ -52,6 +52,18 @@ struct Driver {
     log: Log,
     /// When the histograms were last shown anew.
     shown_at: Option<Duration>,
+    /// Connections to be closed, of which the link could not be told; at most as many as it has.
+    unsaid: BTreeMap<PeerId, String>,
+}
+
+/// What the link did with a command.
+enum Sent {
+    /// It took it.
+    Taken,
+    /// Its queue is full.
+    Full,
+    /// It has ended.
+    Ended,
 }
 
 /// Starts an orchestrator on a link, with the pool that the link receives in. The answer is a handle and the future that drives it, which
@@ -84,6 +96,7 @@ pub fn start(
         arbitrations,
         log: Log::default(),
         shown_at: None,
+        unsaid: BTreeMap::new(),
     };
     Ok((handle, driver.run()))
 }
@@ -99,7 +112,12 @@ impl Driver {
             // The clock first: a deadline is the one thing that must not wait for the rest.
             tokio::select! {
                 biased;
-                () = self.clock.wake() => self.core.handle_timeout(self.origin.elapsed()),
+                () = self.clock.wake() => {
+                    if !self.handle_waiting() {
+                        return;
+                    }
+                    self.core.handle_timeout(self.origin.elapsed());
+                }
                 event = self.link.events.recv() => {
                     let Some(event) = event else { return };
                     self.core.handle_link(self.origin.elapsed(), event);
@@ -137,12 +155,26 @@ impl Driver {
         self.drain()
     }
 
-    /// Drains the polls; `false` if the link has ended.
-    fn drain(&mut self) -> bool {
-        while let Some(command) = self.core.poll_transmit() {
-            if !self.transmit(command) {
+    /// Handles what waits already: a worker is not late whose result is here. `false` if the link has
+    /// ended.
+    fn handle_waiting(&mut self) -> bool {
+        for _ in 0..MAX_BATCH {
+            match self.link.events.try_recv() {
+                Ok(event) => self.core.handle_link(self.origin.elapsed(), event),
+                Err(mpsc::error::TryRecvError::Empty) => return true,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            }
+            if !self.drain() {
                 return false;
             }
+        }
+        true
+    }
+
+    /// Drains the polls; `false` if the link has ended.
+    fn drain(&mut self) -> bool {
+        if !self.transmit_all() {
+            return false;
         }
         let transmitted = self.origin.elapsed();
         while let Some(event) = self.core.poll_event() {
@@ -175,19 +207,55 @@ impl Driver {
         self.core.snapshot(now)
     }
 
-    /// Gives a command to the link; `false` if the link has ended. It never waits: a link whose
-    /// queue is full is stuck, and the peer is as good as gone.
-    fn transmit(&mut self, command: LinkCommand) -> bool {
-        match self.link.commands.try_send(command) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-            Err(mpsc::error::TrySendError::Full(command)) => {
-                let peer = match command {
+    /// Gives the link all that waits for it; `false` if the link has ended. It never waits: of a link
+    /// whose queue is full, whoever misses a frame by that is sent away, and what he had goes to others.
+    fn transmit_all(&mut self) -> bool {
+        while let Some((peer, reason)) = self.unsaid.pop_first() {
+            match self.transmit(LinkCommand::Disconnect { peer, reason }) {
+                Sent::Taken => {}
+                Sent::Full => break,
+                Sent::Ended => return false,
+            }
+        }
+        loop {
+            let mut missed = BTreeSet::new();
+            while let Some(command) = self.core.poll_transmit() {
+                let peer = match &command {
                     LinkCommand::Transmit(transmit) => transmit.peer,
-                    LinkCommand::Disconnect { peer, .. } => peer,
+                    LinkCommand::Disconnect { peer, .. } => *peer,
                 };
-                tracing::error!(%peer, "the link takes nothing more; what it was given is lost");
-                true
+                let is_frame = matches!(command, LinkCommand::Transmit(_));
+                // Nothing follows what was missed.
+                if is_frame && (missed.contains(&peer) || self.unsaid.contains_key(&peer)) {
+                    continue;
+                }
+                match self.transmit(command) {
+                    Sent::Taken => {}
+                    Sent::Full if is_frame => _ = missed.insert(peer),
+                    Sent::Full => {}
+                    Sent::Ended => return false,
+                }
+            }
+            if missed.is_empty() {
+                return true;
+            }
+            for peer in missed {
+                tracing::error!(%peer, "the link takes nothing more for it");
+                self.core.handle_stuck(self.origin.elapsed(), peer);
+            }
+        }
+    }
+
+    /// Gives a command to the link. The end of a connection that it does not take is kept.
+    fn transmit(&mut self, command: LinkCommand) -> Sent {
+        match self.link.commands.try_send(command) {
+            Ok(()) => Sent::Taken,
+            Err(mpsc::error::TrySendError::Closed(_)) => Sent::Ended,
+            Err(mpsc::error::TrySendError::Full(command)) => {
+                if let LinkCommand::Disconnect { peer, reason } = command {
+                    self.unsaid.insert(peer, reason);
+                }
+                Sent::Full
             }
         }
     }
@@ -202,6 +270,10 @@ impl Driver {
                 // Whoever asked may have stopped waiting.
                 let _ = waiter.send(info.clone());
             }
+        }
+        if let Event::Deleted { simulation, .. } = &event {
+            // It will never settle: whoever waits for that learns it as `Ended`.
+            self.settled.remove(simulation);
         }
         // Nobody need be listening.
         let _ = self.events.send(Arc::new(event));

@@ -34,6 +34,13 @@ pub enum Event {
         /// Digest of that tick, unless no worker was left to compute it.
         digest: Option<u64>,
     },
+    /// A simulation was removed: nothing more is said of it.
+    Deleted {
+        /// Which.
+        simulation: SimulationId,
+        /// Its last complete tick.
+        tick: u64,
+    },
     /// A command has its place in the log.
     CommandStamped {
         /// For which simulation.

@@ -20,7 +20,7 @@ const MAIL_BYTES: usize = 32;
 pub struct History {
     /// Checkpoint of a complete tick; `None` while creation is the base.
     checkpoint: Option<(u64, Frame)>,
-    /// A checkpoint of a tick that is not complete yet.
+    /// A checkpoint of a tick that is not complete yet, or after one that is being verified.
     pending: Option<(u64, Frame)>,
     commands: VecDeque<StampedCommand>,
     mail: VecDeque<Mail>,
@@ -130,9 +130,9 @@ impl History {
         }
     }
 
-    /// Keeps a checkpoint that came; it becomes the base once its tick is complete. Answers whether
-    /// it is newer than what was there.
-    pub fn offer(&mut self, tick: u64, frame: Frame, completed: u64) -> bool {
+    /// Keeps a checkpoint that came; it becomes the base once it is `trusted`, as in
+    /// [`History::settle`]. Answers whether it is newer than what was there.
+    pub fn offer(&mut self, tick: u64, frame: Frame, trusted: u64) -> bool {
         let newest = self
             .pending
             .as_ref()
@@ -141,14 +141,14 @@ impl History {
             return false;
         }
         self.pending = Some((tick, frame));
-        self.settle(completed);
+        self.settle(trusted);
         true
     }
 
-    /// Ticks up to `completed` are complete: a pending checkpoint of one of them becomes the base,
-    /// and the inputs before it are dropped.
-    pub fn settle(&mut self, completed: u64) {
-        let Some((tick, frame)) = self.pending.take_if(|(tick, _)| *tick <= completed) else {
+    /// Ticks up to `trusted` are complete, and no step of them is being verified: a pending checkpoint
+    /// of one of them becomes the base, and the inputs before it are dropped.
+    pub fn settle(&mut self, trusted: u64) {
+        let Some((tick, frame)) = self.pending.take_if(|(tick, _)| *tick <= trusted) else {
             return;
         };
         self.checkpoint = Some((tick, frame));
@@ -163,7 +163,7 @@ impl History {
         self.commands.drain(..commands);
     }
 
-    /// Forgets a checkpoint whose tick is not complete: the worker that made it is not trusted.
+    /// Forgets a checkpoint that is no base yet: the worker that made it is not trusted.
     pub fn drop_pending(&mut self) {
         self.pending = None;
     }

@@ -40,6 +40,15 @@ pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
 pub const SOFT_HISTORY_BYTES: usize = 4 << 20;
 /// Inputs of a partition at which the run waits for a checkpoint rather than keep more.
 pub const MAX_HISTORY_BYTES: usize = 16 << 20;
+/// Bytes of checkpoints and inputs that one worker is sent for replays before results come of them; a
+/// single larger one goes alone.
+pub const MAX_RESTORING_BYTES: usize = 64 << 20;
+/// Partitions that one worker is sent for replays before results come of them.
+pub const MAX_RESTORING: usize = 256;
+/// Most that a partition may report of anything it counts.
+pub const MAX_REPORTED_COUNT: u64 = 1 << 52;
+/// Most partitions of one run.
+pub const MAX_PARTITIONS: usize = 2_048;
 /// Input bytes in one dispatch frame; more work goes into a further frame.
 pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
 
@@ -73,6 +82,11 @@ pub const FIRST_PENANCE: Duration = Duration::from_secs(1);
 /// Longest a suspect worker that still answers is left without work.
 pub const MAX_PENANCE: Duration = Duration::from_secs(64);
 
+/// A suspect's next penance is halved again for every such time in which nothing of it was missing.
+pub const PENANCE_HALVES_EVERY: Duration = Duration::from_secs(64);
+/// From this on, the orchestrator's own lateness is a hiccup, which no worker is made to pay for.
+pub const HICCUP: Duration = Duration::from_millis(5);
+
 /// How often loads are compared for rebalancing.
 pub const REBALANCE_EVERY: Duration = Duration::from_secs(5);
 /// Moves planned at once.
@@ -82,6 +96,10 @@ pub const MAX_MOVES: usize = 64;
 pub const MAX_VERIFICATIONS: usize = 16;
 /// A verification that has not come to an end after this is given up and counted.
 pub const VERIFICATION_PATIENCE: Duration = Duration::from_secs(10);
+/// The orchestrator's own computation of a step that has not come to an end after this never will.
+pub const ARBITRATION_PATIENCE: Duration = Duration::from_secs(60);
+/// Most threads a worker may say it has.
+pub const MAX_WORKER_THREADS: u32 = 1_024;
 
 /// Steps the orchestrator computes itself at once.
 pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
@@ -94,7 +112,8 @@ pub const DILATED_EVERY: Duration = Duration::from_secs(1);
 pub const CONTROL_QUEUE: usize = 256;
 /// Events that wait for a subscriber before it loses the oldest.
 pub const EVENT_QUEUE: usize = 4_096;
-/// Inputs of the clock and the link that the drive loop handles before a waiting request is heard.
+/// Inputs of the clock and the link that the drive loop handles before a waiting request is heard, and
+/// link events before the clock, where it rings while they wait.
 pub const MAX_BATCH: usize = 64;
 
 const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);
@@ -105,6 +124,16 @@ const _: () = assert!(
     MAX_HISTORY_BYTES + MAX_PARTITION_COMMANDS * size_of::<transport::message::StampedCommand>()
         < transport::limits::MAX_PAYLOAD_BYTES as usize
 );
+// A hand-over is no burst that the link takes for a peer that is too slow.
+const _: () = assert!(2 * transport::limits::MAX_PAYLOAD_BYTES as usize <= MAX_RESTORING_BYTES);
+const _: () = assert!(2 * MAX_RESTORING_BYTES <= transport::limits::MAX_QUEUED_BYTES_PER_PEER);
+const _: () = assert!(4 * MAX_RESTORING <= transport::limits::MAX_QUEUED_FRAMES_PER_PEER);
+// Nor is everything of a run that is taken from a worker at once.
+const _: () =
+    assert!(MAX_PARTITIONS + 4 * MAX_RESTORING <= transport::limits::MAX_QUEUED_FRAMES_PER_PEER);
+// What a partition may report of itself, see `collect`, adds up over a run.
+const _: () = assert!(MAX_REPORTED_COUNT <= u64::MAX / MAX_PARTITIONS as u64);
+const _: () = assert!(MAX_WORKER_THREADS as u64 * (MAX_WORKERS as u64) < u32::MAX as u64);
 const _: () = assert!(SOFT_HISTORY_BYTES < MAX_HISTORY_BYTES);
 const _: () = assert!(MAX_CHECKPOINT_TICKS >= MAX_WINDOW_TICKS as u64);
 // A checkpoint may be an interval late before that is so.
@@ -114,6 +143,7 @@ const _: () = assert!(MIN_CHECKPOINT_TICKS <= FIRST_CHECKPOINT_TICKS);
 const _: () = assert!(FIRST_CHECKPOINT_TICKS <= MAX_CHECKPOINT_TICKS);
 const _: () = assert!(MAX_DIGESTS_PER_WINDOW <= MAX_WINDOW_TICKS);
 const _: () = assert!(MIN_PATIENCE.as_nanos() <= UNMEASURED_PATIENCE.as_nanos());
+const _: () = assert!(HICCUP.as_nanos() < MIN_PATIENCE.as_nanos());
 const _: () = assert!(UNMEASURED_PATIENCE.as_nanos() <= MAX_PATIENCE.as_nanos());
 const _: () = assert!(FIRST_PENANCE.as_nanos() <= MAX_PENANCE.as_nanos());
 const _: () = assert!(MIN_DISPATCH_PERIOD.as_nanos() < MAX_BEHIND.as_nanos());

@@ -74,6 +74,7 @@ fn write(event: &Event) {
             }
             None => tracing::info!(%simulation, tick, "settled without a digest"),
         },
+        Event::Deleted { simulation, tick } => tracing::info!(%simulation, tick, "deleted"),
         Event::CommandStamped { simulation, stamp } => {
             tracing::debug!(%simulation, tick = stamp.tick, seq = stamp.seq, "command");
         }

@@ -7,7 +7,10 @@ use transport::link::PeerId;
 use transport::message::Heartbeat;
 
 use crate::control::WorkerId;
-use crate::limits::{FIRST_PENANCE, MAX_PENANCE, UNMEASURED_NS_PER_ROW};
+use crate::limits::{
+    FIRST_PENANCE, MAX_PENANCE, MAX_RESTORING, MAX_RESTORING_BYTES, MIN_PATIENCE,
+    PENANCE_HALVES_EVERY, UNMEASURED_NS_PER_ROW,
+};
 use crate::placement::Capacity;
 
 /// Weight of one new measurement in a moving average of throughput.
@@ -29,6 +32,17 @@ pub enum WorkerState {
     Draining,
 }
 
+/// What a worker was sent to do and has not answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debt {
+    /// Time it is expected to take on one thread, ns.
+    pub ns: u64,
+    /// Partitions restored or replayed for it.
+    pub restoring: usize,
+    /// Bytes of their checkpoints and inputs.
+    pub bytes: usize,
+}
+
 /// A registered worker.
 #[derive(Clone, Debug)]
 pub struct Worker {
@@ -48,13 +62,26 @@ pub struct Worker {
     pub heartbeat: Heartbeat,
     /// Time one of its threads takes for a row-step, a moving average; `None` until measured.
     pub ns_per_row: Option<f64>,
-    /// Length of its next penance.
+    /// What it was sent by all runs and has not answered.
+    pub owed: Debt,
+    /// Whether something waits until it owes less.
+    held_back: bool,
+    /// Length of its next penance, before what good standing takes off it.
     penance: Duration,
+    /// Since when nothing is held against it.
+    ready_since: Duration,
+    /// It does not count as silent before this, for this side did not listen.
+    silent_from: Duration,
     /// Whether the log has said that it holds nothing any more.
     drained: bool,
 }
 
 impl Worker {
+    /// When it counts as silent if nothing is heard of it.
+    fn silent_at(&self, timeout: Duration) -> Duration {
+        (self.last_heard + timeout).max(self.silent_from)
+    }
+
     /// When its penance ends; `None` where it is not suspect, or has not been heard since: then it
     /// ends with its next word.
     fn penance_end(&self, alone: bool) -> Option<Duration> {
@@ -72,6 +99,8 @@ pub struct Registry {
     workers: BTreeMap<WorkerId, Worker>,
     by_peer: BTreeMap<u64, WorkerId>,
     last_id: u32,
+    /// Whether a worker for which something waits owes less than before.
+    eased: bool,
 }
 
 impl Registry {
@@ -94,7 +123,11 @@ impl Registry {
                 draining: 0,
             },
             ns_per_row: None,
+            owed: Debt::default(),
+            held_back: false,
             penance: FIRST_PENANCE,
+            ready_since: now,
+            silent_from: Duration::ZERO,
             drained: false,
         };
         self.workers.insert(id, worker);
@@ -155,6 +188,13 @@ impl Registry {
         }
     }
 
+    /// This side was late by `late`: what the workers said meanwhile may still wait to be heard.
+    pub fn excuse(&mut self, now: Duration, late: Duration, timeout: Duration) {
+        for worker in self.workers.values_mut() {
+            worker.silent_from = (worker.silent_at(timeout) + late).max(now + MIN_PATIENCE);
+        }
+    }
+
     /// A worker said that it lives. Answers whether it asks, for the first time, to be drained.
     pub fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else {
@@ -172,11 +212,56 @@ impl Registry {
         }
     }
 
+    /// Whether a worker may be sent a replay of so many bytes beside those that it owes; if not, it
+    /// is noted that something waits.
+    pub fn may_restore(&mut self, id: WorkerId, bytes: usize) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return true;
+        };
+        let Debt {
+            restoring,
+            bytes: owed,
+            ..
+        } = worker.owed;
+        let may = restoring == 0
+            || (restoring < MAX_RESTORING && owed.saturating_add(bytes) <= MAX_RESTORING_BYTES);
+        worker.held_back |= !may;
+        may
+    }
+
+    /// A worker was sent something.
+    pub fn owe(&mut self, id: WorkerId, debt: Debt) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.owed.ns = worker.owed.ns.saturating_add(debt.ns);
+            worker.owed.restoring += debt.restoring;
+            worker.owed.bytes += debt.bytes;
+        }
+    }
+
+    /// A worker has answered what it was sent, or it was taken back.
+    pub fn pay(&mut self, id: WorkerId, debt: Debt) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.owed.ns = worker.owed.ns.saturating_sub(debt.ns);
+            worker.owed.restoring -= debt.restoring;
+            worker.owed.bytes -= debt.bytes;
+            self.eased |= debt.restoring > 0 && std::mem::take(&mut worker.held_back);
+        }
+    }
+
+    /// Whether what waits may be sent now; answers so once.
+    pub fn take_eased(&mut self) -> bool {
+        std::mem::take(&mut self.eased)
+    }
+
     /// A result is missing: the worker gets nothing new for a while, longer each time.
     pub fn suspect(&mut self, id: WorkerId, now: Duration) {
         if let Some(worker) = self.workers.get_mut(&id)
             && worker.state == WorkerState::Ready
         {
+            let good = now.saturating_sub(worker.ready_since).as_secs();
+            for _ in 0..(good / PENANCE_HALVES_EVERY.as_secs()).min(u64::from(u64::BITS)) {
+                worker.penance = (worker.penance / 2).max(FIRST_PENANCE);
+            }
             worker.state = WorkerState::Suspect {
                 since: now,
                 until: now + worker.penance,
@@ -211,6 +296,7 @@ impl Registry {
         for worker in self.workers.values_mut() {
             if worker.penance_end(alone).is_some_and(|end| end <= now) {
                 worker.state = WorkerState::Ready;
+                worker.ready_since = now;
                 any = true;
             }
         }
@@ -221,7 +307,7 @@ impl Registry {
     #[must_use]
     pub fn silent(&self, now: Duration, timeout: Duration) -> Vec<WorkerId> {
         self.iter()
-            .filter(|w| w.last_heard + timeout <= now)
+            .filter(|w| w.silent_at(timeout) <= now)
             .map(|w| w.id)
             .collect()
     }
@@ -231,7 +317,7 @@ impl Registry {
     pub fn next_timeout(&self, timeout: Duration) -> Option<Duration> {
         let alone = self.ready().next().is_none();
         self.iter()
-            .flat_map(|w| [Some(w.last_heard + timeout), w.penance_end(alone)])
+            .flat_map(|w| [Some(w.silent_at(timeout)), w.penance_end(alone)])
             .flatten()
             .min()
     }
@@ -290,6 +376,61 @@ mod tests {
         registry.heard(a, 5 * S);
         assert!(!registry.forgive(5 * S), "the second penance is longer");
         assert!(registry.forgive(6 * S));
+    }
+
+    #[test]
+    fn good_standing_takes_off_what_suspicions_added_to_a_penance() {
+        let (mut registry, a, _) = two();
+        let mut now = S;
+        let mut penance = |registry: &mut Registry, good: Duration| {
+            now += good;
+            registry.suspect(a, now);
+            let Some(Worker {
+                state: WorkerState::Suspect { since, until },
+                ..
+            }) = registry.get(a)
+            else {
+                panic!("it is suspect");
+            };
+            let length = *until - *since;
+            now = *until;
+            registry.heard(a, now);
+            assert!(registry.forgive(now));
+            length
+        };
+        let lengths = [S, S, S].map(|good| penance(&mut registry, good));
+        assert_eq!(lengths, [S, 2 * S, 4 * S]);
+        assert_eq!(penance(&mut registry, PENANCE_HALVES_EVERY), 4 * S);
+        assert_eq!(penance(&mut registry, 20 * PENANCE_HALVES_EVERY), S);
+    }
+
+    #[test]
+    fn who_was_not_listened_to_is_not_silent() {
+        let (mut registry, a, b) = two();
+        registry.excuse(6 * S, S, 5 * S);
+        assert!(registry.silent(6 * S, 5 * S).is_empty());
+        assert_eq!(registry.silent(7 * S, 5 * S), vec![a, b]);
+    }
+
+    #[test]
+    fn what_is_restored_at_once_is_bounded_by_bytes_and_number() {
+        let (mut registry, a, b) = two();
+        let debt = |bytes| Debt {
+            ns: 1,
+            restoring: 1,
+            bytes,
+        };
+        assert!(registry.may_restore(a, 10 * MAX_RESTORING_BYTES), "alone");
+        registry.owe(a, debt(MAX_RESTORING_BYTES));
+        assert!(!registry.may_restore(a, 1) && registry.may_restore(b, 1));
+        registry.pay(a, debt(MAX_RESTORING_BYTES));
+        assert!(registry.take_eased() && !registry.take_eased());
+        assert_eq!(registry.get(a).unwrap().owed, Debt::default());
+        for _ in 0..MAX_RESTORING {
+            assert!(registry.may_restore(b, 0));
+            registry.owe(b, debt(0));
+        }
+        assert!(!registry.may_restore(b, 0));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::limits::{
     MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
     MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
+use crate::registry::{Debt, WorkerState};
 use crate::routing::Routing;
 use crate::schedule::Schedule;
 use crate::snapshot::{Stalls, Totals};
@@ -49,6 +50,8 @@ pub(crate) struct PartitionState {
     pub(crate) asked: Option<(u64, Duration)>,
     /// Who takes it once a checkpoint of this tick or a later one is there.
     pub(crate) moving: Option<(WorkerId, Option<u64>)>,
+    /// What its owner was sent to do and has not answered.
+    pub(crate) debt: Debt,
     /// Time one of its steps takes on one thread, a moving average; `None` until measured.
     pub(crate) step_ns: Option<f64>,
 }
@@ -144,6 +147,7 @@ impl Simulation {
     pub(crate) fn new(spec: Spec, plan: Plan) -> Simulation {
         assert_eq!(plan.farm.config, spec.config, "the plan is of this run");
         let count = plan.partitions.len() as u64;
+        let first = |index| next_checkpoint(0, FIRST_CHECKPOINT_TICKS, index, count);
         let partitions = plan
             .partitions
             .iter()
@@ -153,10 +157,10 @@ impl Simulation {
                 epoch: 0,
                 held: false,
                 history: History::default(),
-                // Staggered, so that they never all come at once.
-                checkpoint_at: FIRST_CHECKPOINT_TICKS * (u64::from(p.index) + 1) / count.max(1) + 1,
+                checkpoint_at: first(u64::from(p.index)),
                 asked: None,
                 moving: None,
+                debt: Debt::default(),
                 step_ns: None,
             })
             .collect();
@@ -362,8 +366,7 @@ impl Simulation {
         };
         match self.status {
             status if status.is_final() => {
-                let reachable = !ctx.registry.is_empty();
-                if unknown && reachable {
+                if unknown && !self.is_out_of_reach(ctx) {
                     ask
                 } else {
                     Next::Settle
@@ -378,6 +381,15 @@ impl Simulation {
             }
             _ => self.next_ticks(ctx, completed + 1),
         }
+    }
+
+    /// Whether a partition is lost and nobody is there who could ever take it.
+    pub(crate) fn is_out_of_reach(&self, ctx: &Context<'_>) -> bool {
+        self.partitions.iter().any(|p| p.owner.is_none())
+            && ctx
+                .registry
+                .iter()
+                .all(|w| w.state == WorkerState::Draining)
     }
 
     /// Creation comes first; a run that ended before has nothing to settle.
@@ -499,13 +511,17 @@ impl Simulation {
             })
             .fold(1.0, f64::max);
         let ticks = (REPLAY_BUDGET.as_nanos() as f64 / slowest) as u64;
-        self.checkpoint_ticks = ticks.clamp(MIN_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS);
+        let ticks = ticks.clamp(MIN_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS);
+        // Phases are of use only while the interval stays: it grows where that is worth it.
+        if ticks < self.checkpoint_ticks || ticks / 3 >= self.checkpoint_ticks / 2 {
+            self.checkpoint_ticks = ticks;
+        }
     }
 
     /// Whether a checkpoint of partition `p` shall be asked for in a window that ends with `last`;
     /// notes that it was.
     pub(crate) fn ask_checkpoint(&mut self, p: usize, last: u64, now: Duration) -> bool {
-        let interval = self.checkpoint_ticks;
+        let (interval, count) = (self.checkpoint_ticks, self.partitions.len() as u64);
         let state = &mut self.partitions[p];
         let awaited = state.asked.is_some_and(|(_, until)| until > now);
         let lost = state.asked.is_some() && !awaited;
@@ -518,7 +534,7 @@ impl Simulation {
             *since = Some(last);
         }
         state.asked = Some((last, now + CHECKPOINT_PATIENCE));
-        state.checkpoint_at = last + interval;
+        state.checkpoint_at = next_checkpoint(last, interval, p as u64, count);
         true
     }
 
@@ -544,8 +560,10 @@ impl Simulation {
         self.close(ctx);
     }
 
-    /// Tells every worker to drop it.
+    /// Tells every worker to drop it. Nothing of it is ever dispatched again.
     pub(crate) fn close(&mut self, ctx: &mut Context<'_>) {
+        self.settled = true;
+        self.window = None;
         for worker in std::mem::take(&mut self.opened) {
             if let Some(peer) = ctx.registry.get(worker).map(|w| w.peer) {
                 let frame = wire::close(ctx.config.lease_epoch, self.spec.id);
@@ -553,7 +571,9 @@ impl Simulation {
             }
         }
         for p in &mut self.partitions {
-            p.owner = None;
+            if let Some(owner) = p.owner.take() {
+                ctx.registry.pay(owner, std::mem::take(&mut p.debt));
+            }
             p.held = false;
             p.moving = None;
             p.history = History::default();
@@ -650,14 +670,16 @@ impl Simulation {
             let command = Command::new(stamp.seq, entity, action);
             added.entry(partition).or_default().push(command);
         }
-        let queued = self.pending.entry(stamp.tick).or_default();
+        // Nothing is entered for what is refused: the next window would end at its tick.
+        let queued = self.pending.get(&stamp.tick);
         for (partition, commands) in &added {
-            let before = queued.get(partition).map_or(0, Vec::len);
+            let before = queued.and_then(|q| q.get(partition)).map_or(0, Vec::len);
             if before + commands.len() > MAX_PARTITION_COMMANDS {
                 let limit = MAX_PARTITION_COMMANDS;
                 return Err(ControlError::TooManyCommands { limit });
             }
         }
+        let queued = self.pending.entry(stamp.tick).or_default();
         for (partition, commands) in added {
             queued.entry(partition).or_default().extend(commands);
         }
@@ -675,6 +697,7 @@ impl Simulation {
         };
         match target {
             Target::Entity(entity) => Ok(vec![known(*entity)?]),
+            Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
             Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
                 let limit = MAX_COMMAND_ENTITIES;
                 Err(ControlError::TooManyEntities { limit })
@@ -689,6 +712,41 @@ impl Simulation {
                 Ok(ids)
             }
             Target::All => Ok((1..=entities).collect()),
+        }
+    }
+}
+
+/// The first tick after `last` in which a checkpoint of partition `p` of `count` is due: one an
+/// interval each, in phases spread evenly over it, so that they never come all at once.
+fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
+    let phase = p * interval / count.max(1);
+    // The next number after `last` that is `phase` more than a multiple of the interval.
+    last + interval - (last + interval - phase) % interval
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_an_interval_apart_each_and_evenly_spread() {
+        for (interval, count) in [(64, 4), (16, 100), (1_000, 7)] {
+            for p in 0..count {
+                let first = next_checkpoint(0, interval, p, count);
+                assert!((1..=interval).contains(&first));
+                assert_eq!(first % interval, p * interval / count);
+                assert_eq!(next_checkpoint(first, interval, p, count), first + interval);
+            }
+            // Whatever lined them up, the next ones are spread again, and none is late.
+            let next: Vec<u64> = (0..count)
+                .map(|p| next_checkpoint(12_345, interval, p, count))
+                .collect();
+            assert!(
+                next.iter()
+                    .all(|at| (1..=interval).contains(&(at - 12_345)))
+            );
+            let at_once = |at: &&u64| next.iter().filter(|other| other == at).count() as u64;
+            assert!(next.iter().map(|at| at_once(&at)).max().unwrap() <= count.div_ceil(interval));
         }
     }
 }

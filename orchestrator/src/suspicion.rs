@@ -11,7 +11,8 @@ use crate::limits::{
     CREATE_NS_PER_ROW, MAX_PATIENCE, MEASURED_RESULTS, MIN_PATIENCE, PATIENCE_FACTOR,
     SOLE_WORKER_FACTOR, UNMEASURED_NS_PER_ROW, UNMEASURED_PATIENCE,
 };
-use crate::simulation::Simulation;
+use crate::simulation::{PartitionState, Simulation};
+use crate::window::Slot;
 
 /// How often the p99 is looked up again: that walks the whole histogram.
 const LOOK_UP_EVERY: u64 = 64;
@@ -44,31 +45,50 @@ impl RoundTrips {
 }
 
 impl Simulation {
-    /// How long a worker may take for these partitions of the window in flight.
+    /// Time that a step of partition `p` takes on one thread, ns: measured, or a guess.
+    pub(crate) fn step_ns(&self, p: usize) -> u64 {
+        let state = &self.partitions[p];
+        let guess = UNMEASURED_NS_PER_ROW * state.rows as f64;
+        state.step_ns.unwrap_or(guess) as u64
+    }
+
+    /// Time that partition `p` of the window in flight takes its owner on one thread, ns, a replay
+    /// included.
+    pub(crate) fn expected_ns(&self, p: usize) -> u64 {
+        let window = self.window.as_ref().expect("in flight");
+        let state = &self.partitions[p];
+        let (base, create_rows) = match state.held {
+            true => (window.first.saturating_sub(1), 0),
+            false => (state.history.base_tick(), state.rows),
+        };
+        let steps = window.last.saturating_sub(base);
+        self.step_ns(p)
+            .saturating_mul(steps)
+            .saturating_add(create_rows * CREATE_NS_PER_ROW)
+    }
+
+    /// How long a worker may take for these partitions of the window in flight, beside what it
+    /// `owed_ns` before.
     pub(crate) fn expected(
         &self,
         ctx: &Context<'_>,
         owner: WorkerId,
         partitions: &[usize],
+        owed_ns: u64,
     ) -> Duration {
         let window = self.window.as_ref().expect("in flight");
-        let (mut step_ns, mut create_rows, mut attempts) = (0.0, 0, 0);
-        for &p in partitions {
-            let state = &self.partitions[p];
-            let base = match state.held {
-                true => window.first.saturating_sub(1),
-                false => state.history.base_tick(),
-            };
-            create_rows += if state.held { 0 } else { state.rows };
-            let guess = UNMEASURED_NS_PER_ROW * state.rows as f64;
-            step_ns += state.step_ns.unwrap_or(guess) * window.last.saturating_sub(base) as f64;
-            attempts = attempts.max(window.slots[p].attempts);
-        }
-        let threads = ctx.registry.get(owner).map_or(1, |w| w.threads);
+        let attempts = partitions.iter().map(|p| window.slots[*p].attempts).max();
+        let attempts = attempts.unwrap_or(0);
+        let all = ctx.registry.get(owner).map_or(1, |w| w.threads).max(1);
         // No more threads can be at work than there are partitions.
-        let threads = f64::from(threads.min(u32::try_from(partitions.len()).unwrap_or(u32::MAX)));
-        let work_ns = (step_ns + (create_rows * CREATE_NS_PER_ROW) as f64) / threads.max(1.0);
-        let work = Duration::from_nanos(work_ns as u64) * PATIENCE_FACTOR;
+        let threads = all.min(u32::try_from(partitions.len()).unwrap_or(u32::MAX));
+        let ns = partitions
+            .iter()
+            .fold(0, |ns: u64, p| ns.saturating_add(self.expected_ns(*p)));
+        // What it owes already goes first, and is spread over all its threads.
+        let before = owed_ns / u64::from(all);
+        let work_ns = (ns / u64::from(threads.max(1))).saturating_add(before);
+        let work = Duration::from_nanos(work_ns).saturating_mul(PATIENCE_FACTOR);
         // What failed before may be slower than all that is known of it.
         let factor = 1 << attempts.min(6);
         (self.round_trips.patience().max(work) * factor).min(MAX_PATIENCE)
@@ -83,12 +103,21 @@ impl Simulation {
         if window.suspect_from <= now {
             let due_by = window
                 .missing_slots()
-                .filter(|(p, _)| self.partitions[*p as usize].owner.is_some())
+                .filter(|(p, slot)| is_awaited(&self.partitions[*p as usize], slot))
                 .map(|(_, slot)| slot.due_by)
                 .min();
             window.suspect_from = due_by.unwrap_or(Duration::MAX);
         }
         (window.suspect_from < Duration::MAX).then_some(window.suspect_from)
+    }
+
+    /// This side was late by `late`: every worker has as much longer, and time for what it said
+    /// meanwhile to be heard.
+    pub(crate) fn excuse(&mut self, now: Duration, late: Duration) {
+        let slots = self.window.iter_mut().flat_map(|w| &mut w.slots);
+        for slot in slots.filter(|s| s.report.is_none() && s.sent_at.is_some()) {
+            slot.due_by = (slot.due_by + late).max(now + MIN_PATIENCE);
+        }
     }
 
     /// The workers whose results are missing for too long and whose partitions another can take.
@@ -100,6 +129,7 @@ impl Simulation {
         };
         let late: BTreeSet<(WorkerId, u32)> = window
             .missing_slots()
+            .filter(|(p, slot)| is_awaited(&self.partitions[*p as usize], slot))
             .filter(|(_, slot)| slot.due_by <= ctx.now)
             .filter_map(|(p, _)| Some((self.partitions[p as usize].owner?, p)))
             .collect();
@@ -147,6 +177,11 @@ impl Simulation {
         }
         news
     }
+}
+
+/// Whether a partition was sent to its owner: one that waits to be sent is nobody's fault.
+fn is_awaited(state: &PartitionState, slot: &Slot) -> bool {
+    state.owner.is_some() && slot.sent_at.is_some()
 }
 
 #[cfg(test)]

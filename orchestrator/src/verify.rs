@@ -12,7 +12,7 @@ use transport::message::{Computed, PartitionWork, base, want};
 use crate::context::{Context, Outbox};
 use crate::control::{SimulationId, WorkerId};
 use crate::history::Inputs;
-use crate::limits::{MAX_VERIFICATIONS, VERIFICATION_PATIENCE};
+use crate::limits::{ARBITRATION_PATIENCE, MAX_VERIFICATIONS, VERIFICATION_PATIENCE};
 use crate::registry::Registry;
 use crate::snapshot::Verified;
 use crate::wire;
@@ -53,6 +53,8 @@ pub(crate) struct Sample {
     pub(crate) epoch: u32,
     pub(crate) tick: u64,
     pub(crate) owner: WorkerId,
+    /// Time that repeating it is expected to take, ns.
+    pub(crate) cost_ns: u64,
     pub(crate) inputs: Inputs,
     pub(crate) begun: Duration,
 }
@@ -90,6 +92,8 @@ struct Verification {
     owner_digest: Option<u64>,
     verifier: Option<WorkerId>,
     verifier_digest: Option<u64>,
+    /// When the orchestrator's own answer is waited for no longer.
+    arbitrated_by: Duration,
 }
 
 /// The verifications under way.
@@ -114,9 +118,32 @@ impl Verifier {
             owner_digest: None,
             verifier: None,
             verifier_digest: None,
+            arbitrated_by: Duration::ZERO,
         };
         self.active.insert(self.last_request, verification);
         true
+    }
+
+    /// Last tick of a partition, up to `completed`, before every step of it that is being verified: a
+    /// later checkpoint may be of a wrong state.
+    pub(crate) fn trusted(&self, id: SimulationId, partition: u32, completed: u64) -> u64 {
+        let of = |s: &&Sample| s.simulation == id && s.partition == partition;
+        let samples = self.active.values().map(|v| &v.sample).filter(of);
+        samples.fold(completed, |trusted, s| trusted.min(s.tick - 1))
+    }
+
+    /// Gives up what is verified of a partition whose inputs can be kept no longer.
+    pub(crate) fn partition_is_full(&mut self, id: SimulationId, partition: u32) {
+        self.give_up(|v| v.sample.simulation == id && v.sample.partition == partition);
+    }
+
+    /// Time that the steps a worker was asked to repeat are expected to take, ns.
+    pub(crate) fn owed_ns(&self, worker: WorkerId) -> u64 {
+        let asked = self.active.values();
+        asked
+            .filter(|v| v.verifier == Some(worker) && v.verifier_digest.is_none())
+            .map(|v| v.sample.cost_ns)
+            .sum()
     }
 
     /// The owner's digest came.
@@ -173,7 +200,13 @@ impl Verifier {
     }
 
     /// A worker's answer. On a difference the step is handed out for arbitration.
-    pub(crate) fn computed(&mut self, worker: WorkerId, computed: &Computed, outbox: &mut Outbox) {
+    pub(crate) fn computed(
+        &mut self,
+        now: Duration,
+        worker: WorkerId,
+        computed: &Computed,
+        outbox: &mut Outbox,
+    ) {
         let request = computed.request;
         let Some(v) = self.active.get_mut(&request) else {
             return;
@@ -189,6 +222,7 @@ impl Verifier {
             self.found.agreed += 1;
         } else {
             v.verifier_digest = Some(computed.digest);
+            v.arbitrated_by = now + ARBITRATION_PATIENCE;
             outbox.arbitrations.push_back(Arbitration {
                 request,
                 config: v.sample.config.clone(),
@@ -230,17 +264,27 @@ impl Verifier {
         self.give_up(|v| v.sample.simulation == id);
     }
 
-    /// Gives up what takes too long.
-    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+    /// Gives up what takes too long; answers what two workers differ on and the orchestrator itself
+    /// does not come to an end with.
+    pub(crate) fn handle_timeout(&mut self, now: Duration) -> Vec<Verdict> {
         self.give_up(|v| v.sample.begun + VERIFICATION_PATIENCE <= now);
+        let overdue = |v: &Verification| v.verifier_digest.is_some() && v.arbitrated_by <= now;
+        let overdue = self.active.iter().filter(|(_, v)| overdue(v));
+        let overdue: Vec<u64> = overdue.map(|(request, _)| *request).collect();
+        overdue
+            .into_iter()
+            .filter_map(|request| self.arbitrated(request))
+            .collect()
     }
 
     /// When [`Verifier::handle_timeout`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
         self.active
             .values()
-            .filter(|v| v.verifier_digest.is_none())
-            .map(|v| v.sample.begun + VERIFICATION_PATIENCE)
+            .map(|v| match v.verifier_digest {
+                None => v.sample.begun + VERIFICATION_PATIENCE,
+                Some(_) => v.arbitrated_by,
+            })
             .min()
     }
 

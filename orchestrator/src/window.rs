@@ -57,6 +57,8 @@ pub(crate) struct Window {
     pub(crate) dispatched_at: Duration,
     /// Whether a partition was replayed in it.
     pub(crate) handed_over: bool,
+    /// Partitions that have an owner and wait until it has answered other replays.
+    pub(crate) waiting: Vec<usize>,
     /// Places by partition index.
     pub(crate) slots: Vec<Slot>,
     /// Missing partitions that lost their worker since they were sent.
@@ -83,6 +85,7 @@ impl Window {
             owed_since: None,
             dispatched_at: now,
             handed_over: false,
+            waiting: Vec::new(),
             slots: (0..partitions).map(|_| Slot::default()).collect(),
             ownerless: Vec::new(),
             suspect_from: Duration::MAX,

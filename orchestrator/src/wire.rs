@@ -7,6 +7,7 @@ use rkyv::Deserialize;
 use rkyv::rancor::{self, Strategy};
 use transport::frame::{self, Frame, FrameError};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
+use transport::limits::MAX_NAME_BYTES;
 use transport::message::{
     ComputeTick, Dispatch, Open, PartitionWork, Refused, Register, TickDigest, Welcome,
 };
@@ -15,6 +16,7 @@ use transport::result::ResultReader;
 
 use crate::aggregate::PartitionReport;
 use crate::control::{SimulationId, WorkerId};
+use crate::limits::MAX_WORKER_THREADS;
 
 /// A frame of a few short fields cannot be too long.
 const SHORT: &str = "a few short fields fit a frame";
@@ -76,12 +78,20 @@ pub(crate) fn registration_fault(register: &Register) -> Option<String> {
         ));
     }
     let (theirs, ours) = (register.schema_hash, SCHEMA_HASH);
-    (theirs != ours).then(|| {
-        format!(
+    if theirs != ours {
+        return Some(format!(
             "frame schema {theirs:016x} of the worker is not {ours:016x} of the orchestrator; build \
              both from the same source"
-        )
-    })
+        ));
+    }
+    let threads = register.threads;
+    if !(1..=MAX_WORKER_THREADS).contains(&threads) {
+        return Some(format!(
+            "threads: {threads} is not in 1..={MAX_WORKER_THREADS}"
+        ));
+    }
+    let bytes = register.name.len();
+    (bytes > MAX_NAME_BYTES).then(|| format!("name: {bytes} bytes are more than {MAX_NAME_BYTES}"))
 }
 
 pub(crate) fn welcome(

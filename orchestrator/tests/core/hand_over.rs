@@ -5,10 +5,12 @@ use std::time::Duration;
 use kernel::command::Action;
 use orchestrator::control::{CommandRequest, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
-use orchestrator::limits::{FIRST_PENANCE, MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_PATIENCE};
+use orchestrator::limits::{
+    FIRST_PENANCE, MAX_REPLAY_TICKS, MAX_RESTORING, MAX_WINDOW_TICKS, MIN_PATIENCE,
+};
 use orchestrator::{Config, Orchestrator};
 use transport::header::{Header, Kind};
-use transport::message::base;
+use transport::message::{base, want};
 
 use crate::testbed::{
     MS, SIM, Testbed, checkpoint, cut, expected_digests, header, partitions_of, whole,
@@ -449,4 +451,149 @@ fn two_simulations_share_the_workers_and_do_not_mix() {
         last(other.id),
         (100, expected_digests(&other, 100, &[])[&100])
     );
+}
+
+#[test]
+fn a_hiccup_of_the_orchestrator_makes_nobody_suspect() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    for pause in [150, 900, 6_000] {
+        // Its clock is heard first, though all results wait.
+        t.core.poll_timeout();
+        t.now += pause * MS;
+        t.control(Orchestrator::handle_timeout);
+        let blamed =
+            |e: &Event| matches!(e, Event::WorkerSuspect { .. } | Event::WorkerLost { .. });
+        assert!(!t.events.iter().any(blamed), "{pause} ms");
+        t.run_for(Duration::from_secs(1));
+        t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    }
+    // One that is silent in truth is found out all the same.
+    t.worker(1).mute = true;
+    t.run_until(|t| {
+        t.events
+            .iter()
+            .any(|e| matches!(e, Event::WorkerSuspect { .. }))
+    });
+}
+
+#[test]
+fn a_hand_over_of_many_partitions_is_no_burst() {
+    let spec = Spec {
+        speed: Speed::REAL,
+        max_ticks: Some(150),
+        ..whole(2 * MAX_RESTORING as u32 + 100)
+    };
+    let mut t = Testbed::plain();
+    let (first, second) = (t.join(), t.join());
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 120);
+    t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    let before = t.worker(second).dispatches.len();
+    t.kill(first);
+    let restored = |t: &Testbed| -> usize {
+        let dispatches = t.workers[&second].dispatches[before..].iter();
+        let work = dispatches.flat_map(|(_, d)| &d.work);
+        work.filter(|w| w.base != base::HELD).count()
+    };
+    assert_eq!(restored(&t), MAX_RESTORING, "at once");
+    t.run_until(|t| t.tick() == 121);
+    assert_eq!(restored(&t), MAX_RESTORING + 50);
+    t.run_until(settled);
+    assert_eq!(t.digests(), expected_digests(&spec, 150, &[]));
+    let suspect = |e: &Event| matches!(e, Event::WorkerSuspect { .. });
+    assert!(!t.events.iter().any(suspect));
+}
+
+#[test]
+fn a_run_waits_for_replays_of_another_run_and_goes_on_after_them() {
+    let other = Spec {
+        id: transport::header::SimulationId(3),
+        speed: Speed::REAL,
+        ..whole(2 * MAX_RESTORING as u32)
+    };
+    for deleted in [false, true] {
+        let mut t = Testbed::plain();
+        let (first, second) = (t.join(), t.join());
+        t.create(other.clone());
+        t.control(|core: &mut Orchestrator, now| core.start(now, other.id))
+            .unwrap();
+        t.start(Spec {
+            speed: Speed::REAL,
+            ..whole(4)
+        });
+        t.run_until(|t| t.tick() == 20);
+        t.run_until(|t| {
+            let s = t.core.snapshot(t.now);
+            s.simulations.iter().all(|s| s.window_ticks == 1)
+        });
+        t.control(|core: &mut Orchestrator, now| core.pause(now, other.id))
+            .unwrap();
+        // All replays that the second may have at once are of one of them.
+        t.kill(first);
+        if deleted {
+            t.control(|core: &mut Orchestrator, now| core.delete(now, other.id))
+                .unwrap();
+        }
+        t.run_until(|t| t.tick() == 40);
+        assert_eq!(partitions_of(&t, second), if deleted { 4 } else { 516 });
+    }
+}
+
+#[test]
+fn patience_with_a_worker_knows_what_other_runs_make_it_do() {
+    let mut t = Testbed::plain();
+    let peers = [t.join(), t.join()];
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 200);
+    for peer in peers {
+        t.worker(peer).mute = true;
+    }
+    // To be created: 100,000 rows of 20 us, by two workers of two threads.
+    let mut large = Spec {
+        id: transport::header::SimulationId(8),
+        ..whole(2)
+    };
+    large.config.entities = 100_000;
+    large.config.partition_rows = 1_000;
+    t.create(large.clone());
+    t.control(|core: &mut Orchestrator, now| core.start(now, large.id))
+        .unwrap();
+    t.run_for(Duration::from_millis(900));
+    let suspect = |e: &Event| matches!(e, Event::WorkerSuspect { .. });
+    assert!(!t.events.iter().any(suspect));
+    t.run_until(|t| t.events.iter().any(suspect));
+}
+
+#[test]
+fn a_checkpoint_lost_with_its_worker_is_asked_for_at_once() {
+    let mut t = Testbed::plain();
+    let (first, second) = (t.join(), t.join());
+    t.worker(first).no_checkpoints = true;
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(1)
+    });
+    let asked = |t: &Testbed, peer: u64| {
+        let work = t.workers[&peer]
+            .dispatches
+            .iter()
+            .flat_map(|(_, d)| &d.work);
+        work.filter(|w| w.wants & want::CHECKPOINT != 0).count()
+    };
+    t.run_until(|t| asked(t, first) == 1);
+    t.kill(first);
+    let tick = t.tick();
+    t.run_until(|t| asked(t, second) == 1);
+    assert!(t.tick() <= tick + 1, "{} after {tick}", t.tick());
 }

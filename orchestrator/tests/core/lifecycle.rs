@@ -393,3 +393,121 @@ fn a_run_that_must_not_be_late_fails_instead() {
     t.run_until(settled);
     assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Failed);
 }
+
+#[test]
+fn a_run_deleted_with_a_window_in_flight_is_not_dispatched_again() {
+    for spec in [whole(2), cut()] {
+        let mut t = Testbed::plain();
+        let peers = [t.join(), t.join()];
+        t.start(Spec {
+            speed: Speed::REAL,
+            ..spec
+        });
+        t.run_until(|t| t.tick() == 30);
+        // The window of tick 31 is out.
+        t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+        let sent = |t: &Testbed| -> usize { t.workers.values().map(|w| w.dispatches.len()).sum() };
+        let before = sent(&t);
+        t.control(|core, now| core.delete(now, SIM)).unwrap();
+        t.run_for(Duration::from_secs(3));
+        assert_eq!(sent(&t), before);
+        for peer in peers {
+            assert!(t.worker(peer).closed > 0 && t.worker(peer).holds_nothing());
+        }
+    }
+}
+
+#[test]
+fn what_comes_of_a_run_that_is_gone_is_answered_with_a_close() {
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    t.start(whole(1));
+    t.run_until(|t| t.tick() > 3);
+    t.worker(peer).hears_no_close = true;
+    t.control(|core, now| core.delete(now, SIM)).unwrap();
+    // Its control stream was faster than the one the dispatch came with.
+    t.worker(peer).hears_no_close = false;
+    t.run_for(Duration::from_secs(1));
+    assert!(t.worker(peer).holds_nothing());
+}
+
+#[test]
+fn a_run_stopped_with_a_window_in_flight_settles_without_any_worker() {
+    for created in [false, true] {
+        let mut t = Testbed::plain();
+        let peer = t.join();
+        t.start(Spec {
+            speed: Speed::REAL,
+            ..whole(2)
+        });
+        if created {
+            t.run_until(|t| t.tick() == 5);
+            t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+        }
+        t.kill(peer);
+        t.control(|core, now| core.stop(now, SIM)).unwrap();
+        let last = t.events.last().unwrap();
+        assert!(
+            matches!(last, Event::Settled { digest: None, .. }),
+            "{last:?}"
+        );
+        let tick = t.core.simulation(SIM).unwrap().tick;
+        assert_eq!(tick, if created { 5 } else { 0 });
+    }
+}
+
+#[test]
+fn a_run_stopped_while_those_left_only_drain_settles() {
+    let mut t = Testbed::plain();
+    let (first, second) = (t.join(), t.join());
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(4)
+    });
+    t.run_until(|t| t.tick() == 5);
+    t.worker(first).mute = true;
+    t.run_until(|t| t.core.snapshot(t.now).simulations[0].window_ticks == 1);
+    // What the second has goes to the first, which never answers; then the first is gone.
+    t.worker(second).draining = true;
+    t.heartbeats();
+    t.kill(first);
+    t.run_for(Duration::from_secs(1));
+    assert!(!settled(&t), "nobody may take what the first had");
+    t.control(|core, now| core.stop(now, SIM)).unwrap();
+    assert!(settled(&t));
+}
+
+#[test]
+fn a_deletion_is_published() {
+    let mut t = Testbed::plain();
+    t.create(whole(1));
+    t.control(|core, now| core.delete(now, SIM)).unwrap();
+    let last = t.events.last().unwrap();
+    assert!(matches!(last, Event::Deleted { simulation, .. } if *simulation == SIM));
+}
+
+#[test]
+fn a_command_for_nobody_is_refused_by_name() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.create(whole(1));
+    let refused = command(&mut t, Target::Entities(Vec::new()), None).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "entities: must name at least one machine"
+    );
+    let stamp = command(&mut t, Target::Entity(1), None).unwrap();
+    assert_eq!(stamp.seq, 1, "the refused one took no number");
+}
+
+#[test]
+fn a_farm_cut_into_too_many_parts_is_refused_by_name() {
+    let mut t = Testbed::plain();
+    let mut spec = whole(2);
+    spec.config.entities = 50_000;
+    let refused = t.control(|core, now| core.create(now, spec)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "partition_rows: makes 4167 partitions, more than 2048; use larger ones"
+    );
+}

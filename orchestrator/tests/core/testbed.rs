@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kernel::aggregate::Aggregate;
 use kernel::config::{KERNEL_VERSION, Scenario, SimulationConfig};
 use kernel::plan::Plan;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed, WorkerId};
@@ -47,6 +48,10 @@ pub(crate) struct FakeWorker {
     pub(crate) dispatches: Vec<(u64, Dispatch)>,
     pub(crate) released: usize,
     pub(crate) closed: usize,
+    /// Misses what it is told of runs that end.
+    pub(crate) hears_no_close: bool,
+    /// What it says of its rows, if it lies.
+    pub(crate) sums: Option<Aggregate>,
     opened: BTreeMap<SimulationId, (Plan, u32)>,
     held: BTreeMap<(SimulationId, u32), Held>,
     checkpoints: BTreeMap<(SimulationId, u32, u32), (u64, u64)>,
@@ -310,6 +315,10 @@ impl FakeWorker {
         self.held.clear();
     }
 
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.opened.is_empty() && self.held.is_empty()
+    }
+
     fn handle(&mut self, pool: &FramePool, frame: &Frame) -> Vec<Frame> {
         let header = frame.header;
         let id = header.simulation;
@@ -327,6 +336,7 @@ impl FakeWorker {
                 let plan = Plan::new(&open.config).unwrap();
                 self.opened.insert(id, (plan, open.digest_every));
             }
+            Kind::Close if self.hears_no_close => {}
             Kind::Close => {
                 self.closed += 1;
                 self.opened.remove(&id);
@@ -435,13 +445,11 @@ impl FakeWorker {
                 })
                 .collect();
         }
+        let rows = u64::from(plan.partitions[work.partition as usize].rows);
         let stepped_one = last >= work.report_from && due(last);
         let has_digest = stepped_one || wanted(want::DIGEST);
         let fixed = ResultFixed {
-            aggregate: kernel::aggregate::Aggregate {
-                rows: u64::from(plan.partitions[work.partition as usize].rows),
-                ..Default::default()
-            },
+            aggregate: self.sums.unwrap_or_else(|| honest_sums(rows)),
             digest: held.state.wrapping_add(self.digest_error),
             has_digest: u32::from(has_digest),
             stepped: work.ticks,
@@ -473,6 +481,16 @@ impl FakeWorker {
             }
         }
     }
+}
+
+/// Sums of so many machines that are all alike.
+pub(crate) fn honest_sums(rows: u64) -> Aggregate {
+    let mut sums = Aggregate {
+        rows,
+        ..Aggregate::default()
+    };
+    (sums.by_state[0], sums.by_charge[0]) = (rows, rows);
+    sums
 }
 
 /// The made-up step: every command and mail of the tick is mixed in, in order.

@@ -6,7 +6,9 @@ use orchestrator::Config;
 use orchestrator::arbitrate::{Arbitrated, ArbitrationError};
 use orchestrator::control::{Cause, Spec, Speed, Status};
 use orchestrator::event::Event;
+use orchestrator::limits::ARBITRATION_PATIENCE;
 use orchestrator::registry::WorkerState;
+use transport::message::{base, want};
 
 use crate::testbed::{SIM, Testbed, cut, expected_digests, honest_digest, partitions_of, whole};
 
@@ -113,4 +115,68 @@ fn where_nobody_can_tell_the_run_pauses_and_nobody_is_blamed() {
     let (t, workers) = disagree(1, 0, false);
     check_paused(&t);
     assert!(workers.iter().all(|w| !is_draining(&t, *w)));
+}
+
+#[test]
+fn after_a_verdict_a_partition_goes_on_from_the_state_before_the_wrong_step() {
+    let mut t = verifying();
+    let (wrong, other) = (t.join(), t.join());
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 10);
+    t.worker(wrong).digest_error = 1;
+    t.run_until(|t| !t.arbitrations.is_empty());
+    let arbitration = t.arbitrations.remove(0);
+    // While the orchestrator computes, checkpoints of the wrong worker come in.
+    let tick = t.tick();
+    t.run_until(|t| t.tick() >= tick + 200);
+    let asked = t.worker(wrong).dispatches.iter().filter(|(at, d)| {
+        let mut work = d.work.iter();
+        *at > arbitration.tick
+            && work.any(|w| w.partition == arbitration.partition && w.wants & want::CHECKPOINT != 0)
+    });
+    assert!(asked.count() > 0);
+    let arbitrated = Arbitrated {
+        request: arbitration.request,
+        digest: Ok(honest_digest(&arbitration)),
+    };
+    // One that drains already is not left what it has either.
+    let id = t.worker(wrong).id.unwrap();
+    t.worker(wrong).mute = true;
+    t.control(|core, now| core.drain(now, id)).unwrap();
+    let before = t.worker(other).dispatches.len();
+    t.control(|core, now| core.handle_arbitrated(now, &arbitrated));
+    assert_eq!(partitions_of(&t, wrong), 0);
+    check_paused(&t);
+    t.run_for(Duration::from_secs(1));
+    t.control(|core, now| core.resume(now, SIM)).unwrap();
+    t.run_for(Duration::from_secs(1));
+    let restored = t.worker(other).dispatches[before..]
+        .iter()
+        .flat_map(|(_, d)| &d.work)
+        .find(|w| w.partition == arbitration.partition && w.base != base::HELD)
+        .expect("it is handed over");
+    assert!(restored.first_tick <= arbitration.tick);
+}
+
+#[test]
+fn an_arbitration_that_never_comes_to_an_end_pauses_the_run() {
+    let mut t = verifying();
+    let (wrong, _) = (t.join(), t.join());
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 10);
+    t.worker(wrong).digest_error = 1;
+    t.run_until(|t| !t.arbitrations.is_empty());
+    t.worker(wrong).digest_error = 0;
+    t.run_for(ARBITRATION_PATIENCE + Duration::from_secs(1));
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!(
+        (info.status, info.cause),
+        (Status::Paused, Cause::DigestMismatch)
+    );
 }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use kernel::aggregate::Aggregate;
 use kernel::config::KERNEL_VERSION;
 use orchestrator::control::{ControlError, Spec, Speed, WorkerId};
 use orchestrator::event::Event;
 use transport::header::{Header, Kind, SCHEMA_HASH};
 use transport::message::{Register, ResultExtras, ResultFixed};
 
-use crate::testbed::{SIM, Testbed, header, partitions_of, registration, whole};
+use crate::testbed::{
+    SIM, Testbed, checkpoint, header, honest_sums, partitions_of, registration, whole,
+};
 
 #[test]
 fn a_worker_of_another_build_is_refused_and_told_what_differs() {
@@ -97,6 +100,7 @@ fn a_worker_that_sends_what_no_correct_one_does_is_sent_away() {
     t.run_until(|t| t.workers[&first].dispatches.len() == 7);
     let partition = t.worker(first).dispatches[6].1.work[0].partition;
     let fixed = ResultFixed {
+        aggregate: honest_sums(12),
         stepped: 3,
         ..ResultFixed::default()
     };
@@ -134,4 +138,77 @@ fn no_worker_at_all_is_said_once_and_waited_for() {
     t.now += Duration::from_secs(60);
     t.join();
     t.run_until(|t| t.tick() > 10);
+}
+
+#[test]
+fn a_registration_that_no_worker_makes_is_refused() {
+    let name = "w".repeat(65);
+    for (register, names) in [
+        (
+            Register {
+                threads: u32::MAX,
+                ..registration()
+            },
+            "threads: 4294967295 is not in 1..=1024",
+        ),
+        (
+            Register {
+                threads: 0,
+                ..registration()
+            },
+            "threads: 0",
+        ),
+        (
+            Register {
+                name,
+                ..registration()
+            },
+            "name: 65 bytes are more than 64",
+        ),
+    ] {
+        let mut t = Testbed::plain();
+        let peer = t.join_as(&register);
+        let reason = t.worker(peer).refused.clone().expect("told why");
+        assert!(reason.contains(names), "{reason}");
+    }
+}
+
+#[test]
+fn sums_that_are_not_those_of_the_rows_send_a_worker_away() {
+    let honest = honest_sums(12);
+    let lies: [fn(&mut Aggregate); 5] = [
+        |s| s.rows += 1,
+        |s| s.by_state[1] = u64::MAX,
+        |s| s.by_charge[3] = 1,
+        |s| s.charge_sum = i64::MAX,
+        |s| s.counters.ghosts = u64::MAX,
+    ];
+    for lie in lies {
+        let mut t = Testbed::plain();
+        let (first, second) = (t.join(), t.join());
+        let mut sums = honest;
+        lie(&mut sums);
+        t.worker(first).sums = Some(sums);
+        t.start(whole(2));
+        t.run_until(|t| t.tick() > 3);
+        let reason = t.worker(first).disconnected.clone().expect("sent away");
+        assert!(reason.contains("sums are not those of 12"), "{reason}");
+        assert_eq!(partitions_of(&t, second), 2);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_the_last_tick_there_is_is_nothing() {
+    let mut t = Testbed::plain();
+    let peer = t.join();
+    t.start(whole(1));
+    t.run_until(|t| t.tick() > 3);
+    let address = Header {
+        simulation: SIM,
+        tick: u64::MAX,
+        placement_epoch: 1,
+        ..header(Kind::Checkpoint)
+    };
+    t.deliver(peer, checkpoint(address, 7));
+    t.run_until(|t| t.tick() > 100);
 }

@@ -18,6 +18,8 @@ use crate::reference::{Expected, Reference};
 
 /// Longest that a run may take from the last fault to its end, in virtual time.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(100);
+/// Time after the last run's end in which every worker hears of it, in virtual time.
+pub(crate) const REST: Duration = Duration::from_secs(12);
 /// Inputs kept for the replay of one run of this size, in bytes.
 pub(crate) const MAX_REPLAY_BYTES: u64 = 16 << 20;
 /// Buffers that the workers' frames ever need at once, in bytes, but for checkpoints that are kept.

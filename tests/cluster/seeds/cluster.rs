@@ -10,6 +10,7 @@ use orchestrator::Orchestrator;
 use orchestrator::arbitrate::arbitrate;
 use orchestrator::control::{ControlError, SimulationId, Speed, Status, WorkerId};
 use orchestrator::event::Event;
+use orchestrator::limits::MAX_BATCH;
 use orchestrator::snapshot::Snapshot;
 use transport::header::Kind;
 use transport::link::{LinkCommand, LinkEvent, PeerId, Role};
@@ -19,7 +20,7 @@ use transport::sim::{Faults, NodeId, SimNet};
 use crate::agenda::{self, Act, Fault, Nature};
 use crate::check::{
     FRAME_BYTES_A_KEPT_BYTE, MAX_FRAME_BYTES, MAX_INPUTS_AT_ONCE, MAX_REPLAY_BYTES,
-    MAX_WAITING_CHECKPOINT_BYTES, RECOVERY, Run, Wire, violated,
+    MAX_WAITING_CHECKPOINT_BYTES, RECOVERY, REST, Run, Wire, violated,
 };
 use crate::counts::Counts;
 use crate::manner::Manner;
@@ -47,6 +48,8 @@ pub(crate) struct Cluster {
     tracing: bool,
     net: SimNet,
     usual: Faults,
+    /// Whether no frame is ever lost but with its connection.
+    heard_all: bool,
     core: Orchestrator,
     core_node: NodeId,
     /// Link events that wait for the orchestrator while it is stalled.
@@ -110,6 +113,7 @@ pub(crate) fn run_nature(
     while !cluster.is_over() {
         cluster.step();
     }
+    cluster.come_to_rest();
     cluster.end()
 }
 
@@ -125,6 +129,7 @@ impl Cluster {
             tracing,
             net,
             usual: nature.network,
+            heard_all: nature.network.drop_per_mille == 0,
             core: Orchestrator::new(config, FramePool::new()),
             core_node,
             stalled: None,
@@ -547,6 +552,30 @@ impl Cluster {
         self.fingerprint = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 
+    /// Everything is settled: once the last word has come, no worker may hold anything of it.
+    fn come_to_rest(&mut self) {
+        if self.mended_at.is_none() {
+            self.mend();
+        }
+        let end = self.now + REST;
+        while self.now < end {
+            self.step();
+        }
+        let well_behaved = |p: &&Process| p.behaviour.manner == Manner::Correct;
+        for process in self.processes.values().filter(well_behaved) {
+            let stats = process.worker.stats();
+            if self.heard_all && stats.simulations > 0 {
+                violated!(
+                    "held",
+                    "{} has {} partitions of {} runs that are over",
+                    process.name,
+                    stats.partitions,
+                    stats.simulations
+                );
+            }
+        }
+    }
+
     /// The end of a seed: everything is settled.
     fn end(mut self) -> Outcome {
         let snapshot = self.look();
@@ -778,15 +807,20 @@ impl Cluster {
         }
     }
 
-    /// The orchestrator goes on: its clock first, then what waits.
+    /// The orchestrator goes on as its loop does: some of what waits, its clock, the rest.
     fn unstall(&mut self) {
         let Some(mut waiting) = self.stalled.take() else {
             return;
         };
+        let rest = waiting.split_off(waiting.len().min(MAX_BATCH));
+        for event in waiting {
+            self.core_hears(event);
+        }
         if self.core.poll_timeout().is_some_and(|at| at <= self.now) {
             self.core.handle_timeout(self.now);
             self.drain_core();
         }
+        let mut waiting = rest;
         while let Some(event) = waiting.pop_front() {
             self.core_hears(event);
         }
