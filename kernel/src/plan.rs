@@ -76,7 +76,7 @@ impl Plan {
     }
 
     /// Most bytes that a partition's checkpoint may have; never over
-    /// [`MAX_CHECKPOINT_BYTES`](crate::config::MAX_CHECKPOINT_BYTES). It takes a machine to have
+    /// [`MAX_CHECKPOINT_BYTES`]. It takes a machine to have
     /// few commands in one tick.
     #[must_use]
     pub fn max_checkpoint_bytes(&self) -> u64 {
