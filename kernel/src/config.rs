@@ -3,7 +3,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// Version of the simulated model. Two kernels of the same version give the same digests.
-pub const KERNEL_VERSION: u32 = 2;
+pub const KERNEL_VERSION: u32 = 1;
 /// Most machines in one simulation.
 pub const MAX_ENTITIES: u32 = 1_000_000;
 /// Shortest tick, in ms of simulated time.

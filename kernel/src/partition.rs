@@ -19,7 +19,7 @@ use crate::laws::power::GroundLaw;
 use crate::layout::{NONE, Point};
 use crate::mail::MailError;
 use crate::message::{Bulletin, Grant, Request};
-use crate::plan::{CutPart, PartitionPlan, Plan};
+use crate::plan::{CutPart, PartitionPlan, Plan, along_the_curve};
 use crate::roads::Hold;
 use crate::rows::{FULL_CHARGE, Rows, mode, task};
 use crate::site::{Sites, UNTRIED, check_request};
@@ -34,6 +34,10 @@ const FIXED_BYTES: usize =
     std::mem::size_of::<ArchivedState>() + COLUMN_GAP_BYTES * (Rows::COLUMNS + Sites::COLUMNS + 3);
 /// Faster than any machine.
 const MAX_M_PER_S: f32 = 1_000.0;
+/// More than the greatest limit that a command can set.
+const MAX_SPEED_LIMIT_M_PER_S: f32 = 1e7;
+/// More than any charger has.
+const MAX_SLOT_W: f32 = 1e9;
 /// Requests, and events, that a machine may have in one tick without a buffer growing: a command in a
 /// tick in which it arrives, breaks down or is low.
 const MESSAGES_PER_ROW: usize = 6;
@@ -529,6 +533,32 @@ impl Partition {
         if let Some((what, i)) = rows.no_number() {
             return wrong(what, i, 0);
         }
+        // Wide enough for all that is ever written, and so narrow that no step makes them infinite.
+        let remainder = -1.0..=1.0;
+        let ranges = [
+            ("x_rem", &rows.x_rem, remainder.clone()),
+            ("y_rem", &rows.y_rem, remainder.clone()),
+            ("charge_rem", &rows.charge_rem, remainder),
+            ("dir_x", &rows.dir_x, -1.01..=1.01),
+            ("dir_y", &rows.dir_y, -1.01..=1.01),
+            ("curvature", &rows.curvature, -1e3..=1e3),
+            ("go", &rows.go, 0.0..=1.0),
+            ("engaged", &rows.engaged, 0.0..=1.0),
+            ("speed", &rows.speed, 0.0..=MAX_M_PER_S),
+            ("cruise", &rows.cruise, 0.0..=MAX_M_PER_S),
+            ("drive_limit", &rows.drive_limit, 0.0..=MAX_M_PER_S),
+            (
+                "speed_limit",
+                &rows.speed_limit,
+                0.0..=MAX_SPEED_LIMIT_M_PER_S,
+            ),
+            ("slot_power", &rows.slot_power, 0.0..=MAX_SLOT_W),
+        ];
+        for (what, column, range) in ranges {
+            if let Some(i) = column.iter().position(|value| !range.contains(value)) {
+                return wrong(what, i, column[i].to_bits());
+            }
+        }
         for i in 0..rows.len() {
             let (land, task) = (rows.land[i], rows.task[i]);
             let (x, y) = (rows.x[i], rows.y[i]);
@@ -549,9 +579,6 @@ impl Partition {
             };
             if needs == NONE {
                 return wrong("task", i, u32::from(task));
-            }
-            if !(0.0..=MAX_M_PER_S).contains(&rows.speed[i]) {
-                return wrong("speed", i, rows.speed[i].to_bits());
             }
         }
         Ok(())
@@ -706,7 +733,14 @@ fn machines(plan: &Plan, partition: &PartitionPlan) -> Vec<Machine> {
                 }),
         );
     }
-    machines.sort_by_key(|m| m.class);
+    // In a site of many, homes of consecutive rows lie together, and so do the machines of a view's
+    // block; every other class runs back along the curve, so those of a block of two classes do too.
+    let is_large = farm.machines_per_site > BLOCK_ROWS;
+    machines.sort_by_cached_key(|m| match is_large {
+        true if m.class % 2 == 1 => (m.class, m.local, !along_the_curve(farm, m.machine)),
+        true => (m.class, m.local, along_the_curve(farm, m.machine)),
+        false => (m.class, m.local, 0),
+    });
     machines
 }
 
@@ -840,6 +874,28 @@ mod tests {
         let refused = Partition::restore(&plan, 0, &bytes).map(|_| ());
         let version = KERNEL_VERSION + 1;
         assert_eq!(refused, Err(CheckpointError::Version { version }));
+    }
+
+    #[test]
+    fn a_block_of_a_large_sites_view_spans_little_ground() {
+        let plan = Plan::new(&SimulationConfig {
+            scenario: Scenario::Dense.code(),
+            entities: 20_000,
+            tick_ms: 50,
+            seed: 9,
+            partition_rows: 20_000,
+        })
+        .expect("valid");
+        let partition = Partition::create(&plan, 0);
+        let mut blocks = vec![ViewBlock::default(); partition.view_blocks() as usize];
+        let mut records = vec![ViewRecord::default(); partition.rows() as usize];
+        partition.write_view(&mut blocks, &mut records);
+        let (low, high) = (plan.farm.layout.origin(), plan.farm.layout.far_corner());
+        for block in &blocks {
+            let (east, north) = (block.x1 - block.x0, block.y1 - block.y0);
+            let site = (high.x - low.x).max(high.y - low.y);
+            assert!(east.max(north) < site / 2, "{block:?}");
+        }
     }
 
     #[test]

@@ -8,11 +8,7 @@ use std::sync::Arc;
 use crate::config::{ConfigError, MAX_CHECKPOINT_BYTES, MIN_PARTITION_ROWS, SimulationConfig};
 use crate::farm::{Farm, last_that};
 use crate::hilbert;
-use crate::layout::units;
 use crate::partition::max_checkpoint_bytes;
-
-/// Side of the cells by which homes are ordered along the curve, in position units.
-const ORDER_CELL: i32 = units(2.0);
 
 /// One partition of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +76,7 @@ impl Plan {
     }
 
     /// Most bytes that a partition's checkpoint may have; never over
-    /// [`MAX_CHECKPOINT_BYTES`](crate::config::MAX_CHECKPOINT_BYTES). It takes a machine to have
+    /// [`MAX_CHECKPOINT_BYTES`]. It takes a machine to have
     /// few commands in one tick.
     #[must_use]
     pub fn max_checkpoint_bytes(&self) -> u64 {
@@ -185,19 +181,26 @@ fn part_range(machines: u32, parts: u32, part: u32) -> (u32, u32) {
     (at(part), at(part + 1))
 }
 
+/// Where a machine's home lies along the Hilbert curve over its site. The curve fills the site whatever
+/// its shape: one over a larger square would leave and enter it, and leave strips.
+pub(crate) fn along_the_curve(farm: &Farm, machine: u32) -> u32 {
+    let home = farm.layout.home(machine);
+    let (low, high) = (farm.layout.origin(), farm.layout.far_corner());
+    let share = |at: i32, low: i32, high: i32| {
+        let (way, all) = (
+            i64::from(at) - i64::from(low),
+            i64::from(high) - i64::from(low),
+        );
+        (way * i64::from(u16::MAX) / all) as u16
+    };
+    hilbert::index(share(home.x, low.x, high.x), share(home.y, low.y, high.y))
+}
+
 /// The part of each of a site's machines.
 fn cut(farm: &Farm, machines: u32) -> Vec<u32> {
     let parts = machines.div_ceil(farm.config.partition_rows);
-    let origin = farm.layout.origin();
     let mut along: Vec<u64> = (0..machines)
-        .map(|machine| {
-            let home = farm.layout.home(machine);
-            let cell = (
-                ((home.x - origin.x) / ORDER_CELL) as u16,
-                ((home.y - origin.y) / ORDER_CELL) as u16,
-            );
-            u64::from(hilbert::index(cell.0, cell.1)) << 32 | u64::from(machine)
-        })
+        .map(|machine| u64::from(along_the_curve(farm, machine)) << 32 | u64::from(machine))
         .collect();
     along.sort_unstable();
     let mut part_of = vec![0; machines as usize];

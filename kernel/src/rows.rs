@@ -1,6 +1,7 @@
 //! The rows of a partition: one column a field, one row a machine.
 //!
-//! Rows stand by class, then site, then machine. Every column is state: it is in checkpoints and in
+//! Rows stand by class, then site, then machine; in a site of more than
+//! [`BLOCK_ROWS`](crate::view::BLOCK_ROWS) machines along a Hilbert curve over their homes. Every column is state: it is in checkpoints and in
 //! the digest.
 
 use rkyv::{Archive, Deserialize, Serialize};

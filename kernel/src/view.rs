@@ -1,7 +1,9 @@
 //! What a dashboard needs of a row, in 8 bytes.
 //!
-//! Rows are grouped in blocks of one site. A record's position is relative to its block's box, so
-//! 16 bits are enough for 10 cm; records of a block stand in bit-reversed order of their row, so any
+//! Rows are grouped in blocks of one site. A record's position is relative to its block's box, in 65,535ths
+//! of its sides: to 10 cm while the box is under 6.5 km wide. Homes of a block's rows lie together, so it
+//! is; but a machine that a user sends to the other end of a site of more than 6.5 km widens its block's box
+//! while it is there, to a step of at most 50 cm in the widest site. Records of a block stand in bit-reversed order of their row, so any
 //! prefix of a block is a stable and even sample of it.
 
 use rkyv::{Archive, Deserialize, Serialize};
