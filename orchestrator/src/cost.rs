@@ -12,6 +12,7 @@ mod tests {
     use std::cell::Cell;
     use std::time::Duration;
 
+    use kernel::aggregate::Aggregate;
     use kernel::config::{KERNEL_VERSION, SimulationConfig};
     use transport::frame::{self, Frame};
     use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH, SimulationId};
@@ -32,6 +33,8 @@ mod tests {
         VISITS.set(VISITS.get() + 1);
     }
 
+    /// Rows of a partition: a weeding site's.
+    const ROWS: u64 = 12;
     const PARTITIONS: u32 = 200;
 
     /// A core whose first worker does all the work, at a time that stands still.
@@ -87,10 +90,10 @@ mod tests {
                 name: String::new(),
                 config: SimulationConfig {
                     scenario: 1,
-                    entities: 12 * partitions,
+                    entities: ROWS as u32 * partitions,
                     tick_ms: 1_000,
                     seed: 3,
-                    partition_rows: 12,
+                    partition_rows: ROWS as u32,
                 },
                 speed,
                 max_ticks: None,
@@ -121,7 +124,13 @@ mod tests {
             let header = dispatch.header;
             let work = dispatch.decode::<Dispatch>().unwrap().work;
             let result = |w: &transport::message::PartitionWork| {
+                let mut aggregate = Aggregate {
+                    rows: ROWS,
+                    ..Aggregate::default()
+                };
+                (aggregate.by_state[0], aggregate.by_charge[0]) = (ROWS, ROWS);
                 let fixed = ResultFixed {
+                    aggregate,
                     stepped: w.ticks,
                     has_digest: u32::from(header.tick == 0 || w.wants & want::DIGEST != 0),
                     compute_us: 1_000,
