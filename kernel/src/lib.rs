@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod cells;
 pub mod command;
 pub mod config;
+mod coordinator;
 mod decide;
 mod digest;
 pub mod event;

@@ -9,6 +9,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::aggregate::{Aggregate, CHARGE_BUCKETS, Counters};
 use crate::cells::CellGrid;
 use crate::config::{KERNEL_VERSION, MAX_TICK, SimulationConfig};
+use crate::coordinator::UNTRIED;
 use crate::decide::Decide;
 use crate::digest;
 use crate::event::Event;
@@ -22,7 +23,7 @@ use crate::message::{Bulletin, Grant, Request};
 use crate::plan::{CutPart, PartitionPlan, Plan, along_the_curve};
 use crate::roads::Hold;
 use crate::rows::{FULL_CHARGE, Rows, mode, task};
-use crate::site::{Sites, UNTRIED, check_request};
+use crate::site::{Sites, check_request};
 use crate::view::{BLOCK_ROWS, ViewBlock, ViewRecord};
 
 /// Alignment at which a checkpoint is written and read in place.

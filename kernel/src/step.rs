@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::command::Command;
+use crate::coordinator::Coordinator;
 use crate::decide::Decide;
 use crate::event::Event;
 use crate::farm::{Farm, SENSING_RADIUS_M};
@@ -22,7 +23,7 @@ use crate::message::{Body, Bulletin, Grant, Request, grant};
 use crate::partition::{Cut, Partition};
 use crate::plan::Plan;
 use crate::rows::{NO_SPEED_LIMIT, Rows, State, flag, mode};
-use crate::site::{Coordinator, check_request, check_swath};
+use crate::site::{check_request, check_swath};
 
 /// What a step is given from outside its partition.
 #[derive(Clone, Copy, Debug, Default)]
