@@ -28,7 +28,7 @@ use crate::logging::Logging;
     version,
     propagate_version = true,
     arg_required_else_help = true,
-    after_help = "Every flag can be given as an environment variable too: --tick-ms is AUTOFARM_TICK_MS.\n\
+    after_help = "Every flag can be given as an environment variable too; --help of a command names it.\n\
         Exit codes: 0 done, 1 failed, 2 wrong input; a run that was stopped: 130 by Ctrl-C, 143 by SIGTERM."
 )]
 struct Cli {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use orchestrator::Config;
 use orchestrator::clock::Origin;
-use orchestrator::control::{Spec, Speed, Status};
+use orchestrator::control::{Spec, Speed};
 use orchestrator::drive::{self, Handle};
 use tokio::task::JoinHandle;
 use transport::link::Role;
@@ -20,11 +20,13 @@ use crate::{fleet, metrics_page, run};
 
 /// Flags of `autofarm orchestrator`.
 #[derive(clap::Args)]
-#[command(after_help = "Example, on three computers:\n  \
+#[command(
+    after_help = "Example, the second line on every computer that works:\n  \
     autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --scenario weeding --entities 100000 --speed 1\n  \
     autofarm worker --connect farm.example:7400 --certs certs --network routed\n\n\
     It waits for workers, runs the simulation named by --scenario and ends with it, printing its\n\
-    summary. Without --scenario it only keeps its workers registered.")]
+    summary. Without --scenario it only keeps its workers registered."
+)]
 pub(crate) struct OrchestratorRole {
     /// Address to listen on for workers.
     #[arg(
@@ -70,6 +72,7 @@ impl OrchestratorRole {
         let scenario = self.scenario.as_deref();
         let spec = scenario.map(|name| self.simulation.spec(name, self.speed));
         let spec = spec.transpose()?;
+        self.report.prepare()?;
         let signals = Signals::catch()?;
         let identity = self.tls.identity(Role::Orchestrator)?;
         let network = self.tls.network(self.listen);
@@ -118,18 +121,15 @@ impl OrchestratorRole {
         };
         let id = handle.create(spec).await.map_err(wrong_input)?;
         handle.start(id).await?;
-        let info = tokio::select! {
-            settled = handle.settled(id) => settled?,
-            _ = signals.first() => {
+        let (info, stopped) = tokio::select! {
+            settled = handle.settled(id) => (settled?, None),
+            code = signals.first() => {
                 run::stop(handle, id).await?;
-                handle.settled(id).await?
+                (handle.settled(id).await?, Some(code))
             }
         };
         self.report
             .tell(&Summary::new(&handle.snapshot().await?, id))?;
-        Ok(match info.status {
-            Status::Failed => ExitCode::FAILURE,
-            _ => ExitCode::SUCCESS,
-        })
+        Ok(run::exit_code(stopped, info.status))
     }
 }

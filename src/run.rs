@@ -111,6 +111,7 @@ impl Run {
     /// # Errors
     /// What of the input is wrong, or what kept the run from its end.
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        self.report.prepare()?;
         let commands = self.commands.as_deref().map(script::read).transpose();
         let commands = commands.map_err(wrong_input)?.unwrap_or_default();
         let jitter = self
@@ -177,7 +178,10 @@ impl Run {
         let finished = finish(&handle, id, fleet, stopped).await;
         driver.abort();
         end.reached().await;
-        finished
+        finished.map(|(mut summary, code)| {
+            summary.killed_workers = watch.killed;
+            (summary, code)
+        })
     }
 }
 
@@ -192,6 +196,15 @@ pub(crate) async fn stop(handle: &Handle, id: SimulationId) -> Result<(), Contro
     }
 }
 
+/// The exit code of a simulation that ended so, or that a signal stopped.
+pub(crate) fn exit_code(stopped: Option<u8>, status: Status) -> ExitCode {
+    match (stopped, status) {
+        (Some(code), _) => ExitCode::from(code),
+        (None, Status::Failed) => ExitCode::FAILURE,
+        (None, _) => ExitCode::SUCCESS,
+    }
+}
+
 /// Takes the last figures, and lets the workers go.
 async fn finish(
     handle: &Handle,
@@ -202,10 +215,5 @@ async fn finish(
     let info = handle.settled(id).await?;
     let summary = Summary::new(&handle.snapshot().await?, id);
     fleet.stop().await;
-    let code = match (stopped, info.status) {
-        (Some(code), _) => ExitCode::from(code),
-        (None, Status::Failed) => ExitCode::FAILURE,
-        (None, _) => ExitCode::SUCCESS,
-    };
-    Ok((summary, code))
+    Ok((summary, exit_code(stopped, info.status)))
 }

@@ -1,6 +1,6 @@
 //! The flags that say what is simulated and how fast, and what of them is wrong.
 
-use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
+use kernel::config::{DEFAULT_PARTITION_ROWS, MAX_TICK, Scenario, SimulationConfig};
 use kernel::plan::Plan;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
 use uuid::Uuid;
@@ -10,10 +10,10 @@ use crate::failure::wrong_input;
 /// Flags of a simulation.
 #[derive(clap::Args, Clone)]
 pub(crate) struct SimulationArgs {
-    /// Machines.
+    /// Machines, 1 to 1000000.
     #[arg(long, env = "AUTOFARM_ENTITIES", default_value_t = 1_000)]
     pub(crate) entities: u32,
-    /// Simulated length of a tick, ms.
+    /// Simulated length of a tick, 5 to 1000 ms.
     #[arg(long, env = "AUTOFARM_TICK_MS", default_value_t = 50)]
     pub(crate) tick_ms: u32,
     /// Last tick; at speed 1 a tick of 50 ms takes 50 ms.
@@ -22,7 +22,7 @@ pub(crate) struct SimulationArgs {
     /// Seed of every random draw: the same seed gives the same run.
     #[arg(long, env = "AUTOFARM_SEED", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Most machines in a partition; changes how work is spread, never a result.
+    /// Most machines in a partition, 8 to 65536; changes how work is spread, never a result.
     #[arg(long, env = "AUTOFARM_PARTITION_ROWS", default_value_t = DEFAULT_PARTITION_ROWS)]
     pub(crate) partition_rows: u32,
     /// Ticks between digests [default: those of one simulated second].
@@ -56,6 +56,12 @@ impl SimulationArgs {
         };
         // Cheaper than it looks, and what is wrong is known before any worker is started.
         Plan::new(&config).map_err(wrong_input)?;
+        if !(1..=MAX_TICK).contains(&self.ticks) {
+            let ticks = self.ticks;
+            return Err(wrong_input(format!(
+                "ticks: {ticks} is not in 1..={MAX_TICK}"
+            )));
+        }
         let second = (1_000 / self.tick_ms).max(1);
         Ok(Spec {
             id: SimulationId(Uuid::now_v7().as_u128()),

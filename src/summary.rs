@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -15,6 +15,7 @@ use orchestrator::latency::{Latencies, Stage, write_hgrm};
 use orchestrator::snapshot::{SimulationSnapshot, Snapshot, WorkerSnapshot};
 use serde::Serialize;
 
+use crate::failure::wrong_input;
 use crate::simulation_args::speed_text;
 
 /// Reporting points in each halving of the distance to 100 %, as other tools of the family write.
@@ -32,19 +33,33 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Makes the directory of histograms, so that a wrong one is known before anything has run.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(crate) fn prepare(&self) -> anyhow::Result<()> {
+        let Some(directory) = &self.hgrm else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(directory)
+            .map_err(|error| wrong_input(format!("hgrm: {}: {error}", directory.display())))
+    }
+
     /// Tells a summary.
     ///
     /// # Errors
     /// Where a file cannot be written, naming it.
     pub(crate) fn tell(&self, summary: &Summary) -> anyhow::Result<()> {
-        if let Some(directory) = &self.hgrm {
-            summary.write_hgrm(directory)?;
+        let text = match self.json {
+            true => summary.json() + "\n",
+            false => summary.text(),
+        };
+        let written = std::io::stdout().write_all(text.as_bytes());
+        written.context("the summary cannot be written to standard output")?;
+        match &self.hgrm {
+            Some(directory) => summary.write_hgrm(directory),
+            None => Ok(()),
         }
-        match self.json {
-            true => println!("{}", summary.json()),
-            false => print!("{}", summary.text()),
-        }
-        Ok(())
     }
 }
 
@@ -74,6 +89,8 @@ pub(crate) struct Summary {
     /// Lateness of this machine's timer while it was idle, just before the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timer_jitter: Option<Percentiles>,
+    /// Workers that the run killed on request; `lost_workers` counts those whose end was noticed.
+    pub(crate) killed_workers: u64,
     counts: Counts,
     by_state: BTreeMap<&'static str, u64>,
     verification: Verification,
@@ -161,6 +178,7 @@ impl Summary {
             stages: stages.into(),
             stalls: Percentiles::of(simulation.stalls.histogram()),
             timer_jitter: None,
+            killed_workers: 0,
             counts: Counts::new(simulation, snapshot.lost_workers),
             by_state: State::ALL
                 .map(|state| (state.name(), info.aggregate.by_state[state as usize]))
@@ -188,12 +206,11 @@ impl Summary {
         text
     }
 
-    /// Writes a `.hgrm` file a stage, in ms, into a directory that it makes.
+    /// Writes a `.hgrm` file a stage, in ms, into a directory that is there.
     ///
     /// # Errors
     /// Where a file cannot be written, naming it.
     fn write_hgrm(&self, directory: &Path) -> anyhow::Result<()> {
-        std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         for stage in Stage::ALL {
             let path = directory.join(format!("{}.hgrm", stage.name()));
             let write = || {
@@ -243,6 +260,7 @@ impl Summary {
         for (name, count) in counts.as_object().into_iter().flatten() {
             line(out, name, count.to_string())?;
         }
+        line(out, "killed_workers", self.killed_workers.to_string())?;
         let v = &self.verification;
         let verified = format!(
             "{} agreed, {} mismatches, {} skipped",
@@ -256,10 +274,7 @@ impl Summary {
             let cost = w
                 .ns_per_row_step
                 .map_or(String::new(), |ns| format!(", {ns:.1} ns a row-step"));
-            let load = format!(
-                "{} threads, {} partitions, {} rows{cost}",
-                w.threads, w.partitions, w.rows
-            );
+            let load = format!("{} threads, {} row-steps{cost}", w.threads, w.row_steps);
             line(out, &w.name, load)?;
         }
         Ok(())

@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     kill_every: Option<Interval>,
     digests: Option<Digests>,
     progress: ProgressBar,
+    /// Workers killed so far.
+    pub(crate) killed: u64,
 }
 
 /// A file of `tick digest` lines.
@@ -77,6 +79,7 @@ impl Watch {
             }),
             digests: digests.map(Digests::create).transpose()?,
             progress,
+            killed: 0,
         })
     }
 
@@ -149,10 +152,11 @@ impl Watch {
         Ok(())
     }
 
-    async fn replace_busiest(&self, fleet: &mut Fleet) -> anyhow::Result<()> {
+    async fn replace_busiest(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
         let snapshot = self.handle.snapshot().await?;
         if let Some(busiest) = snapshot.workers.iter().max_by_key(|w| w.rows) {
             fleet.kill(&busiest.name).await?;
+            self.killed += 1;
         }
         fleet.start_one()
     }

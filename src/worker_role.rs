@@ -22,7 +22,7 @@ pub(crate) const MAX_THREADS: u32 = 256;
 /// Flags of `autofarm worker`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  \
-    autofarm worker --connect farm.example:7400 --certs certs\n\n\
+    autofarm worker --connect farm.example:7400 --network routed --certs certs\n\n\
     SIGTERM or Ctrl-C drains it: what it holds goes to other workers, then it ends. It may also be\n\
     killed at any time; the orchestrator then replays what it held.")]
 pub(crate) struct WorkerRole {

@@ -32,7 +32,7 @@ fn what_is_wrong_with_a_simulation_is_named_with_what_is_allowed() {
             ["--partition-rows", "7"],
             "partition_rows: 7 is not in 8..=65536",
         ),
-        (["--ticks", "0"], "max_ticks: 0 is not in 1..="),
+        (["--ticks", "0"], "ticks: 0 is not in 1..="),
         (["--digest-every", "0"], "digest_every: must be at least 1"),
         (
             ["--speed", "0"],
@@ -116,6 +116,17 @@ fn a_port_that_is_taken_is_named() {
     refused(
         &["orchestrator", "--listen", &address, "--certs", certs],
         &says,
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named_before_anything_has_run() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let inside = file.path().join("hgrm");
+    let inside = path(&inside);
+    refused(
+        &["run", "--hgrm", inside],
+        &format!("hgrm: {inside}: Not a directory"),
     );
 }
 

@@ -231,3 +231,23 @@ fn no_worker_outlives_a_run_that_is_killed() {
         until("the worker's end", || test_kill_process(worker).is_err());
     }
 }
+
+#[test]
+fn an_orchestrator_that_is_stopped_says_so_with_or_without_a_worker() {
+    for joins in [false, true] {
+        let mut cluster = Cluster::start();
+        let _worker = joins.then(|| {
+            let worker = cluster.join();
+            cluster.until_tick(10);
+            worker
+        });
+        cluster
+            .orchestrator
+            .said_that("running", |line| line["status"] == "running");
+        cluster.orchestrator.signal(Signal::TERM);
+        let (code, text) = cluster.orchestrator.end();
+        assert_eq!(code, Some(143), "{text}");
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(summary["status"], "stopped");
+    }
+}
