@@ -74,6 +74,7 @@ impl SimulationArgs {
                 Late::Dilate => LatePolicy::Dilate,
                 Late::Fail => LatePolicy::Fail,
             },
+            parent: None,
         })
     }
 }
@@ -89,7 +90,7 @@ pub(crate) fn parse_speed(text: &str) -> Result<Speed, String> {
     let milli = (factor * 1_000.0).round();
     // Casting saturates, and what is too large for 32 bits is too fast by far.
     let speed = Speed::Milli(milli as u32);
-    speed.validate().map_err(|error| error.to_string())
+    orchestrator::control::validate_speed(speed).map_err(|error| error.to_string())
 }
 
 /// A speed as [`parse_speed`] reads it.

@@ -1,5 +1,10 @@
 //! What a user tells a machine to do, at a tick.
 
+#![allow(
+    missing_docs,
+    reason = "rkyv derives undocumented structs from enums with named fields"
+)]
+
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// A command as frames and logs carry it. Arguments are integers so that every layer agrees on them.
@@ -20,7 +25,7 @@ pub struct Command {
 }
 
 /// Part of a machine that can be made to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Component {
     /// The drive: the machine stands.
@@ -30,7 +35,7 @@ pub enum Component {
 }
 
 /// A command's meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Stand still until released.
     Hold,

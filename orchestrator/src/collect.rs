@@ -493,6 +493,7 @@ mod tests {
             max_ticks: None,
             digest_every: 10,
             late: LatePolicy::Dilate,
+            parent: None,
         };
         Simulation::new(spec, plan)
     }

@@ -1,8 +1,10 @@
 //! What an operator can ask for, and what is answered.
 
-use kernel::command::Action;
 use kernel::config::{ConfigError, SimulationConfig};
-pub use transport::header::SimulationId;
+pub use transport::control::{
+    Cause, CommandRequest, CommandStamp, LatePolicy, MAX_SPEED_MILLI, MIN_SPEED_MILLI,
+    SimulationId, Spec, Speed, Status, Target,
+};
 
 /// Names a worker in logs and metrics, as its `Welcome` told it. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,163 +16,17 @@ impl std::fmt::Display for WorkerId {
     }
 }
 
-/// How fast simulated time passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speed {
-    /// Thousandths of real time, [`MIN_SPEED_MILLI`]..=[`MAX_SPEED_MILLI`].
-    Milli(u32),
-    /// As fast as the workers go.
-    Max,
-}
-
-/// Slowest factor, 0.1.
-pub const MIN_SPEED_MILLI: u32 = 100;
-/// Fastest factor, 1,000.
-pub const MAX_SPEED_MILLI: u32 = 1_000_000;
-
-impl Speed {
-    /// Real time.
-    pub const REAL: Speed = Speed::Milli(1_000);
-
-    /// Checks the factor's range.
-    ///
-    /// # Errors
-    /// [`ControlError::SpeedOutOfRange`].
-    pub fn validate(self) -> Result<Speed, ControlError> {
-        match self {
-            Speed::Milli(milli) if !(MIN_SPEED_MILLI..=MAX_SPEED_MILLI).contains(&milli) => {
-                Err(ControlError::SpeedOutOfRange { milli })
-            }
-            speed => Ok(speed),
+/// Checks a speed's range.
+///
+/// # Errors
+/// [`ControlError::SpeedOutOfRange`].
+pub fn validate_speed(speed: Speed) -> Result<Speed, ControlError> {
+    match speed {
+        Speed::Milli(milli) if !(MIN_SPEED_MILLI..=MAX_SPEED_MILLI).contains(&milli) => {
+            Err(ControlError::SpeedOutOfRange { milli })
         }
+        speed => Ok(speed),
     }
-}
-
-/// What happens once a run is further behind than [`crate::limits::MAX_BEHIND`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum LatePolicy {
-    /// Deadlines are shifted, and by how much is counted.
-    #[default]
-    Dilate,
-    /// The run ends as failed.
-    Fail,
-}
-
-/// A simulation to be created.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    /// Its id, chosen by the caller so that the core draws no random number.
-    pub id: SimulationId,
-    /// Its name, for people.
-    pub name: String,
-    /// What is simulated.
-    pub config: SimulationConfig,
-    /// How fast.
-    pub speed: Speed,
-    /// Last tick, after which the run is completed; `None` to run until stopped.
-    pub max_ticks: Option<u64>,
-    /// Ticks between digests; at least 1.
-    pub digest_every: u32,
-    /// What to do when late beyond catching up.
-    pub late: LatePolicy,
-}
-
-/// Where a simulation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Not started.
-    Created,
-    /// Ticking.
-    Running,
-    /// Standing until resumed or stepped.
-    Paused,
-    /// Ended by request.
-    Stopped,
-    /// Ended at its last tick.
-    Completed,
-    /// Ended by an error.
-    Failed,
-}
-
-impl Status {
-    /// As the API spells it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Created => "created",
-            Status::Running => "running",
-            Status::Paused => "paused",
-            Status::Stopped => "stopped",
-            Status::Completed => "completed",
-            Status::Failed => "failed",
-        }
-    }
-
-    /// Whether nothing can follow.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Status::Stopped | Status::Completed | Status::Failed)
-    }
-}
-
-/// Why a simulation changed its status without being asked to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Asked for.
-    Requested,
-    /// Its last tick was reached.
-    LastTick,
-    /// Two workers computed different digests.
-    DigestMismatch,
-    /// Late beyond catching up, under [`LatePolicy::Fail`].
-    Late,
-    /// A partition could not be stepped anywhere.
-    Unable,
-}
-
-impl Cause {
-    /// As logs spell it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Cause::Requested => "requested",
-            Cause::LastTick => "last_tick",
-            Cause::DigestMismatch => "digest_mismatch",
-            Cause::Late => "late",
-            Cause::Unable => "unable",
-        }
-    }
-}
-
-/// Which machines a command is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// One.
-    Entity(u32),
-    /// Some, each at most once.
-    Entities(Vec<u32>),
-    /// All of the simulation.
-    All,
-}
-
-/// A command to be applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandRequest {
-    /// For whom.
-    pub target: Target,
-    /// What to do.
-    pub action: Action,
-    /// At which tick; `None` for as soon as possible.
-    pub tick: Option<u64>,
-}
-
-/// The place a command was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandStamp {
-    /// Position in the command log; commands of one tick apply in this order.
-    pub seq: u64,
-    /// Tick it applies in.
-    pub tick: u64,
 }
 
 /// What can be read of a simulation at any time.
@@ -265,6 +121,14 @@ pub enum ControlError {
         entity: u32,
         /// How many there are.
         entities: u32,
+    },
+    /// The command names a site that is not there.
+    #[error("site: {site} is not in 0..={last}")]
+    UnknownSite {
+        /// What was named.
+        site: u32,
+        /// The last one there is.
+        last: u32,
     },
     /// The command names a tick that was dispatched already.
     #[error("tick: {tick} has been dispatched; the next free one is {next}")]

@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::context::{Context, Outbox, Stopwatch};
 use crate::control::{
     Cause, CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed,
-    Status, WorkerId,
+    Status, WorkerId, validate_speed,
 };
 use crate::cost;
 use crate::event::Event;
@@ -268,7 +268,7 @@ impl Orchestrator {
         plan: Plan,
     ) -> Result<SimulationId, ControlError> {
         self.begin(now);
-        spec.speed.validate()?;
+        validate_speed(spec.speed)?;
         let max = kernel::config::MAX_TICK;
         if let Some(max_ticks) = spec.max_ticks.filter(|t| !(1..=max).contains(t)) {
             return Err(ControlError::MaxTicksOutOfRange { max_ticks, max });
@@ -354,7 +354,7 @@ impl Orchestrator {
         id: SimulationId,
         speed: Speed,
     ) -> Result<(), ControlError> {
-        speed.validate()?;
+        validate_speed(speed)?;
         self.control(now, id, |simulation, ctx| {
             simulation.set_speed(ctx.now, speed)
         })

@@ -99,6 +99,7 @@ mod tests {
                 max_ticks: None,
                 digest_every: 1_000_000,
                 late: LatePolicy::Dilate,
+                parent: None,
             };
             self.core.create(self.now, spec).unwrap();
             self.core.start(self.now, id).unwrap();

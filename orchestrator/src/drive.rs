@@ -488,6 +488,7 @@ mod tests {
             max_ticks: None,
             digest_every: 1,
             late: crate::control::LatePolicy::Dilate,
+            parent: None,
         };
         // The loop does not run, and what is wrong with the farm is found all the same.
         let answer = handle.create(wrong).await;

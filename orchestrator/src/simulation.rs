@@ -711,6 +711,15 @@ impl Simulation {
                 ids.dedup();
                 Ok(ids)
             }
+            Target::Site(site) => {
+                let farm = &self.plan.farm;
+                if *site >= farm.sites {
+                    let last = farm.sites - 1;
+                    return Err(ControlError::UnknownSite { site: *site, last });
+                }
+                let first = farm.first_entity(*site);
+                Ok((first..first + farm.machines_of(*site)).collect())
+            }
             Target::All => Ok((1..=entities).collect()),
         }
     }

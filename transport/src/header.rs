@@ -17,7 +17,8 @@ pub const MAGIC: [u8; 4] = *b"AFRM";
 /// archives differ in source differ here.
 pub const SCHEMA_HASH: u64 = schema_hash(&SCHEMA_SOURCES);
 /// Every file that says what an archive holds, or where in a payload it stands.
-const SCHEMA_SOURCES: [&str; 12] = [
+const SCHEMA_SOURCES: [&str; 13] = [
+    include_str!("control.rs"),
     include_str!("message.rs"),
     include_str!("result.rs"),
     include_str!("view.rs"),
@@ -81,11 +82,19 @@ pub enum Kind {
     Unable = 13,
     /// No payload: the worker drops the partition.
     Release = 14,
+    /// [`crate::control::Request`].
+    Request = 15,
+    /// [`crate::control::Response`].
+    Response = 16,
+    /// [`crate::control::Published`].
+    Published = 17,
+    /// [`crate::control::Tokens`].
+    Tokens = 18,
 }
 
 impl Kind {
     /// Every kind, by code.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Register,
         Kind::Welcome,
         Kind::Refused,
@@ -100,6 +109,10 @@ impl Kind {
         Kind::Computed,
         Kind::Unable,
         Kind::Release,
+        Kind::Request,
+        Kind::Response,
+        Kind::Published,
+        Kind::Tokens,
     ];
 
     /// The kind of a header's byte.
@@ -118,7 +131,20 @@ impl Kind {
 }
 
 /// Which simulation a frame belongs to: a UUID as a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+)]
 pub struct SimulationId(pub u128);
 
 impl std::fmt::Display for SimulationId {

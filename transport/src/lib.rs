@@ -8,6 +8,7 @@
 //! This crate never decides what a frame is for: no tick, placement or simulation logic lives here.
 
 pub mod certs;
+pub mod control;
 pub mod frame;
 pub mod header;
 pub mod identity;

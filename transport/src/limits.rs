@@ -92,6 +92,8 @@ pub const fn max_payload_bytes(kind: Kind) -> u32 {
         Kind::Register | Kind::Welcome | Kind::Refused | Kind::Heartbeat => 4 << 10,
         Kind::Open | Kind::Close | Kind::Computed | Kind::Unable | Kind::Release => SMALL,
         Kind::View => 3 << 20,
+        Kind::Request | Kind::Tokens => 1 << 20,
+        Kind::Response | Kind::Published => 8 << 20,
         Kind::Dispatch | Kind::Result | Kind::Checkpoint | Kind::ComputeTick => MAX_PAYLOAD_BYTES,
     }
 }

@@ -384,6 +384,7 @@ fn a_run_that_must_not_be_late_fails_instead() {
     t.start(Spec {
         speed: Speed::REAL,
         late: LatePolicy::Fail,
+        parent: None,
         ..whole(2)
     });
     t.run_until(|t| t.tick() == 5);

@@ -615,6 +615,7 @@ fn spec(scenario: Scenario, entities: u32, partition_rows: u32) -> Spec {
         max_ticks: None,
         digest_every: 10,
         late: LatePolicy::Dilate,
+        parent: None,
     }
 }
 

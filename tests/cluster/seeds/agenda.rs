@@ -147,6 +147,7 @@ fn spec(n: u8, random: &mut Rng) -> Spec {
         max_ticks: Some(u64::from(random.u32(most / 3..=most))),
         digest_every: random.u32(1..=7),
         late: LatePolicy::Dilate,
+        parent: None,
         speed,
         config,
     }
@@ -192,6 +193,7 @@ pub(crate) fn entities_of(target: &Target, entities: u32) -> Vec<u32> {
     let mut ids = match target {
         Target::Entity(id) => vec![*id],
         Target::Entities(ids) => ids.clone(),
+        Target::Site(_) => unreachable!("the agenda names machines"),
         Target::All => (1..=entities).collect(),
     };
     ids.sort_unstable();

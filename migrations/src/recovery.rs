@@ -1,0 +1,40 @@
+//! What an orchestrator that starts finds, and what a fork begins with.
+
+use kernel::aggregate::Aggregate;
+use transport::control::{CommandRequest, CommandStamp, Spec};
+use transport::message::TickDigest;
+
+use crate::history::Cut;
+use crate::write::State;
+
+/// A simulation as it is kept.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// What was asked for.
+    pub spec: Spec,
+    /// Where it stands.
+    pub state: State,
+    /// Last tick of which all history is written; a replay goes as far as this. 0 where nothing is.
+    pub head_tick: u64,
+    /// Newest digest that is written.
+    pub digest: Option<TickDigest>,
+    /// Sums at the head.
+    pub aggregate: Aggregate,
+    /// Late ticks up to the head.
+    pub late_ticks: u64,
+    /// By how much deadlines were shifted up to the head, ms.
+    pub dilated_ms: u64,
+    /// The newest cut at or before the head (of a fork: its tick) that was made by a kernel of this version and schema; `None` to
+    /// begin with creation. Not loaded for a simulation in a final status.
+    pub cut: Option<Cut>,
+    /// Commands of ticks after the cut, by (tick, seq). Not loaded for a simulation in a final status.
+    pub commands: Vec<(CommandStamp, CommandRequest)>,
+    /// Seq of the newest command; 0 for none.
+    pub last_command_seq: u64,
+    /// Seq of the newest written event of the log `sim`; 0 for none.
+    pub last_sim_seq: u64,
+    /// Seq of the newest written event of the log `system`; 0 for none.
+    pub last_system_seq: u64,
+    /// Whether every machine's metadata is written.
+    pub has_entities: bool,
+}
