@@ -1,0 +1,448 @@
+//! Settings from a file, and what they come to: `--config FILE` and `--print-config`.
+//!
+//! A flag counts more than its environment variable, that more than the file, that more than the default.
+//! The file is TOML. What stands at its top is for whichever role has such a flag; what stands in a table
+//! named after a role is for that role. Keys are the long names of flags, with `-` or `_`.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use toml::{Table, Value};
+
+/// Largest settings file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Flags that say where settings come from, and are none themselves.
+const NO_SETTINGS: [&str; 4] = ["config", "print_config", "help", "version"];
+/// Flags whose value is never shown.
+const SECRETS: [&str; 1] = ["token"];
+
+/// Flags of the settings themselves, common to every role.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Settings {
+    /// TOML file of settings: keys are the names of flags, at the top or in a table named after the
+    /// role. Flags and variables count more.
+    #[arg(long, env = "AUTOFARM_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print what the settings come to, and where each is from, and end. Secrets are hidden.
+    #[arg(long, global = true)]
+    pub(crate) print_config: bool,
+}
+
+/// What is wrong with a settings file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigFileError {
+    #[error("config: {}: {source}", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("config: {}: larger than {MAX_FILE_BYTES} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("config: {}: {source}", path.display())]
+    Toml {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    #[error("config: {}: `{key}` is no setting of {role}; there are {there}", path.display())]
+    UnknownKey {
+        path: PathBuf,
+        key: String,
+        role: String,
+        there: String,
+    },
+    #[error("config: {}: `{key}`: a {found} is no value of a setting", path.display())]
+    Type {
+        path: PathBuf,
+        key: String,
+        found: &'static str,
+    },
+}
+
+/// The command with the defaults that the settings file gives, if these arguments name one.
+///
+/// # Errors
+/// [`ConfigFileError`] names the file, and the key that is wrong.
+pub(crate) fn with_file(
+    command: Command,
+    arguments: &[OsString],
+) -> Result<Command, ConfigFileError> {
+    let Some(path) = file_of(&command, arguments) else {
+        return Ok(command);
+    };
+    let table = read(&path)?;
+    let file = File { path };
+    let mut command = command;
+    let roles: Vec<String> = command
+        .get_subcommands()
+        .map(|role| role.get_name().to_owned())
+        .collect();
+    for (key, value) in &table {
+        match value {
+            Value::Table(settings) if roles.contains(key) => {
+                command = file.apply_table(command, key, settings)?;
+            }
+            _ => command = file.apply_to_all(command, &roles, key, value)?,
+        }
+    }
+    Ok(command)
+}
+
+/// What the settings of the role that was chosen come to, as a settings file. `plain` is the command
+/// before [`with_file`].
+pub(crate) fn print(command: &Command, plain: &Command, matches: &ArgMatches) -> String {
+    let mut text = String::new();
+    let Some((role, chosen)) = matches.subcommand() else {
+        return text;
+    };
+    let Some(of_role) = command.find_subcommand(role) else {
+        return text;
+    };
+    let _ = writeln!(text, "[{role}]");
+    let mut shown = std::collections::BTreeSet::new();
+    for arg in of_role.get_arguments().chain(command.get_arguments()) {
+        let id = arg.get_id().as_str();
+        if NO_SETTINGS.contains(&id) || arg.is_hide_set() || !shown.insert(id.to_owned()) {
+            continue;
+        }
+        let Some(long) = arg.get_long() else { continue };
+        let Some(source) = chosen.value_source(id) else {
+            let _ = writeln!(text, "# {long} is not set");
+            continue;
+        };
+        let values: Vec<String> = chosen
+            .get_raw(id)
+            .into_iter()
+            .flatten()
+            .map(|raw| hide(id, &raw.to_string_lossy()))
+            .collect();
+        let from = match source {
+            ValueSource::CommandLine => "flag",
+            ValueSource::EnvVariable => "environment",
+            _ if is_default(plain, role, arg, &values) => "default",
+            _ => "file",
+        };
+        let _ = writeln!(text, "{long} = {} # {from}", literal(arg, &values));
+    }
+    text
+}
+
+/// A settings file that is being applied.
+struct File {
+    path: PathBuf,
+}
+
+impl File {
+    fn apply_table(
+        &self,
+        command: Command,
+        role: &str,
+        settings: &Table,
+    ) -> Result<Command, ConfigFileError> {
+        let mut command = command;
+        for (key, value) in settings {
+            let of_role = command.find_subcommand(role);
+            let id = of_role.and_then(|c| setting(c, key));
+            let global = setting(&command, key);
+            let Some(id) = id.or(global) else {
+                return Err(self.unknown(key, role, of_role.into_iter().chain([&command])));
+            };
+            let values = self.values(key, value)?;
+            command = if of_role_has(&command, role, &id) {
+                command.mut_subcommand(role, |c| with_default(c, &id, values))
+            } else {
+                with_default(command, &id, values)
+            };
+        }
+        Ok(command)
+    }
+
+    fn apply_to_all(
+        &self,
+        command: Command,
+        roles: &[String],
+        key: &str,
+        value: &Value,
+    ) -> Result<Command, ConfigFileError> {
+        let mut command = command;
+        let mut known = false;
+        if let Some(id) = setting(&command, key) {
+            known = true;
+            command = with_default(command, &id, self.values(key, value)?);
+        }
+        for role in roles {
+            let id = command
+                .find_subcommand(role)
+                .and_then(|c| setting(c, key))
+                .filter(|id| of_role_has(&command, role, id));
+            if let Some(id) = id {
+                known = true;
+                let values = self.values(key, value)?;
+                command = command.mut_subcommand(role, |c| with_default(c, &id, values));
+            }
+        }
+        if known {
+            return Ok(command);
+        }
+        let all = command.get_subcommands().chain([&command]);
+        Err(self.unknown(key, "any role", all))
+    }
+
+    fn unknown<'a>(
+        &self,
+        key: &str,
+        role: &str,
+        commands: impl Iterator<Item = &'a Command>,
+    ) -> ConfigFileError {
+        let mut there: Vec<&str> = commands
+            .flat_map(Command::get_arguments)
+            .filter(|a| !NO_SETTINGS.contains(&a.get_id().as_str()) && !a.is_hide_set())
+            .filter_map(Arg::get_long)
+            .collect();
+        there.sort_unstable();
+        there.dedup();
+        ConfigFileError::UnknownKey {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            role: role.to_owned(),
+            there: there.join(", "),
+        }
+    }
+
+    fn values(&self, key: &str, value: &Value) -> Result<Vec<String>, ConfigFileError> {
+        let one = |value: &Value| {
+            Ok(match value {
+                Value::String(text) => text.clone(),
+                Value::Integer(n) => n.to_string(),
+                Value::Float(x) => x.to_string(),
+                Value::Boolean(b) => b.to_string(),
+                other => {
+                    return Err(ConfigFileError::Type {
+                        path: self.path.clone(),
+                        key: key.to_owned(),
+                        found: other.type_str(),
+                    });
+                }
+            })
+        };
+        match value {
+            Value::Array(values) => values.iter().map(one).collect(),
+            value => Ok(vec![one(value)?]),
+        }
+    }
+}
+
+/// The settings file that the arguments or the environment name. What else is wrong with the arguments
+/// is found later.
+fn file_of(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
+    let mut lenient = command.clone().ignore_errors(true);
+    let matches = lenient.try_get_matches_from_mut(arguments).ok()?;
+    let (_, chosen) = matches.subcommand()?;
+    chosen.try_get_one::<PathBuf>("config").ok()?.cloned()
+}
+
+fn read(path: &std::path::Path) -> Result<Table, ConfigFileError> {
+    let path = path.to_path_buf();
+    let failed = |source| ConfigFileError::Read {
+        path: path.clone(),
+        source,
+    };
+    if std::fs::metadata(&path).map_err(failed)?.len() > MAX_FILE_BYTES {
+        return Err(ConfigFileError::TooLarge { path });
+    }
+    let text = std::fs::read_to_string(&path).map_err(failed)?;
+    text.parse().map_err(|source| ConfigFileError::Toml {
+        path,
+        source: Box::new(source),
+    })
+}
+
+/// The id of the flag that a key names.
+fn setting(command: &Command, key: &str) -> Option<String> {
+    let long = key.replace('_', "-");
+    command
+        .get_arguments()
+        .filter(|arg| !NO_SETTINGS.contains(&arg.get_id().as_str()) && !arg.is_hide_set())
+        .find(|arg| arg.get_long() == Some(&long))
+        .map(|arg| arg.get_id().to_string())
+}
+
+fn of_role_has(command: &Command, role: &str, id: &str) -> bool {
+    command
+        .find_subcommand(role)
+        .is_some_and(|c| c.get_arguments().any(|arg| arg.get_id() == id))
+}
+
+fn with_default(command: Command, id: &str, values: Vec<String>) -> Command {
+    command.mut_arg(id, |arg| arg.default_values(values).required(false))
+}
+
+/// A value as it may be shown: without a secret, and a URL without its password.
+fn hide(id: &str, value: &str) -> String {
+    if SECRETS.contains(&id) {
+        return "(hidden)".to_owned();
+    }
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let Some(at) = rest[..authority_end].rfind('@') else {
+        return value.to_owned();
+    };
+    let user = rest[..at].split(':').next().unwrap_or_default();
+    let secret = rest[..at].contains(':');
+    let hidden = if secret { ":(hidden)" } else { "" };
+    format!("{scheme}://{user}{hidden}{}", &rest[at..])
+}
+
+/// Whether these values of a flag are its own default.
+fn is_default(plain: &Command, role: &str, arg: &Arg, values: &[String]) -> bool {
+    let of_role = plain.find_subcommand(role).into_iter();
+    let same = of_role
+        .flat_map(Command::get_arguments)
+        .chain(plain.get_arguments())
+        .find(|other| other.get_id() == arg.get_id());
+    same.is_some_and(|own| {
+        let defaults = own.get_default_values().iter();
+        let flag = values == ["false"] && own.get_default_values().is_empty();
+        flag || defaults
+            .map(|v| v.to_string_lossy())
+            .eq(values.iter().map(String::as_str))
+    })
+}
+
+/// Values as TOML has them.
+fn literal(arg: &Arg, values: &[String]) -> String {
+    let one = |value: &String| match arg.get_action() {
+        ArgAction::SetTrue | ArgAction::SetFalse => value.clone(),
+        _ if value.parse::<i64>().is_ok() => value.clone(),
+        _ => Value::String(value.clone()).to_string(),
+    };
+    match values {
+        [value] => one(value),
+        many => format!("[{}]", many.iter().map(one).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    #[derive(Parser)]
+    #[command(name = "t")]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(long, global = true, default_value = "info")]
+        log: String,
+        #[command(subcommand)]
+        role: Role,
+    }
+
+    #[derive(clap::Subcommand)]
+    enum Role {
+        Serve {
+            #[arg(long, default_value = "127.0.0.1:1")]
+            listen: std::net::SocketAddr,
+            #[arg(long, value_delimiter = ',')]
+            origin: Vec<String>,
+            #[arg(long)]
+            quiet: bool,
+            #[arg(long)]
+            database_url: Option<String>,
+        },
+        Work {
+            #[arg(long, default_value_t = 1)]
+            threads: u32,
+        },
+    }
+
+    fn parse(file: &str, arguments: &[&str]) -> Result<(Command, ArgMatches), String> {
+        let written = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(written.path(), file).unwrap();
+        let path = written.path().to_str().unwrap();
+        let mut all: Vec<OsString> = vec!["t".into()];
+        all.extend(arguments.iter().map(OsString::from));
+        all.extend(["--config".into(), path.into()]);
+        let mut command = with_file(Cli::command(), &all).map_err(|e| e.to_string())?;
+        let matches = command
+            .try_get_matches_from_mut(&all)
+            .map_err(|e| e.to_string())?;
+        Ok((command, matches))
+    }
+
+    fn serve(file: &str, arguments: &[&str]) -> (String, String, Vec<String>, bool) {
+        let (_, matches) = parse(file, arguments).unwrap();
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+        match cli.role {
+            Role::Serve {
+                listen,
+                origin,
+                quiet,
+                ..
+            } => (cli.log, listen.to_string(), origin, quiet),
+            Role::Work { .. } => panic!("the role is serve"),
+        }
+    }
+
+    #[test]
+    fn a_flag_counts_more_than_the_file_and_that_more_than_the_default() {
+        let file = "log = \"warn\"\n[serve]\nlisten = \"127.0.0.1:2\"\norigin = [\"a\", \"b\"]\nquiet = true\n[work]\nthreads = 3\n";
+        let (log, listen, origin, quiet) = serve(file, &["serve"]);
+        assert_eq!((log.as_str(), listen.as_str()), ("warn", "127.0.0.1:2"));
+        assert_eq!(
+            (origin, quiet),
+            (vec!["a".to_owned(), "b".to_owned()], true)
+        );
+        let (log, listen, ..) = serve(
+            file,
+            &["serve", "--listen", "127.0.0.1:3", "--log", "debug"],
+        );
+        assert_eq!((log.as_str(), listen.as_str()), ("debug", "127.0.0.1:3"));
+        let (_, listen, ..) = serve("", &["serve"]);
+        assert_eq!(listen, "127.0.0.1:1");
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_named_whichever_role_it_is_for() {
+        for (file, named) in [
+            ("lisen = 1", "`lisen`"),
+            (
+                "[serve]\nlisen = 1",
+                "`lisen` is no setting of serve; there are database-url, listen",
+            ),
+            (
+                "[work]\nlisten = \"127.0.0.1:1\"",
+                "`listen` is no setting of work",
+            ),
+            ("[serve]\nlisten = { a = 1 }", "`listen`: a table"),
+            ("[serve]\nlisten = \"nowhere\"", "'nowhere' for '--listen"),
+            ("listen =", "config: "),
+        ] {
+            let error = parse(file, &["serve"]).map(|_| ()).unwrap_err();
+            assert!(error.contains(named), "{file:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_a_settings_file_without_a_password() {
+        let url = "postgres://farm:secret@db/farm";
+        let (command, matches) =
+            parse("[serve]\nquiet = true\n", &["serve", "--database-url", url]).unwrap();
+        let printed = print(&command, &Cli::command(), &matches);
+        assert!(printed.contains("quiet = true # file"), "{printed}");
+        assert!(printed.contains("log = \"info\" # default"), "{printed}");
+        assert!(!printed.contains("secret"), "{printed}");
+        let table: Table = printed.parse().unwrap();
+        assert_eq!(table["serve"]["quiet"], Value::Boolean(true));
+        assert_eq!(
+            table["serve"]["database-url"].as_str(),
+            Some("postgres://farm:(hidden)@db/farm")
+        );
+        assert_eq!(table["serve"]["log"].as_str(), Some("info"));
+    }
+}
