@@ -1,0 +1,1 @@
+//! Who may do what: tokens and roles, and which pages and host names are trusted.
