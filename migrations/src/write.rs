@@ -26,24 +26,10 @@ pub struct Guard {
     pub key: String,
     /// SHA-256 of the request's body.
     pub body_hash: [u8; 32],
-    /// What becomes of the key.
-    pub claim: Claim,
     /// The answer, in the asker's encoding.
     pub answer: Vec<u8>,
     /// UNIX time in us; keys are kept for 24 h.
     pub now_us: u64,
-}
-
-/// What a write does with its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// Takes it; whoever took it before stays its owner, and nothing is changed.
-    New,
-    /// The owner writes once more, with another answer, which replaces the one before: a command that was given
-    /// another place.
-    Renewed,
-    /// The owner gives it up, so that it can be used again: a command that is withdrawn.
-    Released,
 }
 
 /// What shall be kept.
