@@ -580,6 +580,6 @@ mod tests {
             verifier: &mut Verifier::default(),
             outbox: &mut outbox,
         });
-        outbox.events.into()
+        outbox.fresh.into()
     }
 }

@@ -53,6 +53,9 @@ impl std::fmt::Debug for Stopwatch {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) transmits: VecDeque<LinkCommand>,
+    /// What happened and was not noted yet.
+    pub(crate) fresh: VecDeque<Event>,
+    /// What was noted.
     pub(crate) events: VecDeque<Event>,
     pub(crate) arbitrations: VecDeque<Arbitration>,
     /// Buffers of the frames made here.
@@ -65,6 +68,7 @@ impl Outbox {
     pub(crate) fn new(pool: FramePool) -> Outbox {
         Outbox {
             transmits: VecDeque::new(),
+            fresh: VecDeque::new(),
             events: VecDeque::new(),
             arbitrations: VecDeque::new(),
             pool,
@@ -104,6 +108,6 @@ impl Outbox {
 
     /// Queues an event.
     pub(crate) fn event(&mut self, event: Event) {
-        self.events.push_back(event);
+        self.fresh.push_back(event);
     }
 }
