@@ -14,6 +14,7 @@ use crate::control::{Cause, Status, WorkerId};
 use crate::event::{Event, TickPublished};
 use crate::latency::Stage;
 use crate::limits::{MAX_ATTEMPTS, MAX_REPORTED_COUNT};
+use crate::numbering;
 use crate::routing::MailFault;
 use crate::simulation::{PartitionState, Simulation};
 use crate::window::Window;
@@ -261,6 +262,7 @@ impl Simulation {
         if let Some(newest) = merged.digests.last().filter(|d| d.tick == window.last) {
             self.digest = Some((newest.tick, newest.digest));
         }
+        let events = numbering::number(&merged.events, &mut self.last_sim_seq);
         self.routing.post(merged.mail);
         // Complete is what is merged: how long that took is in the tick's latency too.
         let now = ctx.read_stopwatch();
@@ -291,7 +293,7 @@ impl Simulation {
             ticks: window.ticks,
             aggregate: merged.aggregate,
             digests: merged.digests,
-            events: merged.events,
+            events,
         })));
         if let Some(event) = late {
             ctx.outbox.event(event);

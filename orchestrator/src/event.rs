@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
+use transport::control::LogEvent;
 use transport::message::TickDigest;
 
 use crate::control::{Cause, CommandStamp, SimulationId, Status, WorkerId};
@@ -167,6 +168,6 @@ pub struct TickPublished {
     pub aggregate: Aggregate,
     /// Digests of the window's ticks that were due or wanted, in order.
     pub digests: Vec<TickDigest>,
-    /// Events of the window, by (tick, site, entity, ordinal).
-    pub events: Vec<kernel::event::Event>,
+    /// What happened on the farm in the window, numbered as in the log `sim`.
+    pub events: Vec<LogEvent>,
 }

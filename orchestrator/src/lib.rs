@@ -31,6 +31,8 @@ mod suspicion;
 
 mod aggregate;
 
+mod numbering;
+
 mod routing;
 
 mod wire;

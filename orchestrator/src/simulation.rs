@@ -86,6 +86,8 @@ pub(crate) struct Simulation {
     pub(crate) pending: BTreeMap<u64, BTreeMap<u32, Vec<Command>>>,
     pub(crate) pending_count: usize,
     pub(crate) last_seq: u64,
+    /// Number of the newest entry of the log `sim`; 0 for none.
+    pub(crate) last_sim_seq: u64,
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
     /// Workers that were told of this simulation.
@@ -180,6 +182,7 @@ impl Simulation {
             pending: BTreeMap::new(),
             pending_count: 0,
             last_seq: 0,
+            last_sim_seq: 0,
             step_until: None,
             opened: BTreeSet::new(),
             owed_since: None,

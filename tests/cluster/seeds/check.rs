@@ -14,6 +14,7 @@ use transport::header::{Header, Kind};
 use transport::link::PeerId;
 use transport::message::{Dispatch, PartitionWork, base};
 
+use crate::log;
 use crate::reference::{Expected, Reference};
 
 /// Longest that a run may take from the last fault to its end, in virtual time.
@@ -54,6 +55,8 @@ pub(crate) struct Run {
     /// Acknowledged commands whose tick is not published, by number, with their machines.
     unpublished: BTreeMap<u64, (u64, Vec<u32>)>,
     last_seq: u64,
+    /// Number of the newest entry of the log `sim`.
+    last_sim_seq: u64,
     /// Set while the run stands: the last tick that may be dispatched.
     pub(crate) stands_at: Option<u64>,
     /// Last tick dispatched.
@@ -72,6 +75,7 @@ impl Run {
             aggregate: Aggregate::default(),
             unpublished: BTreeMap::new(),
             last_seq: 0,
+            last_sim_seq: 0,
             stands_at: None,
             dispatched: 0,
             waits: false,
@@ -105,15 +109,17 @@ impl Run {
                 self.spec.config.entities
             );
         }
-        if !window.events.is_sorted() {
+        if !is_in_order(window, self.last_sim_seq) {
             violated!("order", "events of tick {} by arrival", window.tick);
         }
         self.check_commands(window);
         let expected = self.reference.advance(window.tick);
         self.check_digests(window, &expected);
-        if window.events != expected.events {
+        let events = log::entries(&expected.events, self.last_sim_seq);
+        if window.events != events {
             violated!("events", "of the window to tick {} differ", window.tick);
         }
+        self.last_sim_seq += events.len() as u64;
         if whole(window.aggregate) != whole(self.reference.aggregate()) {
             violated!("sums", "of tick {} differ", window.tick);
         }
@@ -167,13 +173,15 @@ impl Run {
             .collect();
         for seq in due {
             let (tick, entities) = self.unpublished.remove(&seq).expect("listed above");
-            let shown: Vec<u32> = window
+            let mut shown: Vec<u32> = window
                 .events
                 .iter()
                 .filter(|e| matches!(e.kind, kind::COMMAND | kind::COMMAND_REJECTED))
                 .filter(|e| e.tick == tick && u64::from(e.detail) == seq)
-                .map(|e| e.entity)
+                .flat_map(|e| e.entities.iter().copied())
                 .collect();
+            // A machine that carries it out and one that cannot are in two entries.
+            shown.sort_unstable();
             if shown != entities {
                 violated!(
                     "commands",
@@ -207,6 +215,13 @@ impl Run {
             violated!("digest", "of tick {} differs", wrong.tick);
         }
     }
+}
+
+/// Whether entries are numbered one after the other, by (tick, site, first machine).
+fn is_in_order(window: &TickPublished, last_seq: u64) -> bool {
+    let events = &window.events;
+    events.iter().zip(last_seq + 1..).all(|(e, n)| e.seq == n)
+        && events.is_sorted_by_key(|e| (e.tick, e.site, e.entities.first().copied()))
 }
 
 /// Sums without what depends on the cut.
