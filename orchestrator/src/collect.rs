@@ -99,10 +99,11 @@ impl Simulation {
             return Ok(());
         }
         let p = from.partition as usize;
+        // A repeated answer about a tick is none to a question about the same tick.
         let awaited = self
             .window
             .as_ref()
-            .is_some_and(|w| w.last == from.tick && w.slots[p].report.is_none());
+            .is_some_and(|w| w.last == from.tick && w.slots[p].awaits(from.ticks));
         if !awaited {
             self.totals.duplicate_results += 1;
             return Ok(());
@@ -291,6 +292,7 @@ impl Simulation {
             simulation: self.spec.id,
             tick: window.last,
             ticks: window.ticks,
+            has_view: window.wants_view,
             aggregate: merged.aggregate,
             digests: merged.digests,
             events,

@@ -55,6 +55,8 @@ pub(crate) struct Outbox {
     pub(crate) transmits: VecDeque<LinkCommand>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) arbitrations: VecDeque<Arbitration>,
+    /// Views that were asked for, as they came.
+    pub(crate) views: VecDeque<Frame>,
     /// Buffers of the frames made here.
     pub(crate) pool: FramePool,
     last_group: u64,
@@ -67,6 +69,7 @@ impl Outbox {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             arbitrations: VecDeque::new(),
+            views: VecDeque::new(),
             pool,
             last_group: 0,
         }

@@ -35,6 +35,8 @@ mod numbering;
 
 mod routing;
 
+mod views;
+
 mod wire;
 
 // What brings a lost partition back, and what finds a wrong one.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use kernel::aggregate::Aggregate;
 use kernel::command::Action;
 use kernel::event::kind;
+use kernel::plan::Plan;
 use orchestrator::control::{CommandStamp, SimulationId, Spec, Status};
 use orchestrator::event::TickPublished;
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
 use transport::link::PeerId;
-use transport::message::{Dispatch, PartitionWork, base};
+use transport::message::{Dispatch, PartitionWork, base, want};
+use transport::view::View;
 
 use crate::log;
 use crate::reference::{Expected, Reference};
@@ -52,6 +54,8 @@ pub(crate) struct Run {
     /// Sums last published.
     pub(crate) aggregate: Aggregate,
     reference: Reference,
+    /// Machines of each partition.
+    rows: Vec<u32>,
     /// Acknowledged commands whose tick is not published, by number, with their machines.
     unpublished: BTreeMap<u64, (u64, Vec<u32>)>,
     last_seq: u64,
@@ -67,7 +71,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(spec: Spec) -> Run {
+        let plan = Plan::new(&spec.config).expect("the cluster runs valid configurations");
         Run {
+            rows: plan.partitions.iter().map(|p| p.rows).collect(),
             reference: Reference::new(&spec.config, spec.digest_every),
             status: Status::Created,
             settled: false,
@@ -125,6 +131,19 @@ impl Run {
         }
         self.published = Some(window.tick);
         self.aggregate = window.aggregate;
+    }
+
+    /// A view was passed on: it is one of its partition's rows, whole.
+    pub(crate) fn shown(&self, frame: &Frame) {
+        let (tick, partition) = (frame.header.tick, frame.header.partition);
+        let view = frame.access::<View>();
+        let view = view.unwrap_or_else(|fault| violated!("views", "{fault}"));
+        if view.records.len() as u32 != self.rows[partition as usize] {
+            violated!(
+                "views",
+                "of partition {partition} at tick {tick} are not whole"
+            );
+        }
     }
 
     /// The run has ended.
@@ -231,6 +250,9 @@ fn whole(mut aggregate: Aggregate) -> Aggregate {
     aggregate
 }
 
+/// Simulation, partition and placement.
+type Place = (SimulationId, u32, u32);
+
 /// Where a partition was sent.
 #[derive(Clone, Copy, Debug)]
 struct Placement {
@@ -249,7 +271,9 @@ pub(crate) struct Wire {
     /// Workers that the orchestrator counts as there.
     registered: BTreeSet<PeerId>,
     /// Last tick that was stepped under a placement.
-    stepped: BTreeMap<(SimulationId, u32, u32), u64>,
+    stepped: BTreeMap<Place, u64>,
+    /// Views that were asked for and not passed on.
+    views: BTreeSet<(Place, u64)>,
 }
 
 impl Wire {
@@ -264,6 +288,10 @@ impl Wire {
                 let dispatch = frame.decode::<Dispatch>();
                 for work in dispatch.expect("the orchestrator's own").work {
                     check_inputs(&work);
+                    if work.wants & want::VIEW != 0 {
+                        let key = (header.simulation, work.partition, work.placement_epoch);
+                        self.views.insert((key, header.tick));
+                    }
                     self.place(peer, header, &work);
                 }
             }
@@ -283,6 +311,15 @@ impl Wire {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A view was passed on: it was asked for, and is passed on once.
+    pub(crate) fn shown(&mut self, frame: &Frame) {
+        let header = &frame.header;
+        let key = (header.simulation, header.partition, header.placement_epoch);
+        if !self.views.remove(&(key, header.tick)) {
+            violated!("views", "nobody asked for {header:?}");
         }
     }
 
