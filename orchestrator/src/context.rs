@@ -58,6 +58,8 @@ pub(crate) struct Outbox {
     /// What was noted.
     pub(crate) events: VecDeque<Event>,
     pub(crate) arbitrations: VecDeque<Arbitration>,
+    /// Views that were asked for, as they came.
+    pub(crate) views: VecDeque<Frame>,
     /// Buffers of the frames made here.
     pub(crate) pool: FramePool,
     last_group: u64,
@@ -71,6 +73,7 @@ impl Outbox {
             fresh: VecDeque::new(),
             events: VecDeque::new(),
             arbitrations: VecDeque::new(),
+            views: VecDeque::new(),
             pool,
             last_group: 0,
         }

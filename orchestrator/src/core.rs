@@ -6,7 +6,7 @@
 //! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`],
 //!    [`Orchestrator::handle_arbitrated`] or a control call such as [`Orchestrator::start`].
 //! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_event`], then
-//!    [`Orchestrator::poll_arbitration`], each until `None`.
+//!    [`Orchestrator::poll_arbitration`] and [`Orchestrator::poll_view`], each until `None`.
 //! 3. Say how long that took: [`Orchestrator::handle_drained`]. A test in virtual time may leave it out.
 //! 4. Call [`Orchestrator::handle_timeout`] at [`Orchestrator::poll_timeout`] or soon after.
 //!
@@ -381,6 +381,34 @@ impl Orchestrator {
         self.control(now, id, |simulation, ctx| simulation.command(ctx, request))
     }
 
+    /// From now on views of a simulation come at most so many times a second of wall time, of the
+    /// highest rate that anyone wants; `None` for nobody.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn set_view_hz(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        hz: Option<u32>,
+    ) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| {
+            simulation.set_view_hz(hz);
+            Ok(())
+        })
+    }
+
+    /// Asks for a view of a simulation's present tick, or of the next window's if it goes on.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn ask_view(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| {
+            simulation.ask_view();
+            Ok(())
+        })
+    }
+
     /// Removes a simulation in any state; [`Event::Deleted`] is the last that is said of it.
     ///
     /// # Errors
@@ -452,6 +480,11 @@ impl Orchestrator {
     /// A step the orchestrator must compute itself, see [`crate::arbitrate::arbitrate`].
     pub fn poll_arbitration(&mut self) -> Option<Arbitration> {
         self.outbox.arbitrations.pop_front()
+    }
+
+    /// A partition's view that was asked for, as its worker sent it.
+    pub fn poll_view(&mut self) -> Option<Frame> {
+        self.outbox.views.pop_front()
     }
 
     /// When [`Orchestrator::handle_timeout`] has something to do; never if `None`.
@@ -632,6 +665,10 @@ impl Orchestrator {
             Kind::Checkpoint => self.with_simulation(now, worker, id, |s, ctx| {
                 s.handle_checkpoint(ctx, worker, frame)
             }),
+            Kind::View => {
+                self.handle_view(now, worker, id, frame);
+                Ok(())
+            }
             Kind::Unable => self.with_simulation(now, worker, id, |s, ctx| {
                 s.handle_unable(ctx, worker, &frame)
             }),
@@ -682,6 +719,14 @@ impl Orchestrator {
             .advance(lease_epoch, &self.registry, &mut self.outbox);
         self.advance(now, id);
         Ok(())
+    }
+
+    /// A view is never worth a word to its worker: where it is not wanted it is dropped and counted.
+    fn handle_view(&mut self, now: Duration, worker: WorkerId, id: SimulationId, frame: Frame) {
+        match self.simulations.get_mut(&id) {
+            Some(simulation) => simulation.handle_view(&mut context!(self, now), worker, frame),
+            None => self.unexpected_frames += 1,
+        }
     }
 
     /// A worker speaks of a run that has ended: what it was sent of it may have been overtaken by the

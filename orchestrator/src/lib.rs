@@ -58,7 +58,11 @@ mod suspicion;
 
 mod aggregate;
 
+mod numbering;
+
 mod routing;
+
+mod views;
 
 mod wire;
 

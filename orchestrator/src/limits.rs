@@ -20,6 +20,8 @@ pub const MAX_REPLAY_TICKS: u32 = 1 << 20;
 pub const WINDOW_TARGET: Duration = Duration::from_millis(20);
 /// Periods below this are dispatched as windows of about this length.
 pub const MIN_DISPATCH_PERIOD: Duration = Duration::from_millis(5);
+/// A view that was asked for and has not come after this is waited for no longer.
+pub const VIEW_PATIENCE: Duration = Duration::from_millis(500);
 /// Most digests a window may report, so that a result has a bounded length.
 pub const MAX_DIGESTS_PER_WINDOW: u32 = 1_024;
 

@@ -31,6 +31,7 @@ use crate::routing::Routing;
 use crate::schedule::Schedule;
 use crate::snapshot::{Stalls, Totals};
 use crate::verify;
+use crate::views::Views;
 use crate::window::Window;
 use crate::wire;
 
@@ -89,8 +90,11 @@ pub(crate) struct Simulation {
     pub(crate) pending: BTreeMap<u64, BTreeMap<u32, Vec<Command>>>,
     pub(crate) pending_count: usize,
     pub(crate) last_seq: u64,
+    /// Number of the newest entry of the log `sim`; 0 for none.
+    pub(crate) last_sim_seq: u64,
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
+    pub(crate) views: Views,
     /// Workers that were told of this simulation.
     pub(crate) opened: BTreeSet<WorkerId>,
     /// Since when the next window is owed though it could not be dispatched: the deadline that was
@@ -187,7 +191,9 @@ impl Simulation {
             pending: BTreeMap::new(),
             pending_count: 0,
             last_seq: 0,
+            last_sim_seq: 0,
             step_until: None,
+            views: Views::default(),
             opened: BTreeSet::new(),
             owed_since: None,
             wake: None,
@@ -345,29 +351,46 @@ impl Simulation {
         let Some(completed) = self.completed else {
             return self.next_before_creation();
         };
-        let unknown = self.digest.is_none_or(|(tick, _)| tick != completed);
-        let ask = Next::Window {
-            ticks: 0,
-            wants_digest: true,
-            deadline: None,
-        };
         match self.status {
             status if status.is_final() => {
-                if unknown && !self.is_out_of_reach(ctx) {
-                    ask
-                } else {
+                let knows_all = !self.is_digest_unknown() && !self.views.is_behind(completed);
+                if knows_all || self.is_out_of_reach(ctx) {
                     Next::Settle
+                } else {
+                    self.question()
                 }
             }
             Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
-                if unknown {
-                    ask
-                } else {
-                    Next::Wait
-                }
+                self.next_of_the_present(ctx, completed)
             }
             _ => self.next_ticks(ctx, completed + 1),
         }
+    }
+
+    /// What a run that stands at `tick` is asked, if anything.
+    fn next_of_the_present(&self, ctx: &Context<'_>, tick: u64) -> Next {
+        if self.is_digest_unknown() {
+            return self.question();
+        }
+        match self.views.due_at(tick) {
+            None => Next::Wait,
+            Some(at) if at > ctx.now => Next::WaitUntil(at),
+            Some(_) => self.question(),
+        }
+    }
+
+    /// A window of no ticks, that asks about the present one.
+    fn question(&self) -> Next {
+        Next::Window {
+            ticks: 0,
+            wants_digest: self.is_digest_unknown(),
+            deadline: None,
+        }
+    }
+
+    /// Whether the last complete tick's digest was not asked for.
+    fn is_digest_unknown(&self) -> bool {
+        self.digest.map(|(tick, _)| tick) != self.completed
     }
 
     /// Whether a partition is lost and nobody is there who could ever take it.
