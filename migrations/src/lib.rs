@@ -6,6 +6,7 @@
 
 // What is said.
 pub mod aggregates;
+pub mod command_json;
 pub mod commands;
 pub mod history;
 pub mod recovery;
