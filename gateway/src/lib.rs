@@ -3,7 +3,9 @@
 //! [`drive`] is the one loop that talks to the orchestrator, [`exchange`] its state machine; handlers
 //! ask through a [`client::Client`]. [`gateway`] puts all together and serves it.
 
+pub mod access;
 pub mod app;
+pub mod archive;
 pub mod client;
 pub mod config;
 pub mod connector;
@@ -18,8 +20,10 @@ pub mod latest;
 pub mod limits;
 mod listener;
 pub mod mailbox;
+pub mod metrics;
 mod patient_io;
 pub mod problem;
+pub mod rate;
 pub mod rest;
 #[cfg(test)]
 mod sample;
@@ -27,6 +31,7 @@ pub mod stream_binary;
 pub mod stream_json;
 pub mod stream_limits;
 pub mod stream_metrics;
+pub mod token;
 pub mod view_index;
 pub mod view_setting;
 pub mod view_tick;
