@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use gateway::config::{
     Config, DEFAULT_BURST, DEFAULT_LISTEN, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_REQUESTS_PER_S, TlsFiles,
+    DEFAULT_REQUESTS_PER_S, DatabaseLocation, TlsFiles,
 };
 
 use crate::failure::wrong_input;
@@ -74,14 +74,12 @@ pub(crate) struct GatewayArgs {
 }
 
 impl GatewayArgs {
-    /// The gateway's settings.
-    ///
-    /// # Errors
-    /// Where a name is too long.
-    pub(crate) fn config(&self, name: String) -> Config {
+    /// The settings of a gateway of this name, which reads history from this database.
+    pub(crate) fn config(&self, name: String, database_url: &str) -> Config {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         Config {
             name,
+            database: Some(DatabaseLocation(database_url.to_owned())),
             listen: self.listen.clone(),
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             require_tokens: self.require_tokens,

@@ -6,6 +6,7 @@ mod database_args;
 mod failure;
 mod fleet;
 mod gateway_args;
+mod gateway_role;
 mod logging;
 mod metrics_page;
 mod migrate;
@@ -52,6 +53,8 @@ enum Role {
     Run(Box<run::Run>),
     /// Schedules ticks, places partitions on workers and aggregates what they answer.
     Orchestrator(Box<orchestrator_role::OrchestratorRole>),
+    /// Serves the API for an orchestrator: REST and live streams. Keeps nothing.
+    Gateway(Box<gateway_role::GatewayRole>),
     /// Steps partitions for an orchestrator. Keeps nothing that cannot be rebuilt.
     Worker(worker_role::WorkerRole),
     /// Makes, lists and revokes the tokens that the API asks for.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
     let done = logging.start(default_level).and_then(|_log| match role {
         Role::Run(run) => run.run(),
         Role::Orchestrator(role) => role.run(),
+        Role::Gateway(role) => role.run(),
         Role::Worker(role) => role.run(),
         Role::Certs(certs) => certs.run(),
         Role::Token(token) => token.run(),

@@ -1,0 +1,90 @@
+//! `autofarm gateway`: a gateway process, which serves the API for an orchestrator elsewhere.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gateway::Gateway;
+use gateway::connector::{Connector, QuicConnector};
+use transport::limits::MAX_NAME_BYTES;
+use transport::link::Role;
+use transport::pool::FramePool;
+
+use crate::failure::wrong_input;
+use crate::gateway_args::{self, GatewayArgs};
+use crate::signals::Signals;
+use crate::tls_args::TlsArgs;
+
+/// Flags of `autofarm gateway`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  \
+    autofarm gateway --connect farm.example:7400 --certs certs --listen 0.0.0.0:8443 \\\n      \
+    --tls-cert tls.crt --tls-key tls.key --database-url postgres://reader@db/farm\n\n\
+    It keeps nothing: start as many as there are clients for, and stop any at any time. SIGTERM or Ctrl-C\n\
+    turns /readyz off, closes live streams with 1001, and ends it.")]
+pub(crate) struct GatewayRole {
+    /// Address of the orchestrator, HOST:PORT; with commas, of each that may own the database.
+    #[arg(
+        long,
+        env = "AUTOFARM_CONNECT",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7400"
+    )]
+    connect: Vec<String>,
+    #[command(flatten)]
+    link: TlsArgs,
+    /// Database that history is read from, as the orchestrator has it; a user that can only read will do.
+    #[arg(
+        long,
+        env = "AUTOFARM_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    database_url: String,
+    /// Name in logs and metrics [default: gateway- and the process id].
+    #[arg(long, env = "AUTOFARM_NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+impl GatewayRole {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(&self) -> anyhow::Result<ExitCode> {
+        let name = self.name.clone();
+        let name = name.unwrap_or_else(|| format!("gateway-{}", std::process::id()));
+        if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
+            return Err(wrong_input(format!(
+                "name: {} bytes are not in 1..={MAX_NAME_BYTES}",
+                name.len()
+            )));
+        }
+        let signals = Signals::catch()?;
+        let connector = Connector::Quic(QuicConnector {
+            hosts: self.connect.clone(),
+            identity: Arc::new(self.link.identity(Role::Gateway)?),
+            network: self.link.fixed_network(),
+            pool: FramePool::new(),
+        });
+        let config = self.gateway.config(name, &self.database_url);
+        let gateway = Gateway::start(config, connector)
+            .await
+            .map_err(gateway_args::start_error)?;
+        gateway
+            .serve(async {
+                signals.first().await;
+            })
+            .await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
