@@ -148,7 +148,7 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
                 connection.close().await?;
                 migrated.map_err(migration_error)
             })
-            .await?
+            .await?;
         }
         DatabaseUrl::Sqlite(file) => {
             within(SQLITE_WRITER_PATIENCE, async {
@@ -166,7 +166,7 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
                 connection.close().await?;
                 Ok(())
             })
-            .await?
+            .await?;
         }
     }
     Ok(before)
