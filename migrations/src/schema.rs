@@ -102,7 +102,7 @@ pub(crate) async fn status_of(url: &DatabaseUrl) -> Result<SchemaStatus, StoreEr
         }
         DatabaseUrl::Sqlite(file) if !file.path.exists() => Ok(SchemaStatus::compare(&[])),
         DatabaseUrl::Sqlite(file) => {
-            let mut connection = sqlite::options(file).connect().await?;
+            let mut connection = sqlite::reading(file).connect().await?;
             let tables = sqlx::query_scalar(SQLITE_HAS_TABLE)
                 .fetch_one(&mut connection)
                 .await?;

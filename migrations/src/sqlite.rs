@@ -50,7 +50,7 @@ impl Sqlite {
             .acquire_timeout(CONNECT_PATIENCE)
             .acquire_slow_threshold(Duration::MAX)
             .test_before_acquire(false)
-            .connect_with(base(file).read_only(true).pragma("query_only", "on"))
+            .connect_with(reading(file))
             .await?;
         let begin = "BEGIN DEFERRED";
         Ok(Sqlite { pool, begin })
@@ -64,6 +64,11 @@ fn base(file: &SqliteFile) -> SqliteConnectOptions {
         .busy_timeout(SQLITE_BUSY_PATIENCE)
         .foreign_keys(true)
         .disable_statement_logging()
+}
+
+/// How a file is opened to be read.
+pub(crate) fn reading(file: &SqliteFile) -> SqliteConnectOptions {
+    base(file).read_only(true).pragma("query_only", "on")
 }
 
 /// How a file is opened to be written. The file itself is made by a migration only.

@@ -1,5 +1,6 @@
 //! What is written comes back, once.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use store::error::StoreError;
@@ -244,6 +245,57 @@ pub(crate) async fn a_group_in_doubt_is_told_again(bench: &Bench) {
     assert_eq!(bench.count("simulations").await, 3);
     assert_eq!(bench.count("tokens").await, 0);
     assert_eq!(bench.count("commands").await, 1);
+}
+
+/// Work that is given up at the n-th time it could go on.
+async fn give_up<T>(at: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut polls = 0;
+    std::future::poll_fn(|context| {
+        polls += 1;
+        if polls > at {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+pub(crate) async fn a_call_given_up_at_any_moment_is_whole_or_nothing(bench: &Bench) {
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    store
+        .append(&lease, &cut_batch(1, id(1), 100))
+        .await
+        .unwrap();
+    let later = cut_batch(2, id(1), 200);
+    let mut given_up = 0;
+    while give_up(given_up + 1, store.append(&lease, &later))
+        .await
+        .is_none()
+    {
+        given_up += 1;
+        let found = store.load().await.unwrap().simulations.remove(0);
+        let whole = found.head_tick == 200 && found.cut == Some(cut(200));
+        let nothing = found.head_tick == 100 && found.cut == Some(cut(100));
+        assert!(whole || nothing, "given up {given_up} times: {found:?}");
+    }
+    assert!(given_up > 5, "{given_up}: there were not that many moments");
+    let write = Write {
+        id: 2,
+        guard: None,
+        change: command(1, 1, 300),
+    };
+    let mut at = 1;
+    while give_up(at, store.commit(&lease, std::slice::from_ref(&write)))
+        .await
+        .is_none()
+    {
+        at += 1;
+    }
+    let found = store.load().await.unwrap().simulations.remove(0);
+    assert_eq!(found.cut, Some(cut(200)));
+    assert_eq!(found.commands.len(), 1);
 }
 
 pub(crate) async fn a_write_that_cannot_be_made_keeps_no_other_back(bench: &Bench) {

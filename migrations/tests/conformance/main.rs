@@ -34,6 +34,7 @@ on_both! {
     contents::everything_written_comes_back,
     contents::a_batch_written_twice_changes_nothing,
     contents::a_group_in_doubt_is_told_again,
+    contents::a_call_given_up_at_any_moment_is_whole_or_nothing,
     contents::a_write_that_cannot_be_made_keeps_no_other_back,
     contents::a_final_simulation_comes_back_without_its_past,
     contents::a_hundred_thousand_machines_go_in_at_once,

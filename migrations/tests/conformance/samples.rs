@@ -129,7 +129,12 @@ pub(crate) fn event(log: Log, seq: u64, tick: u64, kind: u32) -> LogEvent {
 pub(crate) fn entity(entity: u32) -> EntityRow {
     EntityRow {
         entity,
-        class: if entity.is_multiple_of(2) { "weeder" } else { "drone" }.to_owned(),
+        class: if entity.is_multiple_of(2) {
+            "weeder"
+        } else {
+            "drone"
+        }
+        .to_owned(),
         site: entity / 10,
         home_x_m: f64::from(entity) / 3.0,
         home_y_m: -0.1,
