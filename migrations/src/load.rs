@@ -239,7 +239,7 @@ async fn cut(
     for (partition, row) in (0..).zip(rows) {
         match (row.int(0), row.bytes(1)) {
             (Ok(number), Ok(payload)) if number == partition => {
-                checkpoints.push(Bytes::from(payload))
+                checkpoints.push(Bytes::from(payload));
             }
             _ => return Ok(None),
         }

@@ -17,6 +17,7 @@ use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storab
 #[derive(Clone, Debug)]
 pub(crate) struct Postgres {
     pool: PgPool,
+    connections: u32,
 }
 
 impl Postgres {
@@ -68,7 +69,7 @@ impl Postgres {
             })
             .connect_with(quiet(options))
             .await?;
-        Ok(Postgres { pool })
+        Ok(Postgres { pool, connections })
     }
 }
 
@@ -81,13 +82,21 @@ pub(crate) fn quiet(options: PgConnectOptions) -> PgConnectOptions {
 impl Database for Postgres {
     fn begin(&self) -> Work<'_, Box<dyn Session>> {
         Box::pin(async move {
-            // Taken out of the pool's hands at once, and given back only by a commit that succeeded.
-            let connection = self.pool.acquire().await?;
-            let mut open = Open {
-                connection: Some(connection),
-            };
-            sqlx::raw_sql("BEGIN").execute(open.get()).await?;
-            Ok(Box::new(open) as Box<dyn Session>)
+            let mut tries = 0;
+            loop {
+                let connection = self.pool.acquire().await?;
+                // From now on it goes back to the pool only by a commit that succeeded.
+                let mut open = Open {
+                    connection: Some(connection),
+                };
+                tries += 1;
+                match sqlx::raw_sql("BEGIN").execute(open.get()).await {
+                    Ok(_) => return Ok(Box::new(open) as Box<dyn Session>),
+                    // Idle connections die together, when a server restarts; there are only so many.
+                    Err(_) if tries <= self.connections => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
         })
     }
 
@@ -212,4 +221,26 @@ fn bound<'a>(
         };
     }
     query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::url::DatabaseUrl;
+
+    #[tokio::test]
+    async fn a_reader_cannot_write() {
+        let url = std::env::var("AUTOFARM_TEST_POSTGRES_URL")
+            .expect("AUTOFARM_TEST_POSTGRES_URL is not set: run `.ci/test`, which starts a server");
+        let DatabaseUrl::Postgres(options) = DatabaseUrl::parse(&url).unwrap() else {
+            panic!("no URL of PostgreSQL");
+        };
+        let reader = Postgres::reader(*options).await.unwrap();
+        let mut session = reader.begin().await.unwrap();
+        let written = session.execute("CREATE TABLE t (n bigint)", &[]).await;
+        assert!(
+            matches!(written, Err(StoreError::NotWritable(_))),
+            "{written:?}"
+        );
+    }
 }

@@ -136,7 +136,7 @@ impl Reader {
             DatabaseUrl::Postgres(options) => {
                 Arc::new(Postgres::reader((**options).clone()).await?)
             }
-            DatabaseUrl::Sqlite(path) => Arc::new(Sqlite::reader(path).await?),
+            DatabaseUrl::Sqlite(file) => Arc::new(Sqlite::reader(file).await?),
         };
         schema::status_of(&url).await?.check()?;
         Ok(Reader { database })

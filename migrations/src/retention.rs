@@ -139,7 +139,7 @@ async fn idempotency_keys(
     pruned.count(removed, PRUNE_ROWS);
     let rows = session
         .fetch(
-            "SELECT s.simulation_key, CASE WHEN s.id IS NULL THEN 1 ELSE 0 END, \
+            "SELECT s.simulation_key, CAST(CASE WHEN s.id IS NULL THEN 1 ELSE 0 END AS BIGINT), \
              COALESCE(h.last_sim_seq, 0), COALESCE(h.last_system_seq, 0) \
              FROM simulations s LEFT JOIN heads h ON h.simulation_key = s.simulation_key ORDER BY 1",
             &[],
@@ -152,7 +152,7 @@ async fn idempotency_keys(
             let read = || -> Result<Simulation, Unfit> {
                 Ok(Simulation {
                     key: row.int(0)?,
-                    deleted: i64::from(row.small(1)?) != 0,
+                    deleted: row.int(1)? != 0,
                     last_seq: [row.bits(2)?, row.bits(3)?],
                 })
             };

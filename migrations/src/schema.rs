@@ -100,9 +100,9 @@ pub(crate) async fn status_of(url: &DatabaseUrl) -> Result<SchemaStatus, StoreEr
             })
             .await
         }
-        DatabaseUrl::Sqlite(path) if !path.exists() => Ok(SchemaStatus::compare(&[])),
-        DatabaseUrl::Sqlite(path) => {
-            let mut connection = sqlite::options(path).connect().await?;
+        DatabaseUrl::Sqlite(file) if !file.path.exists() => Ok(SchemaStatus::compare(&[])),
+        DatabaseUrl::Sqlite(file) => {
+            let mut connection = sqlite::reading(file).connect().await?;
             let tables = sqlx::query_scalar(SQLITE_HAS_TABLE)
                 .fetch_one(&mut connection)
                 .await?;
@@ -148,11 +148,11 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
                 connection.close().await?;
                 migrated.map_err(migration_error)
             })
-            .await?
+            .await?;
         }
-        DatabaseUrl::Sqlite(path) => {
+        DatabaseUrl::Sqlite(file) => {
             within(SQLITE_WRITER_PATIENCE, async {
-                let mut connection = sqlite::options(path)
+                let mut connection = sqlite::options(file)
                     .create_if_missing(true)
                     .connect()
                     .await?;
@@ -166,7 +166,7 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
                 connection.close().await?;
                 Ok(())
             })
-            .await?
+            .await?;
         }
     }
     Ok(before)

@@ -1,6 +1,5 @@
 //! SQLite: a write-ahead log that is on the disk before a commit is told, and one writer.
 
-use std::path::Path;
 use std::time::Duration;
 
 use sqlx::query::Query;
@@ -15,6 +14,7 @@ use crate::limits::{
     CONNECT_PATIENCE, READ_CONNECTIONS, SQLITE_BUSY_PATIENCE, SQLITE_VALUES, SQLITE_WRITER_PATIENCE,
 };
 use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid};
+use crate::url::SqliteFile;
 
 /// A file.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     /// Opens a file as one who writes.
-    pub(crate) async fn writer(path: &Path) -> Result<Sqlite, StoreError> {
+    pub(crate) async fn writer(file: &SqliteFile) -> Result<Sqlite, StoreError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(SQLITE_WRITER_PATIENCE)
@@ -33,7 +33,7 @@ impl Sqlite {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options(path))
+            .connect_with(options(file))
             .await?;
         // The write lock is taken when a transaction begins: one that began by reading could not get it later.
         let begin = "BEGIN IMMEDIATE";
@@ -41,8 +41,8 @@ impl Sqlite {
     }
 
     /// Opens a file as one who cannot write.
-    pub(crate) async fn reader(path: &Path) -> Result<Sqlite, StoreError> {
-        if !path.exists() {
+    pub(crate) async fn reader(file: &SqliteFile) -> Result<Sqlite, StoreError> {
+        if !file.path.exists() {
             return Err(StoreError::Unavailable(Outage::NoFile));
         }
         let pool = SqlitePoolOptions::new()
@@ -50,27 +50,36 @@ impl Sqlite {
             .acquire_timeout(CONNECT_PATIENCE)
             .acquire_slow_threshold(Duration::MAX)
             .test_before_acquire(false)
-            .connect_with(base(path).read_only(true).pragma("query_only", "on"))
+            .connect_with(reading(file))
             .await?;
         let begin = "BEGIN DEFERRED";
         Ok(Sqlite { pool, begin })
     }
 }
 
-fn base(path: &Path) -> SqliteConnectOptions {
+fn base(file: &SqliteFile) -> SqliteConnectOptions {
     use sqlx::ConnectOptions as _;
     SqliteConnectOptions::new()
-        .filename(path)
+        .filename(&file.path)
         .busy_timeout(SQLITE_BUSY_PATIENCE)
         .foreign_keys(true)
         .disable_statement_logging()
 }
 
+/// How a file is opened to be read.
+pub(crate) fn reading(file: &SqliteFile) -> SqliteConnectOptions {
+    base(file).read_only(true).pragma("query_only", "on")
+}
+
 /// How a file is opened to be written. The file itself is made by a migration only.
-pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
-    base(path)
+pub(crate) fn options(file: &SqliteFile) -> SqliteConnectOptions {
+    let options = base(file)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(SqliteSynchronous::Full);
+    match file.max_page_count {
+        Some(pages) => options.pragma("max_page_count", pages.to_string()),
+        None => options,
+    }
 }
 
 impl Database for Sqlite {
@@ -216,4 +225,66 @@ fn bound<'a>(
         };
     }
     query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn setting(session: &mut dyn Session, pragma: &'static str) -> i64 {
+        session.fetch(pragma, &[]).await.unwrap()[0].int(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_writer_is_safe_and_a_reader_cannot_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SqliteFile {
+            path: dir.path().join("farm.db"),
+            max_page_count: None,
+        };
+        std::fs::File::create(&file.path).unwrap();
+        let writer = Sqlite::writer(&file).await.unwrap();
+        let mut session = writer.begin().await.unwrap();
+        session
+            .execute("CREATE TABLE t (n INTEGER)", &[])
+            .await
+            .unwrap();
+        let session = {
+            let open = session.as_mut();
+            assert_eq!(setting(open, "PRAGMA synchronous").await, 2, "FULL");
+            assert_eq!(setting(open, "PRAGMA foreign_keys").await, 1);
+            assert_eq!(setting(open, "PRAGMA busy_timeout").await, 5_000);
+            let mode = open.fetch("PRAGMA journal_mode", &[]).await.unwrap();
+            assert_eq!(mode[0].text(0).unwrap(), "wal");
+            session
+        };
+        session.commit().await.unwrap();
+
+        let reader = Sqlite::reader(&file).await.unwrap();
+        let mut session = reader.begin().await.unwrap();
+        let written = session.execute("INSERT INTO t VALUES (1)", &[]).await;
+        assert!(
+            matches!(written, Err(StoreError::NotWritable(_))),
+            "{written:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_bundled_sqlite_has_no_known_fault_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SqliteFile {
+            path: dir.path().join("farm.db"),
+            max_page_count: None,
+        };
+        std::fs::File::create(&file.path).unwrap();
+        let mut session = Sqlite::writer(&file).await.unwrap().begin().await.unwrap();
+        let rows = session.fetch("SELECT sqlite_version()", &[]).await.unwrap();
+        let version = rows[0].text(0).unwrap();
+        let parts: Vec<u32> = version
+            .split('.')
+            .map(|part| part.parse().unwrap())
+            .collect();
+        // Before, a checkpoint of the write-ahead log could meet a writer that resets it.
+        assert!(parts >= vec![3, 51, 3], "{version}");
+    }
 }

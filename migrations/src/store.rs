@@ -40,7 +40,7 @@ impl Store {
             DatabaseUrl::Postgres(options) => {
                 Arc::new(Postgres::writer((**options).clone()).await?)
             }
-            DatabaseUrl::Sqlite(path) => Arc::new(Sqlite::writer(path).await?),
+            DatabaseUrl::Sqlite(file) => Arc::new(Sqlite::writer(file).await?),
         };
         Ok(Store { database })
     }

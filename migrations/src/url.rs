@@ -15,16 +15,28 @@ pub enum UrlError {
     /// `sqlite:` without a path, or in memory.
     #[error("the database's URL names no file after `sqlite:`")]
     NoPath,
+    /// What follows `?max_page_count=` is no number of pages.
+    #[error("the database's URL has no number of pages, 1 and more, after `?max_page_count=`")]
+    PageCount,
     /// PostgreSQL's is not as it must be.
     #[error("the database's URL is not of the form postgres://user:password@host:port/database")]
     Postgres,
+}
+
+/// A SQLite file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// It never grows beyond so many pages of 4 KiB, by `?max_page_count=`; `None` for as far as the disk has room.
+    pub max_page_count: Option<u32>,
 }
 
 /// A parsed URL. Its `Debug` and `Display` hide everything that may be secret.
 #[derive(Clone)]
 pub enum DatabaseUrl {
     /// A file.
-    Sqlite(PathBuf),
+    Sqlite(SqliteFile),
     /// A server.
     Postgres(Box<PgConnectOptions>),
 }
@@ -36,10 +48,19 @@ impl DatabaseUrl {
     /// [`UrlError`] says what is wrong, without repeating it.
     pub fn parse(url: &str) -> Result<DatabaseUrl, UrlError> {
         if let Some(rest) = url.strip_prefix("sqlite:") {
-            let path = rest.strip_prefix("//").unwrap_or(rest);
+            let rest = rest.strip_prefix("//").unwrap_or(rest);
+            let (path, max_page_count) = match rest.split_once("?max_page_count=") {
+                Some((path, pages)) => {
+                    (path, Some(pages.parse().map_err(|_| UrlError::PageCount)?))
+                }
+                None => (rest, None),
+            };
             return match path {
                 "" | ":memory:" => Err(UrlError::NoPath),
-                path => Ok(DatabaseUrl::Sqlite(Path::new(path).to_owned())),
+                path => Ok(DatabaseUrl::Sqlite(SqliteFile {
+                    path: Path::new(path).to_owned(),
+                    max_page_count,
+                })),
             };
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -53,7 +74,7 @@ impl DatabaseUrl {
 impl std::fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            DatabaseUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            DatabaseUrl::Sqlite(file) => write!(f, "sqlite:{}", file.path.display()),
             DatabaseUrl::Postgres(options) => write!(
                 f,
                 "postgres://{}@{}:{}/{}",
@@ -90,6 +111,7 @@ mod tests {
             ("sqlite:/var/farm.db", "/var/farm.db"),
             ("sqlite:///var/farm.db", "/var/farm.db"),
             ("sqlite://farm.db", "farm.db"),
+            ("sqlite:farm.db?max_page_count=256", "farm.db"),
         ] {
             assert_eq!(
                 DatabaseUrl::parse(url).unwrap().to_string(),
@@ -104,6 +126,7 @@ mod tests {
             ("mysql://root:s3cret@host/db", UrlError::Scheme),
             ("sqlite:", UrlError::NoPath),
             ("sqlite::memory:", UrlError::NoPath),
+            ("sqlite:farm.db?max_page_count=many", UrlError::PageCount),
             ("postgres://farm:s3cret@host:port/db", UrlError::Postgres),
         ] {
             let refused = DatabaseUrl::parse(url).unwrap_err();
