@@ -1,8 +1,13 @@
 //! The core driven by hand, in virtual time, with workers that make up what they compute.
 
 mod driven;
+mod durable;
+mod gateways;
 mod hand_over;
 mod lifecycle;
+mod listener;
+mod requests;
+mod shelf;
 mod testbed;
 mod verification;
 mod views;
