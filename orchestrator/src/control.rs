@@ -52,6 +52,8 @@ pub struct SimulationInfo {
     pub aggregate: kernel::aggregate::Aggregate,
     /// Whether a final status has been followed by its last digest: nothing more will be published.
     pub settled: bool,
+    /// While it repeats what was published before: the tick to which it does.
+    pub replaying_to: Option<u64>,
 }
 
 /// Why a request is refused.

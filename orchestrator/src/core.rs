@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::plan::Plan;
+use store::recovery::Recovered;
 use transport::frame::Frame;
 use transport::header::Kind;
 use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
@@ -39,6 +40,7 @@ use crate::limits::{
     REBALANCE_EVERY,
 };
 use crate::placement::{self, Load};
+use crate::recovery::RecoveryFault;
 use crate::registry::{Registry, Worker, WorkerState};
 use crate::simulation::Simulation;
 use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Totals, WorkerSnapshot};
@@ -297,6 +299,34 @@ impl Orchestrator {
         });
         self.simulations.insert(id, simulation);
         Ok(id)
+    }
+
+    /// Adds a simulation as the store has it, with a plan of its farm unless it is in a final status.
+    /// It goes on from there, after a replay to its head.
+    ///
+    /// # Errors
+    /// [`RecoveryFault`] names what is wrong with what was kept.
+    ///
+    /// # Panics
+    /// If a simulation of that id is there, or one that goes on has no plan or another run's.
+    pub fn recover(
+        &mut self,
+        now: Duration,
+        recovered: Recovered,
+        plan: Option<Plan>,
+    ) -> Result<(), RecoveryFault> {
+        self.begin(now);
+        let id = recovered.spec.id;
+        assert!(!self.simulations.contains_key(&id), "recovered once");
+        let simulation = if recovered.state.status.is_final() {
+            Simulation::ended(&recovered)
+        } else {
+            let plan = plan.expect("one that goes on has a plan");
+            Simulation::recovered(&mut context!(self, now), recovered, plan)?
+        };
+        self.simulations.insert(id, simulation);
+        self.advance(now, id);
+        Ok(())
     }
 
     /// Starts a created simulation.
@@ -1026,7 +1056,7 @@ fn simulation_snapshot(simulation: &Simulation) -> SimulationSnapshot {
         checkpoint_bytes: histories().map(|h| h.checkpoint_bytes() as u64).sum(),
         replay_bytes: histories().map(|h| h.input_bytes() as u64).sum(),
         checkpoint_ticks: simulation.checkpoint_ticks,
-        partitions: u32::try_from(simulation.partitions.len()).unwrap_or(u32::MAX),
+        partitions: simulation.partition_count,
         window_ticks: simulation.window.as_ref().map_or(0, |w| w.ticks),
     }
 }

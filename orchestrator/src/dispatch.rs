@@ -66,8 +66,10 @@ impl Simulation {
                 window.deadline = deadline;
                 window.schedule = deadline.map(|_| self.schedule.clone());
                 window.owed_since = self.owed_since.take();
+                window.replayed = self.replay.is_some();
                 let ends = self.status.is_final() || window.last == self.last_tick();
-                window.wants_view = self.views.begin(ctx.now, window.last, ends);
+                window.wants_view =
+                    !window.replayed && self.views.begin(ctx.now, window.last, ends);
                 self.dispatch(ctx, window);
             }
         }

@@ -44,6 +44,8 @@ pub mod history;
 
 pub mod verify;
 
+pub mod recovery;
+
 pub mod arbitrate;
 
 // What is counted in tests.

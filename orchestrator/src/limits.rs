@@ -56,6 +56,9 @@ pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
 
 /// Commands of one simulation, expanded to machines, that wait for their tick.
 pub const MAX_PENDING_COMMANDS: usize = 1 << 20;
+/// Such commands that a recovered run may have to replay; it takes no new ones before there are
+/// fewer than [`MAX_PENDING_COMMANDS`].
+pub const MAX_RECOVERED_COMMANDS: usize = 4 * MAX_PENDING_COMMANDS;
 /// Commands of one tick for the machines of one partition: they travel in one frame.
 pub const MAX_PARTITION_COMMANDS: usize = 1 << 17;
 /// Entities that one command may list by id.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
-use kernel::command::{Action, Command};
+use kernel::command::Command;
+use kernel::farm::Farm;
 use kernel::plan::Plan;
 use transport::link::Class;
 
@@ -23,6 +24,7 @@ use crate::limits::{
     MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
     MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
+use crate::recovery::Replay;
 use crate::registry::{Debt, WorkerState};
 use crate::routing::Routing;
 use crate::schedule::Schedule;
@@ -69,12 +71,16 @@ impl PartitionState {
 #[derive(Debug)]
 pub(crate) struct Simulation {
     pub(crate) spec: Spec,
-    pub(crate) plan: Plan,
+    /// How the farm is cut; `None` once it has settled.
+    pub(crate) plan: Option<Plan>,
     pub(crate) cut: bool,
     pub(crate) status: Status,
     pub(crate) cause: Cause,
     pub(crate) settled: bool,
+    /// By index; none once it has settled.
     pub(crate) partitions: Vec<PartitionState>,
+    /// How many they were made.
+    pub(crate) partition_count: u32,
     /// Last tick that every partition has completed; `None` before creation.
     pub(crate) completed: Option<u64>,
     pub(crate) completed_at: Duration,
@@ -92,6 +98,8 @@ pub(crate) struct Simulation {
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
     pub(crate) views: Views,
+    /// Set while it repeats what was published before.
+    pub(crate) replay: Option<Replay>,
     /// Workers that were told of this simulation.
     pub(crate) opened: BTreeSet<WorkerId>,
     /// Since when the next window is owed though it could not be dispatched: the deadline that was
@@ -171,12 +179,25 @@ impl Simulation {
         Simulation {
             cut: plan.has_cut_site(),
             routing: Routing::new(&plan),
+            partition_count: u32::try_from(count).unwrap_or(u32::MAX),
+            partitions,
+            plan: Some(plan),
+            ..Simulation::without_plan(spec)
+        }
+    }
+
+    /// A simulation of which nothing is to be stepped.
+    pub(crate) fn without_plan(spec: Spec) -> Simulation {
+        Simulation {
+            cut: false,
+            routing: Routing::default(),
             schedule: Schedule::new(spec.config.tick_ms, spec.speed, Duration::ZERO, 0),
-            plan,
+            plan: None,
             status: Status::Created,
             cause: Cause::Requested,
             settled: false,
-            partitions,
+            partitions: Vec::new(),
+            partition_count: 0,
             completed: None,
             completed_at: Duration::ZERO,
             created_at: Duration::ZERO,
@@ -187,6 +208,7 @@ impl Simulation {
             last_sim_seq: 0,
             step_until: None,
             views: Views::default(),
+            replay: None,
             opened: BTreeSet::new(),
             owed_since: None,
             wake: None,
@@ -235,7 +257,8 @@ impl Simulation {
         if ticks == 0 {
             return Err(ControlError::StepZero);
         }
-        let from = self.step_until.unwrap_or(self.last_dispatched());
+        let present = self.last_dispatched().max(self.published_tick());
+        let from = self.step_until.unwrap_or(present);
         self.step_until = Some(from.saturating_add(ticks).min(self.last_tick()));
         Ok(())
     }
@@ -282,7 +305,8 @@ impl Simulation {
         if self.status.is_final() {
             return Err(self.invalid("command"));
         }
-        let next = self.completed.map_or(1, |_| self.last_dispatched() + 1);
+        // What was published is not changed by a replay.
+        let next = self.last_dispatched().max(self.published_tick()) + 1;
         let tick = request.tick.unwrap_or(next + ctx.config.command_lead_ticks);
         if tick < next {
             return Err(ControlError::TickPassed { tick, next });
@@ -291,16 +315,11 @@ impl Simulation {
             let last = self.last_tick();
             return Err(ControlError::TickBeyondEnd { tick, last });
         }
-        let entities = self.expand(&request.target)?;
-        if self.pending_count + entities.len() > MAX_PENDING_COMMANDS {
-            let limit = MAX_PENDING_COMMANDS;
-            return Err(ControlError::TooManyCommands { limit });
-        }
         let stamp = CommandStamp {
             seq: self.last_seq + 1,
             tick,
         };
-        self.enqueue(stamp, &entities, request.action)?;
+        self.enqueue(stamp, request, MAX_PENDING_COMMANDS)?;
         ctx.outbox.event(Event::CommandStamped {
             simulation: self.spec.id,
             stamp,
@@ -317,10 +336,11 @@ impl Simulation {
             status: self.status,
             cause: self.cause,
             speed: self.spec.speed,
-            tick: self.completed.unwrap_or(0),
+            tick: self.published_tick(),
             digest: self.digest,
             aggregate: self.aggregate,
             settled: self.settled,
+            replaying_to: self.replaying_to(),
         }
     }
 
@@ -364,6 +384,10 @@ impl Simulation {
         let Some(completed) = self.completed else {
             return self.next_before_creation();
         };
+        // It ends only after what was published of it.
+        if self.replay.is_some() && !(self.status.is_final() && self.is_out_of_reach(ctx)) {
+            return self.next_ticks(ctx, completed + 1);
+        }
         match self.status {
             status if status.is_final() => {
                 let knows_all = !self.is_digest_unknown() && !self.views.is_behind(completed);
@@ -417,7 +441,7 @@ impl Simulation {
 
     /// Creation comes first; a run that ended before has nothing to settle.
     fn next_before_creation(&self) -> Next {
-        if self.status.is_final() {
+        if self.status.is_final() && self.replay.is_none() {
             return Next::Settle;
         }
         Next::Window {
@@ -440,10 +464,12 @@ impl Simulation {
             }
             None => {}
         }
-        let end = self.step_until.unwrap_or(u64::MAX).min(self.last_tick());
+        let replay = self.replaying_to();
+        let end = replay.or(self.step_until).unwrap_or(u64::MAX);
+        let end = end.min(self.last_tick());
         let left = u32::try_from((end + 1).saturating_sub(first)).unwrap_or(u32::MAX);
         let most = self.most_ticks(ctx, first).min(left);
-        let stepping = self.status == Status::Paused;
+        let stepping = replay.is_some() || self.status == Status::Paused;
         let nominal = self.schedule.nominal_ticks().min(most).max(1);
         let last_nominal = first + u64::from(nominal) - 1;
         let deadline = self.schedule.deadline(last_nominal).filter(|_| !stepping);
@@ -567,7 +593,7 @@ impl Simulation {
             return;
         }
         self.settled = true;
-        let tick = self.completed.unwrap_or(0);
+        let tick = self.published_tick();
         if !self.dilated_unsaid.is_zero() {
             self.say_dilated(ctx, tick);
         }
@@ -581,6 +607,16 @@ impl Simulation {
             digest: self.digest.filter(|(t, _)| *t == tick).map(|(_, d)| d),
         });
         self.close(ctx);
+        self.shed();
+    }
+
+    /// Drops what only a run that goes on needs, so that many ended ones may be kept.
+    fn shed(&mut self) {
+        self.plan = None;
+        self.partitions = Vec::new();
+        self.routing.shed();
+        self.replay = None;
+        self.step_until = None;
     }
 
     /// Tells every worker to drop it. Nothing of it is ever dispatched again.
@@ -620,7 +656,7 @@ impl Simulation {
             simulation: self.spec.id,
             status,
             cause,
-            tick: self.completed.unwrap_or(0),
+            tick: self.published_tick(),
         });
     }
 
@@ -629,7 +665,7 @@ impl Simulation {
         let Some(next) = self.completed.map(|t| t + 1) else {
             return true;
         };
-        if self.status != Status::Running {
+        if self.status != Status::Running || self.replay.is_some() {
             return true;
         }
         let due = self.schedule.deadline(next);
@@ -680,17 +716,22 @@ impl Simulation {
         }
     }
 
-    /// Queues a command for each of these machines.
-    fn enqueue(
+    /// Queues a command for each machine that it is for, where no more than `limit` wait then.
+    pub(crate) fn enqueue(
         &mut self,
         stamp: CommandStamp,
-        entities: &[u32],
-        action: Action,
+        request: &CommandRequest,
+        limit: usize,
     ) -> Result<(), ControlError> {
+        let plan = self.plan.as_ref().expect("a run that goes on has a plan");
+        let entities = expand(&plan.farm, &request.target)?;
+        if self.pending_count + entities.len() > limit {
+            return Err(ControlError::TooManyCommands { limit });
+        }
         let mut added: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
-        for &entity in entities {
-            let partition = self.plan.partition_of(entity);
-            let command = Command::new(stamp.seq, entity, action);
+        for &entity in &entities {
+            let partition = plan.partition_of(entity);
+            let command = Command::new(stamp.seq, entity, request.action);
             added.entry(partition).or_default().push(command);
         }
         // Nothing is entered for what is refused: the next window would end at its tick.
@@ -710,47 +751,46 @@ impl Simulation {
         self.pending_count += entities.len();
         Ok(())
     }
+}
 
-    /// The machines a target names.
-    fn expand(&self, target: &Target) -> Result<Vec<u32>, ControlError> {
-        let entities = self.spec.config.entities;
-        let known = |entity: u32| match (1..=entities).contains(&entity) {
-            true => Ok(entity),
-            false => Err(ControlError::UnknownEntity { entity, entities }),
-        };
-        match target {
-            Target::Entity(entity) => Ok(vec![known(*entity)?]),
-            Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
-            Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
-                let limit = MAX_COMMAND_ENTITIES;
-                Err(ControlError::TooManyEntities { limit })
-            }
-            Target::Entities(ids) => {
-                let mut ids = ids
-                    .iter()
-                    .map(|id| known(*id))
-                    .collect::<Result<Vec<_>, _>>()?;
-                ids.sort_unstable();
-                ids.dedup();
-                Ok(ids)
-            }
-            Target::Site(site) => {
-                let farm = &self.plan.farm;
-                if *site >= farm.sites {
-                    let last = farm.sites - 1;
-                    return Err(ControlError::UnknownSite { site: *site, last });
-                }
-                let first = farm.first_entity(*site);
-                Ok((first..first + farm.machines_of(*site)).collect())
-            }
-            Target::All => Ok((1..=entities).collect()),
+/// The machines a target names.
+fn expand(farm: &Farm, target: &Target) -> Result<Vec<u32>, ControlError> {
+    let entities = farm.config.entities;
+    let known = |entity: u32| match (1..=entities).contains(&entity) {
+        true => Ok(entity),
+        false => Err(ControlError::UnknownEntity { entity, entities }),
+    };
+    match target {
+        Target::Entity(entity) => Ok(vec![known(*entity)?]),
+        Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
+        Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
+            let limit = MAX_COMMAND_ENTITIES;
+            Err(ControlError::TooManyEntities { limit })
         }
+        Target::Entities(ids) => {
+            let mut ids = ids
+                .iter()
+                .map(|id| known(*id))
+                .collect::<Result<Vec<_>, _>>()?;
+            ids.sort_unstable();
+            ids.dedup();
+            Ok(ids)
+        }
+        Target::Site(site) => {
+            if *site >= farm.sites {
+                let last = farm.sites - 1;
+                return Err(ControlError::UnknownSite { site: *site, last });
+            }
+            let first = farm.first_entity(*site);
+            Ok((first..first + farm.machines_of(*site)).collect())
+        }
+        Target::All => Ok((1..=entities).collect()),
     }
 }
 
 /// The first tick after `last` in which a checkpoint of partition `p` of `count` is due: one an
 /// interval each, in phases spread evenly over it, so that they never come all at once.
-fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
+pub(crate) fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
     let phase = p * interval / count.max(1);
     // The next number after `last` that is `phase` more than a multiple of the interval.
     last + interval - (last + interval - phase) % interval

@@ -51,6 +51,9 @@ pub(crate) struct Window {
     pub(crate) ticks: u32,
     /// Whether partitions are created in it.
     pub(crate) creation: bool,
+    /// Whether its ticks were published before, by an orchestrator that is gone or of the run that this
+    /// one was forked from.
+    pub(crate) replayed: bool,
     /// Whether the digest of the last tick is wanted though it may not be due.
     pub(crate) wants_digest: bool,
     /// Whether views of the last tick are wanted.
@@ -88,6 +91,7 @@ impl Window {
             last: (first + u64::from(ticks)).saturating_sub(1),
             ticks,
             creation: first == 0,
+            replayed: false,
             wants_digest: false,
             wants_view: false,
             digest_ticks: Vec::new(),
