@@ -185,6 +185,8 @@ impl Simulation {
         if state.history.is_full() {
             ctx.verifier.partition_is_full(self.spec.id, from.partition);
         }
+        self.fill_cut(ctx, &frame);
+        let state = &mut self.partitions[from.partition as usize];
         let completed = self.completed.unwrap_or(0);
         let trusted = (ctx.verifier).trusted(self.spec.id, from.partition, completed);
         state.history.offer(from.tick, frame, trusted);
@@ -312,6 +314,7 @@ impl Simulation {
             digests: merged.digests,
             events,
         })));
+        self.end_tick_of_cut(ctx, window.last);
         if let Some(event) = late {
             ctx.outbox.event(event);
         }

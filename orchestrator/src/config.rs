@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits::CUT_EVERY;
+
 /// Settings of the role.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,6 +17,9 @@ pub struct Config {
     pub command_lead_ticks: u64,
     /// One partition-tick in this many is computed a second time by another worker; 0 for none.
     pub verify_one_in: u64,
+    /// How often all partitions are asked for a state of the same tick, which the store keeps; `None`
+    /// without a store.
+    pub cut_every: Option<Duration>,
     /// Moves partitions while loads are uneven.
     pub rebalance: bool,
 }
@@ -27,6 +32,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(5),
             command_lead_ticks: 1,
             verify_one_in: 1_000,
+            cut_every: Some(CUT_EVERY),
             rebalance: true,
         }
     }

@@ -6,7 +6,8 @@
 //! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`],
 //!    [`Orchestrator::handle_arbitrated`] or a control call such as [`Orchestrator::start`].
 //! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_event`], then
-//!    [`Orchestrator::poll_arbitration`] and [`Orchestrator::poll_view`], each until `None`.
+//!    [`Orchestrator::poll_arbitration`], [`Orchestrator::poll_view`] and [`Orchestrator::poll_cut`],
+//!    each until `None`.
 //! 3. Say how long that took: [`Orchestrator::handle_drained`]. A test in virtual time may leave it out.
 //! 4. Call [`Orchestrator::handle_timeout`] at [`Orchestrator::poll_timeout`] or soon after.
 //!
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::plan::Plan;
+use store::history::Cut;
 use store::recovery::Recovered;
 use transport::frame::Frame;
 use transport::header::Kind;
@@ -431,6 +433,17 @@ impl Orchestrator {
         })
     }
 
+    /// Asks for a cut of a simulation's present tick, or of the next window's if it goes on.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn ask_cut(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| {
+            simulation.ask_cut();
+            Ok(())
+        })
+    }
+
     /// Removes a simulation in any state; [`Event::Deleted`] is the last that is said of it.
     ///
     /// # Errors
@@ -501,6 +514,12 @@ impl Orchestrator {
     /// A partition's view that was asked for, as its worker sent it.
     pub fn poll_view(&mut self) -> Option<Frame> {
         self.outbox.views.pop_front()
+    }
+
+    /// A cut for the store, to be written behind everything that was published up to its tick. All of that
+    /// was polled before, as events.
+    pub fn poll_cut(&mut self) -> Option<(SimulationId, Cut)> {
+        self.outbox.cuts.pop_front()
     }
 
     /// When [`Orchestrator::handle_timeout`] has something to do; never if `None`.
@@ -658,6 +677,8 @@ impl Orchestrator {
                 .map(|computed| {
                     self.verifier
                         .computed(now, worker, &computed, &mut self.outbox);
+                    // A cut may have waited for it.
+                    self.advance(now, id);
                 })
                 .map_err(ResultFault::from),
             _ => {

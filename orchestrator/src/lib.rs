@@ -46,6 +46,8 @@ pub mod verify;
 
 pub mod recovery;
 
+mod cuts;
+
 pub mod arbitrate;
 
 // What is counted in tests.

@@ -108,6 +108,13 @@ impl Routing {
         std::mem::take(&mut self.inbox[partition as usize])
     }
 
+    /// A copy of what waits, by (sender, receiver).
+    pub(crate) fn posted(&self) -> Vec<Mail> {
+        let mut posted: Vec<Mail> = self.inbox.iter().flatten().cloned().collect();
+        posted.sort_by_key(|m| (m.from, m.to));
+        posted
+    }
+
     /// Drops everything but what was counted.
     pub(crate) fn shed(&mut self) {
         self.sites = Vec::new();

@@ -16,6 +16,7 @@ use crate::control::{
     Status, Target, WorkerId,
 };
 use crate::cost::visit;
+use crate::cuts::Cuts;
 use crate::event::Event;
 use crate::history::History;
 use crate::latency::Latencies;
@@ -98,6 +99,7 @@ pub(crate) struct Simulation {
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
     pub(crate) views: Views,
+    pub(crate) cuts: Cuts,
     /// Set while it repeats what was published before.
     pub(crate) replay: Option<Replay>,
     /// Workers that were told of this simulation.
@@ -208,6 +210,7 @@ impl Simulation {
             last_sim_seq: 0,
             step_until: None,
             views: Views::default(),
+            cuts: Cuts::default(),
             replay: None,
             opened: BTreeSet::new(),
             owed_since: None,
@@ -238,7 +241,9 @@ impl Simulation {
 
     /// `pause`: no further window is dispatched.
     pub(crate) fn pause(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
-        self.transition(ctx, "pause", &[Status::Running], Status::Paused)
+        self.transition(ctx, "pause", &[Status::Running], Status::Paused)?;
+        self.ask_cut();
+        Ok(())
     }
 
     /// `resume`: the next tick is due one period from now.
@@ -266,7 +271,9 @@ impl Simulation {
     /// `stop`: the run ends after the window in flight.
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
         let from = [Status::Running, Status::Paused];
-        self.transition(ctx, "stop", &from, Status::Stopped)
+        self.transition(ctx, "stop", &from, Status::Stopped)?;
+        self.ask_last_cut();
+        Ok(())
     }
 
     /// Changes the speed of a run that has not ended.
@@ -283,6 +290,10 @@ impl Simulation {
     pub(crate) fn pause_because(&mut self, ctx: &mut Context<'_>, cause: Cause) {
         if self.status == Status::Running {
             self.change(ctx, Status::Paused, cause);
+        }
+        if cause == Cause::DigestMismatch {
+            // Nobody knows yet what of it is right.
+            self.cuts.give_up(ctx.now);
         }
         self.step_until = None;
     }
@@ -389,18 +400,26 @@ impl Simulation {
             return self.next_ticks(ctx, completed + 1);
         }
         match self.status {
-            status if status.is_final() => {
-                let knows_all = !self.is_digest_unknown() && !self.views.is_behind(completed);
-                if knows_all || self.is_out_of_reach(ctx) {
-                    Next::Settle
-                } else {
-                    self.question()
-                }
-            }
+            status if status.is_final() => self.next_of_the_end(ctx, completed),
             Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
                 self.next_of_the_present(ctx, completed)
             }
             _ => self.next_ticks(ctx, completed + 1),
+        }
+    }
+
+    /// What a run that has ended at `tick` is asked before it settles.
+    fn next_of_the_end(&self, ctx: &Context<'_>, tick: u64) -> Next {
+        if self.is_out_of_reach(ctx) {
+            return Next::Settle;
+        }
+        let is_cut_owed = self.cuts.is_owed(tick, ctx.config.cut_every);
+        if self.is_digest_unknown() || self.views.is_behind(tick) || is_cut_owed {
+            return self.question();
+        }
+        match self.cuts.keeps_open_until(tick) {
+            Some(until) if until > ctx.now => Next::WaitUntil(until),
+            _ => Next::Settle,
         }
     }
 
@@ -409,7 +428,12 @@ impl Simulation {
         if self.is_digest_unknown() {
             return self.question();
         }
-        match self.views.due_at(tick) {
+        let cut_at = self.cuts.due_at(tick, ctx.config.cut_every);
+        let due_at = [self.views.due_at(tick), cut_at]
+            .into_iter()
+            .flatten()
+            .min();
+        match due_at {
             None => Next::Wait,
             Some(at) if at > ctx.now => Next::WaitUntil(at),
             Some(_) => self.question(),
@@ -576,7 +600,8 @@ impl Simulation {
         let lost = state.asked.is_some() && !awaited;
         let moves = matches!(state.moving, Some((_, None)));
         let due = state.checkpoint_at <= last || state.history.is_heavy() || state.is_far(last);
-        if last == 0 || !(moves || lost || (due && !awaited)) {
+        let is_cut = self.window.as_ref().is_some_and(|w| w.is_cut);
+        if last == 0 || !(is_cut || moves || lost || (due && !awaited)) {
             return false;
         }
         if let Some((_, since)) = &mut state.moving {
@@ -616,6 +641,7 @@ impl Simulation {
         self.partitions = Vec::new();
         self.routing.shed();
         self.replay = None;
+        self.cuts = Cuts::default();
         self.step_until = None;
     }
 

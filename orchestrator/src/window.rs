@@ -56,6 +56,8 @@ pub(crate) struct Window {
     pub(crate) replayed: bool,
     /// Whether the digest of the last tick is wanted though it may not be due.
     pub(crate) wants_digest: bool,
+    /// Whether every partition is asked for a checkpoint of the last tick, which make a cut.
+    pub(crate) is_cut: bool,
     /// Whether views of the last tick are wanted.
     pub(crate) wants_view: bool,
     /// Ticks whose digests are reported, in order.
@@ -93,6 +95,7 @@ impl Window {
             creation: first == 0,
             replayed: false,
             wants_digest: false,
+            is_cut: false,
             wants_view: false,
             digest_ticks: Vec::new(),
             deadline: None,

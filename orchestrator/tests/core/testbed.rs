@@ -11,6 +11,7 @@ use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed, WorkerId};
 use orchestrator::event::{Event, TickPublished};
 use orchestrator::verify::Arbitration;
 use orchestrator::{Config, Orchestrator};
+use store::history::Cut;
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
 use transport::link::{DisconnectReason, LinkCommand, LinkEvent, PeerId, Role, Transmit};
@@ -74,6 +75,8 @@ pub(crate) struct Testbed {
     pub(crate) arbitrations: Vec<Arbitration>,
     /// Views that were passed on.
     pub(crate) views: Vec<Frame>,
+    /// Cuts that were handed out.
+    pub(crate) cuts: Vec<Cut>,
     pub(crate) pool: FramePool,
     in_flight: BTreeMap<(Duration, u64), LinkEvent>,
     sent: u64,
@@ -89,6 +92,7 @@ impl Testbed {
             events: Vec::new(),
             arbitrations: Vec::new(),
             views: Vec::new(),
+            cuts: Vec::new(),
             pool: FramePool::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -96,11 +100,12 @@ impl Testbed {
         }
     }
 
-    /// Without verification and rebalancing, which some tests would only have to look past.
+    /// Without verification, rebalancing and cuts, which some tests would only have to look past.
     pub(crate) fn plain() -> Testbed {
         Testbed::new(Config {
             verify_one_in: 0,
             rebalance: false,
+            cut_every: None,
             ..Config::default()
         })
     }
@@ -294,6 +299,9 @@ impl Testbed {
         }
         while let Some(view) = self.core.poll_view() {
             self.views.push(view);
+        }
+        while let Some((_, cut)) = self.core.poll_cut() {
+            self.cuts.push(cut);
         }
     }
 
