@@ -605,6 +605,6 @@ mod tests {
             verifier: &mut Verifier::default(),
             outbox: &mut outbox,
         });
-        outbox.events.into()
+        outbox.fresh.into()
     }
 }

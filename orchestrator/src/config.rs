@@ -22,6 +22,9 @@ pub struct Config {
     pub cut_every: Option<Duration>,
     /// Moves partitions while loads are uneven.
     pub rebalance: bool,
+    /// Whether what is asked for is kept before it is done, and what happens is written down. Otherwise it is done
+    /// at once and forgotten with this process.
+    pub durable: bool,
 }
 
 impl Default for Config {
@@ -34,6 +37,7 @@ impl Default for Config {
             verify_one_in: 1_000,
             cut_every: Some(CUT_EVERY),
             rebalance: true,
+            durable: false,
         }
     }
 }

@@ -169,6 +169,10 @@ impl Simulation {
         self.totals.late_ticks = recovered.late_ticks;
         self.totals.dilated = std::time::Duration::from_millis(recovered.dilated_ms);
         self.last_seq = recovered.last_command_seq;
+        self.record.created_at_us = recovered.state.created_at_us;
+        self.record.started_at_us = recovered.state.started_at_us;
+        self.record.ended_at_us = recovered.state.ended_at_us;
+        self.record.last_system_seq = recovered.last_system_seq;
     }
 
     /// Makes a cut the base of every partition, with the messages that were under way.

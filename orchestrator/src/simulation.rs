@@ -9,6 +9,7 @@ use kernel::command::Command;
 use kernel::farm::Farm;
 use kernel::plan::Plan;
 use transport::link::Class;
+use transport::message::TickDigest;
 
 use crate::context::Context;
 use crate::control::{
@@ -22,9 +23,11 @@ use crate::history::History;
 use crate::latency::Latencies;
 use crate::limits::{
     CHECKPOINT_PATIENCE, DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS,
-    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
-    MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_REPLAY_TICKS,
+    MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
+use crate::placing::Placing;
+use crate::record::Record;
 use crate::recovery::Replay;
 use crate::registry::{Debt, WorkerState};
 use crate::routing::Routing;
@@ -131,6 +134,10 @@ pub(crate) struct Simulation {
     pub(crate) dilated_unsaid: Duration,
     /// When such a shift was last said.
     pub(crate) dilated_said_at: Option<Duration>,
+    /// What is known of it beyond its ticks.
+    pub(crate) record: Record,
+    /// Commands that have a place which is not kept yet.
+    pub(crate) placing: Placing,
 }
 
 /// What a run does next.
@@ -230,6 +237,8 @@ impl Simulation {
             shown: None,
             dilated_unsaid: Duration::ZERO,
             dilated_said_at: None,
+            record: Record::default(),
+            placing: Placing::default(),
             spec,
         }
     }
@@ -259,13 +268,18 @@ impl Simulation {
         if self.status != Status::Paused {
             return Err(self.invalid("step"));
         }
+        self.step_until = Some(self.step_end(ticks)?);
+        Ok(())
+    }
+
+    /// Where a step of so many ticks ends.
+    pub(crate) fn step_end(&self, ticks: u64) -> Result<u64, ControlError> {
         if ticks == 0 {
             return Err(ControlError::StepZero);
         }
         let present = self.last_dispatched().max(self.published_tick());
         let from = self.step_until.unwrap_or(present);
-        self.step_until = Some(from.saturating_add(ticks).min(self.last_tick()));
-        Ok(())
+        Ok(from.saturating_add(ticks).min(self.last_tick()))
     }
 
     /// `stop`: the run ends after the window in flight.
@@ -307,49 +321,25 @@ impl Simulation {
         self.settle(ctx);
     }
 
-    /// Gives a command its place.
-    pub(crate) fn command(
-        &mut self,
-        ctx: &mut Context<'_>,
-        request: &CommandRequest,
-    ) -> Result<CommandStamp, ControlError> {
-        if self.status.is_final() {
-            return Err(self.invalid("command"));
-        }
-        // What was published is not changed by a replay.
-        let next = self.last_dispatched().max(self.published_tick()) + 1;
-        let tick = request.tick.unwrap_or(next + ctx.config.command_lead_ticks);
-        if tick < next {
-            return Err(ControlError::TickPassed { tick, next });
-        }
-        if tick > self.last_tick() {
-            let last = self.last_tick();
-            return Err(ControlError::TickBeyondEnd { tick, last });
-        }
-        let stamp = CommandStamp {
-            seq: self.last_seq + 1,
-            tick,
-        };
-        self.enqueue(stamp, request, MAX_PENDING_COMMANDS)?;
-        ctx.outbox.event(Event::CommandStamped {
-            simulation: self.spec.id,
-            stamp,
-        });
-        Ok(stamp)
-    }
-
     /// What can be read of it.
-    pub(crate) fn info(&self) -> SimulationInfo {
+    pub(crate) fn info(&self, now: Duration) -> SimulationInfo {
+        let stands = self.status != Status::Running && self.step_until.is_none();
+        let speed = || (self.record).achieved_speed_milli(now, self.spec.config.tick_ms);
         SimulationInfo {
-            id: self.spec.id,
-            name: self.spec.name.clone(),
-            config: self.spec.config.clone(),
+            spec: self.spec.clone(),
             status: self.status,
             cause: self.cause,
-            speed: self.spec.speed,
             tick: self.published_tick(),
-            digest: self.digest,
+            digest: self
+                .digest
+                .map(|(tick, digest)| TickDigest { tick, digest }),
             aggregate: self.aggregate,
+            achieved_speed_milli: if stands { 0 } else { speed() },
+            late_ticks: self.totals.late_ticks,
+            dilated_ms: self.totals.dilated.as_millis() as u64,
+            created_at_us: self.record.created_at_us,
+            started_at_us: self.record.started_at_us,
+            ended_at_us: self.record.ended_at_us,
             settled: self.settled,
             replaying_to: self.replaying_to(),
         }
@@ -735,11 +725,17 @@ impl Simulation {
         Ok(())
     }
 
-    fn invalid(&self, request: &'static str) -> ControlError {
+    pub(crate) fn invalid(&self, request: &'static str) -> ControlError {
         ControlError::InvalidTransition {
             request,
             status: self.status,
         }
+    }
+
+    /// How many machines a target names.
+    pub(crate) fn machines_of(&self, target: &Target) -> Result<usize, ControlError> {
+        let plan = self.plan.as_ref().expect("a run that goes on has a plan");
+        expand(&plan.farm, target).map(|machines| machines.len())
     }
 
     /// Queues a command for each machine that it is for, where no more than `limit` wait then.
@@ -771,9 +767,15 @@ impl Simulation {
         }
         let queued = self.pending.entry(stamp.tick).or_default();
         for (partition, commands) in added {
-            queued.entry(partition).or_default().extend(commands);
+            let queued = queued.entry(partition).or_default();
+            let in_order = queued.last().is_none_or(|last| last.seq < stamp.seq);
+            queued.extend(commands);
+            // One that was kept sooner may be of a greater seq.
+            if !in_order {
+                queued.sort_by_key(|command| command.seq);
+            }
         }
-        self.last_seq = stamp.seq;
+        self.last_seq = self.last_seq.max(stamp.seq);
         self.pending_count += entities.len();
         Ok(())
     }

@@ -177,7 +177,7 @@ impl Snapshot {
     /// One of the runs.
     #[must_use]
     pub fn simulation(&self, id: SimulationId) -> Option<&SimulationSnapshot> {
-        self.simulations.iter().find(|s| s.info.id == id)
+        self.simulations.iter().find(|s| s.info.spec.id == id)
     }
 
     /// Stages and stalls over all runs, deleted ones included. They are added here, by whoever reads

@@ -121,7 +121,7 @@ fn a_running_run_replays_to_its_head_and_goes_on() {
             recover(&mut t, recovered(&spec, Status::Running, cut)).unwrap();
             let info = t.core.simulation(SIM).unwrap();
             assert_eq!((info.tick, info.replaying_to), (60, Some(60)));
-            assert_eq!(info.name, "renamed");
+            assert_eq!(info.spec.name, "renamed");
             t.join();
             let begin = t.now;
             t.run_until(|t| t.core.simulation(SIM).unwrap().replaying_to.is_none());
@@ -224,7 +224,7 @@ fn an_ended_run_is_only_read() {
     let spec = spec(whole(2));
     let mut kept = recovered(&spec, Status::Completed, None);
     kept.commands.clear();
-    let digest = kept.digest.map(|d| (d.tick, d.digest));
+    let digest = kept.digest;
     let mut t = testbed();
     t.control(|core, now| core.recover(now, kept, None))
         .unwrap();
