@@ -6,7 +6,8 @@
 //! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`],
 //!    [`Orchestrator::handle_arbitrated`] or a control call such as [`Orchestrator::start`].
 //! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_event`], then
-//!    [`Orchestrator::poll_arbitration`] and [`Orchestrator::poll_view`], each until `None`.
+//!    [`Orchestrator::poll_arbitration`], [`Orchestrator::poll_view`] and [`Orchestrator::poll_cut`],
+//!    each until `None`.
 //! 3. Say how long that took: [`Orchestrator::handle_drained`]. A test in virtual time may leave it out.
 //! 4. Call [`Orchestrator::handle_timeout`] at [`Orchestrator::poll_timeout`] or soon after.
 //!
@@ -16,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use kernel::plan::Plan;
+use store::history::Cut;
+use store::recovery::Recovered;
 use transport::frame::Frame;
 use transport::header::Kind;
 use transport::link::{Class, LinkCommand, LinkEvent, PeerId, Role};
@@ -40,6 +43,7 @@ use crate::gateways::Gateways;
 use crate::latency::{Durations, Latencies, Stage};
 use crate::limits::{HICCUP, MAX_MOVES, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
+use crate::recovery::RecoveryFault;
 use crate::registry::{Registry, Worker, WorkerState};
 use crate::request::{check_partitions, refused};
 use crate::simulation::Simulation;
@@ -340,6 +344,43 @@ impl Orchestrator {
         id
     }
 
+    /// Adds a simulation as the store has it, with a plan of its farm unless it is in a final status.
+    /// It goes on from there, after a replay to its head.
+    ///
+    /// # Errors
+    /// [`RecoveryFault`] names what is wrong with what was kept.
+    ///
+    /// # Panics
+    /// If a simulation of that id is there, or one that goes on has no plan or another run's.
+    pub fn recover(
+        &mut self,
+        now: Duration,
+        recovered: Recovered,
+        plan: Option<Plan>,
+    ) -> Result<(), RecoveryFault> {
+        self.begin(now);
+        let id = recovered.spec.id;
+        assert!(!self.simulations.contains_key(&id), "recovered once");
+        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
+        let has_entities = recovered.has_entities;
+        let farm = plan.as_ref().map(|plan| plan.farm.clone());
+        let simulation = if recovered.state.status.is_final() {
+            Simulation::ended(&recovered)
+        } else {
+            let plan = plan.expect("one that goes on has a plan");
+            Simulation::recovered(&mut context!(self, now), recovered, plan)?
+        };
+        self.simulations.insert(id, simulation);
+        if self.config.durable {
+            self.chronicle.open(id, sim_seq, system_seq);
+            if let Some(farm) = farm.filter(|_| !has_entities) {
+                self.begin_metadata(id, farm);
+            }
+        }
+        self.advance(now, id);
+        Ok(())
+    }
+
     /// Starts a created simulation.
     ///
     /// # Errors
@@ -442,6 +483,17 @@ impl Orchestrator {
         })
     }
 
+    /// Asks for a cut of a simulation's present tick, or of the next window's if it goes on.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn ask_cut(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| {
+            simulation.ask_cut();
+            Ok(())
+        })
+    }
+
     /// Removes a simulation in any state; [`Event::Deleted`] is the last that is said of it.
     ///
     /// # Errors
@@ -524,6 +576,12 @@ impl Orchestrator {
     /// A partition's view that was asked for, as its worker sent it.
     pub fn poll_view(&mut self) -> Option<Frame> {
         self.outbox.views.pop_front()
+    }
+
+    /// A cut for the store, to be written behind everything that was published up to its tick. All of that
+    /// was polled before, as events.
+    pub fn poll_cut(&mut self) -> Option<(SimulationId, Cut)> {
+        self.outbox.cuts.pop_front()
     }
 
     /// When [`Orchestrator::handle_timeout`] has something to do; never if `None`.
@@ -746,6 +804,8 @@ impl Orchestrator {
                 .map(|computed| {
                     self.verifier
                         .computed(now, worker, &computed, &mut self.outbox);
+                    // A cut may have waited for it.
+                    self.advance(now, id);
                 })
                 .map_err(ResultFault::from),
             _ => {
@@ -1150,7 +1210,7 @@ fn simulation_snapshot(simulation: &Simulation, now: Duration) -> SimulationSnap
         checkpoint_bytes: histories().map(|h| h.checkpoint_bytes() as u64).sum(),
         replay_bytes: histories().map(|h| h.input_bytes() as u64).sum(),
         checkpoint_ticks: simulation.checkpoint_ticks,
-        partitions: u32::try_from(simulation.partitions.len()).unwrap_or(u32::MAX),
+        partitions: simulation.partition_count,
         window_ticks: simulation.window.as_ref().map_or(0, |w| w.ticks),
     }
 }

@@ -182,6 +182,8 @@ pub struct TickPublished {
     pub started_at: Duration,
     /// Ticks in the window; 0 where the present tick was asked about again.
     pub ticks: u32,
+    /// Whether its ticks were published before, so that they are neither kept nor told again.
+    pub replayed: bool,
     /// Whether every partition was asked for its view at `tick`, so that views follow, or came before.
     pub has_view: bool,
     /// Sums over all partitions at `tick`.

@@ -71,6 +71,10 @@ pub mod history;
 
 pub mod verify;
 
+pub mod recovery;
+
+mod cuts;
+
 pub mod arbitrate;
 
 // What is made of what happened: for those who listen, and for the database.

@@ -38,6 +38,12 @@ pub const MAX_CHECKPOINT_TICKS: u64 = 65_536;
 pub const FIRST_CHECKPOINT_TICKS: u64 = 64;
 /// A checkpoint that was asked for and has not come after this is asked for again.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a cut is made for the store, unless configured otherwise.
+pub const CUT_EVERY: Duration = Duration::from_secs(10);
+/// A cut of which a part has not come after this is given up.
+pub const CUT_PATIENCE: Duration = Duration::from_secs(10);
+/// Another one is tried so long after one was given up.
+pub const CUT_RETRY: Duration = Duration::from_secs(1);
 /// Inputs of a partition above which a checkpoint is asked for, whatever its interval.
 pub const SOFT_HISTORY_BYTES: usize = 4 << 20;
 /// Inputs of a partition at which the run waits for a checkpoint rather than keep more.
@@ -56,6 +62,9 @@ pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
 
 /// Commands of one simulation, expanded to machines, that wait for their tick.
 pub const MAX_PENDING_COMMANDS: usize = 1 << 20;
+/// Such commands that a recovered run may have to replay; it takes no new ones before there are
+/// fewer than [`MAX_PENDING_COMMANDS`].
+pub const MAX_RECOVERED_COMMANDS: usize = 4 * MAX_PENDING_COMMANDS;
 /// Commands of one tick for the machines of one partition: they travel in one frame.
 pub const MAX_PARTITION_COMMANDS: usize = 1 << 17;
 /// Entities that one command may list by id.

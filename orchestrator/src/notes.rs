@@ -95,6 +95,10 @@ impl Orchestrator {
             return;
         };
         run.record.completed(now, tick.tick);
+        // What was published before a crash, or by the parent of a fork, is neither said nor written again.
+        if tick.replayed {
+            return;
+        }
         let (started_at, has_view) = (tick.started_at, tick.has_view);
         self.feeds.tick(now, id, started_at, has_view, &tick.events);
         if !self.config.durable {

@@ -308,15 +308,3 @@ fn fault_limit(fault: &FrameError) -> usize {
         _ => 0,
     }
 }
-
-impl Orchestrator {
-    pub(crate) fn recover(
-        &mut self,
-        _now: Duration,
-        recovered: store::recovery::Recovered,
-        _plan: kernel::plan::Plan,
-    ) -> Answer {
-        let id = recovered.spec.id;
-        refused(ControlError::UnknownSimulation { id })
-    }
-}

@@ -27,7 +27,10 @@ impl Orchestrator {
     /// The next batch of history. One at a time: no other is given out before it is known to be written.
     pub fn poll_batch(&mut self) -> Option<Batch> {
         self.note();
-        if self.ended.is_some() {
+        while let Some((id, cut)) = self.poll_cut() {
+            self.note_cut(id, cut);
+        }
+        if self.ended.is_some() || !self.config.durable {
             return None;
         }
         let runs = &self.simulations;
@@ -80,8 +83,8 @@ impl Orchestrator {
     }
 
     /// A cut is whole: it is written after everything of ticks up to its own.
-    pub(crate) fn note_cut(&mut self, now: Duration, id: SimulationId, cut: Cut) {
-        let tick = cut.tick;
+    fn note_cut(&mut self, id: SimulationId, cut: Cut) {
+        let (now, tick) = (self.now, cut.tick);
         self.chronicle.add(now, id, tick, Page::Cut(Box::new(cut)));
     }
 

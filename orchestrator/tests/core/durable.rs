@@ -350,7 +350,9 @@ fn at_half_the_bound_a_run_waits_for_a_slow_store_and_at_the_bound_it_is_paused_
     t.shelf.append_takes = 2 * MS;
     pass_until(&mut t, |t| t.tick() > stands_at);
     t.shelf.fault = Some(StoreFault::DiskFull);
-    pass_until(&mut t, |t| t.core.simulation(SIM).unwrap().status == Status::Paused);
+    pass_until(&mut t, |t| {
+        t.core.simulation(SIM).unwrap().status == Status::Paused
+    });
     assert_eq!(t.core.simulation(SIM).unwrap().cause, Cause::DiskFull);
     assert!(backlog(&t) >= 2 * half && backlog(&t) < 2 * half + (8 << 20));
     t.shelf.fault = None;

@@ -1,11 +1,13 @@
 //! The core driven by hand, in virtual time, with workers that make up what they compute.
 
+mod cuts;
 mod driven;
 mod durable;
 mod gateways;
 mod hand_over;
 mod lifecycle;
 mod listener;
+mod recovery;
 mod requests;
 mod shelf;
 mod testbed;

@@ -11,6 +11,7 @@ use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed, WorkerId};
 use orchestrator::event::{Event, TickPublished};
 use orchestrator::verify::Arbitration;
 use orchestrator::{Config, Orchestrator};
+use store::history::Cut;
 use transport::control::Answer;
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
@@ -80,6 +81,9 @@ pub(crate) struct Testbed {
     pub(crate) arbitrations: Vec<Arbitration>,
     /// Views that were passed on.
     pub(crate) views: Vec<Frame>,
+    is_durable: bool,
+    /// Cuts that were handed out.
+    pub(crate) cuts: Vec<Cut>,
     pub(crate) pool: FramePool,
     pub(crate) shelf: Shelf,
     pub(crate) listeners: BTreeMap<u64, Listener>,
@@ -94,12 +98,14 @@ pub(crate) struct Testbed {
 impl Testbed {
     pub(crate) fn new(config: Config) -> Testbed {
         Testbed {
-            core: Orchestrator::new(config, FramePool::new()),
+            core: Orchestrator::new(config.clone(), FramePool::new()),
             now: Duration::from_secs(1),
             workers: BTreeMap::new(),
             events: Vec::new(),
             arbitrations: Vec::new(),
             views: Vec::new(),
+            is_durable: config.durable,
+            cuts: Vec::new(),
             pool: FramePool::new(),
             shelf: Shelf::default(),
             listeners: BTreeMap::new(),
@@ -111,11 +117,12 @@ impl Testbed {
         }
     }
 
-    /// Without verification and rebalancing, which some tests would only have to look past.
+    /// Without verification, rebalancing and cuts, which some tests would only have to look past.
     pub(crate) fn plain() -> Testbed {
         Testbed::new(Config {
             verify_one_in: 0,
             rebalance: false,
+            cut_every: None,
             ..Config::default()
         })
     }
@@ -126,6 +133,7 @@ impl Testbed {
             verify_one_in: 0,
             rebalance: false,
             durable: true,
+            cut_every: Some(Duration::from_secs(10)),
             ..Config::default()
         });
         testbed.core.handle_wall(testbed.now, START_US);
@@ -350,6 +358,11 @@ impl Testbed {
         }
         while let Some(view) = self.core.poll_view() {
             self.views.push(view);
+        }
+        while !self.is_durable
+            && let Some((_, cut)) = self.core.poll_cut()
+        {
+            self.cuts.push(cut);
         }
     }
 
