@@ -145,6 +145,8 @@ impl Run {
         };
         let config = Config {
             verify_one_in: self.verify_one_in,
+            // Nothing is kept.
+            cut_every: None,
             ..Config::default()
         };
         let end = link.end.clone();

@@ -185,6 +185,8 @@ impl Simulation {
         if state.history.is_full() {
             ctx.verifier.partition_is_full(self.spec.id, from.partition);
         }
+        self.fill_cut(ctx, &frame);
+        let state = &mut self.partitions[from.partition as usize];
         let completed = self.completed.unwrap_or(0);
         let trusted = (ctx.verifier).trusted(self.spec.id, from.partition, completed);
         state.history.offer(from.tick, frame, trusted);
@@ -194,9 +196,11 @@ impl Simulation {
 
     /// A step of the partition's owner was wrong: what it sent since is no state to go on from.
     pub(crate) fn distrust(&mut self, partition: u32) {
-        let state = &mut self.partitions[partition as usize];
-        state.history.drop_pending();
-        state.checkpoint_at = 0;
+        // A run that has settled has no partitions any more.
+        if let Some(state) = self.partitions.get_mut(partition as usize) {
+            state.history.drop_pending();
+            state.checkpoint_at = 0;
+        }
     }
 
     /// A worker cannot do what was asked: the partition is placed anew.
@@ -259,8 +263,16 @@ impl Simulation {
         let slots = std::mem::take(&mut window.slots);
         let reports = slots.into_iter().map(|slot| slot.report.expect("complete"));
         let merged = aggregate::merge(reports);
-        self.aggregate = merged.aggregate;
-        if let Some(newest) = merged.digests.last().filter(|d| d.tick == window.last) {
+        // While what was published is repeated, the run is shown as it was then.
+        let is_news = window.last >= self.published_tick();
+        if is_news {
+            self.aggregate = merged.aggregate;
+        }
+        if let Some(newest) = merged
+            .digests
+            .last()
+            .filter(|d| is_news && d.tick == window.last)
+        {
             self.digest = Some((newest.tick, newest.digest));
         }
         let events = numbering::number(&merged.events, &mut self.last_sim_seq);
@@ -276,8 +288,11 @@ impl Simulation {
         }
         self.completed = Some(window.last);
         self.completed_at = now;
-        self.totals.ticks += u64::from(window.ticks);
-        self.totals.entity_steps += u64::from(window.ticks) * u64::from(self.spec.config.entities);
+        if !window.replayed {
+            let (ticks, entities) = (u64::from(window.ticks), self.spec.config.entities);
+            self.totals.ticks += ticks;
+            self.totals.entity_steps += ticks * u64::from(entities);
+        }
         for (p, state) in (0_u32..).zip(&mut self.partitions) {
             let trusted = ctx.verifier.trusted(self.spec.id, p, window.last);
             state.history.settle(trusted);
@@ -288,15 +303,19 @@ impl Simulation {
         }
         self.measure_pace(ctx.now, &window);
         self.choose_checkpoint_ticks(ctx);
+        self.end_replayed(ctx, window.last, &merged.digests);
         ctx.outbox.event(Event::Tick(Box::new(TickPublished {
             simulation: self.spec.id,
             tick: window.last,
+            started_at: window.started_at(),
             ticks: window.ticks,
+            replayed: window.replayed,
             has_view: window.wants_view,
             aggregate: merged.aggregate,
             digests: merged.digests,
             events,
         })));
+        self.end_tick_of_cut(ctx, window.last);
         if let Some(event) = late {
             ctx.outbox.event(event);
         }
@@ -321,7 +340,7 @@ impl Simulation {
 
     /// The gap that a hand-over left between two completions, beyond what lies there anyway.
     fn note_stall(&mut self, now: Duration, window: &Window) {
-        if !window.handed_over || self.completed.is_none() {
+        if !window.handed_over || window.replayed || self.completed.is_none() {
             return;
         }
         let usual = match self.schedule.period() {
@@ -364,6 +383,9 @@ impl Simulation {
 
     /// Records the latency of each of the window's ticks.
     fn record_latency(&mut self, now: Duration, window: &Window) {
+        if window.replayed {
+            return;
+        }
         let Some(schedule) = &window.schedule else {
             let latency = now.saturating_sub(window.dispatched_at);
             let ticks = u64::from(window.ticks);
@@ -580,6 +602,7 @@ mod tests {
             now,
             stopwatch: Some(&Stopwatch(Box::new(move || merged))),
             config: &Config::default(),
+            holds_runs: false,
             registry: &mut Registry::default(),
             verifier: &mut Verifier::default(),
             outbox: &mut outbox,

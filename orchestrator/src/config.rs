@@ -15,6 +15,9 @@ pub struct Config {
     pub command_lead_ticks: u64,
     /// One partition-tick in this many is computed a second time by another worker; 0 for none.
     pub verify_one_in: u64,
+    /// How often all partitions are asked for a state of the same tick, which the store keeps; `None`
+    /// without a store.
+    pub cut_every: Option<Duration>,
     /// Moves partitions while loads are uneven.
     pub rebalance: bool,
     /// Whether what is asked for is kept before it is done, and what happens is written down. Otherwise it is done
@@ -30,6 +33,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(5),
             command_lead_ticks: 1,
             verify_one_in: 1_000,
+            cut_every: None,
             rebalance: true,
             durable: false,
         }

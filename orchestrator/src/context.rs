@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use store::history::Cut;
 use transport::frame::Frame;
 use transport::link::{Class, LinkCommand, PeerId, Transmit};
 use transport::pool::FramePool;
 
 use crate::config::Config;
-use crate::control::WorkerId;
+use crate::control::{SimulationId, WorkerId};
 use crate::event::Event;
 use crate::registry::Registry;
 use crate::verify::{Arbitration, Verifier};
@@ -20,6 +21,8 @@ pub(crate) struct Context<'a> {
     /// Tells how far the handling has come, for what is measured; none in virtual time.
     pub(crate) stopwatch: Option<&'a Stopwatch>,
     pub(crate) config: &'a Config,
+    /// No run goes on before the database has more of what happened.
+    pub(crate) holds_runs: bool,
     pub(crate) registry: &'a mut Registry,
     pub(crate) verifier: &'a mut Verifier,
     pub(crate) outbox: &'a mut Outbox,
@@ -60,6 +63,8 @@ pub(crate) struct Outbox {
     pub(crate) arbitrations: VecDeque<Arbitration>,
     /// Views that were asked for, as they came.
     pub(crate) views: VecDeque<Frame>,
+    /// Cuts that are whole; at most one of a run.
+    pub(crate) cuts: VecDeque<(SimulationId, Cut)>,
     /// Buffers of the frames made here.
     pub(crate) pool: FramePool,
     last_group: u64,
@@ -74,6 +79,7 @@ impl Outbox {
             events: VecDeque::new(),
             arbitrations: VecDeque::new(),
             views: VecDeque::new(),
+            cuts: VecDeque::new(),
             pool,
             last_group: 0,
         }
@@ -107,6 +113,12 @@ impl Outbox {
     pub(crate) fn disconnect(&mut self, peer: PeerId, reason: String) {
         self.transmits
             .push_back(LinkCommand::Disconnect { peer, reason });
+    }
+
+    /// Queues a cut. It takes the place of an older one that nobody has polled.
+    pub(crate) fn cut(&mut self, simulation: SimulationId, cut: Cut) {
+        self.cuts.retain(|(id, _)| *id != simulation);
+        self.cuts.push_back((simulation, cut));
     }
 
     /// Queues an event.

@@ -32,6 +32,8 @@ struct Parcel {
 impl Simulation {
     /// Dispatches what is due, if no window is in flight, and what lost its worker, if one is.
     pub(crate) fn advance(&mut self, ctx: &mut Context<'_>) {
+        // A verification may have come to its end.
+        self.hand_out_cut(ctx);
         if self.window.is_some() {
             if !(self.status.is_final() && self.is_out_of_reach(ctx)) {
                 self.place_missing(ctx);
@@ -66,8 +68,11 @@ impl Simulation {
                 window.deadline = deadline;
                 window.schedule = deadline.map(|_| self.schedule.clone());
                 window.owed_since = self.owed_since.take();
+                window.replayed = self.replay.is_some();
                 let ends = self.status.is_final() || window.last == self.last_tick();
-                window.wants_view = self.views.begin(ctx.now, window.last, ends);
+                window.wants_view =
+                    !window.replayed && self.views.begin(ctx.now, window.last, ends);
+                window.is_cut = !window.replayed && self.begin_cut(ctx, window.last);
                 self.dispatch(ctx, window);
             }
         }
@@ -458,6 +463,7 @@ impl Simulation {
         state.held = false;
         state.moving = None;
         self.lose_view(p);
+        self.lose_checkpoint_of_cut(ctx.now, p);
         let state = &mut self.partitions[p];
         if state.asked.take().is_some() {
             // What was asked for may never come: it is due at once, not an interval later.

@@ -37,6 +37,15 @@ pub struct Inputs {
 }
 
 impl History {
+    /// Begins with a checkpoint, and no inputs since.
+    #[must_use]
+    pub fn based(tick: u64, checkpoint: Frame) -> History {
+        History {
+            checkpoint: Some((tick, checkpoint)),
+            ..History::default()
+        }
+    }
+
     /// Tick of the state that a replay begins with; 0 for creation.
     #[must_use]
     pub fn base_tick(&self) -> u64 {

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use kernel::plan::Plan;
+use store::recovery::Recovered;
 use store::write::{Change, Committed, Write};
 use transport::control::{Answer, Refusal};
 
@@ -17,6 +19,7 @@ use crate::desk::{Awaited, Effect, Lane};
 use crate::fault::StoreFault;
 use crate::limits::{EXPIRE_EVERY, MAX_STAMPS};
 use crate::request::refused;
+use crate::simulation::Simulation;
 
 impl Orchestrator {
     /// The next write. All that are given out before the store begins may be committed together, in
@@ -45,6 +48,8 @@ impl Orchestrator {
                 self.desk.commits.note(took);
                 let lane = awaited.lane;
                 self.do_kept(now, awaited, committed);
+                // History may have waited for this.
+                self.chronicle.wake(now);
                 if let Some(lane) = lane {
                     self.go_on(now, lane);
                 }
@@ -53,7 +58,8 @@ impl Orchestrator {
             Err(StoreFault::DiskFull) => {
                 if self.desk.awaited.contains_key(&id) {
                     self.desk.queue.insert(id);
-                    self.expire_later(now);
+                    self.desk.expire_at = Some(now);
+                    self.expire(now);
                 }
             }
             Err(StoreFault::Over { reason }) => self.end(reason),
@@ -71,8 +77,7 @@ impl Orchestrator {
             },
             Committed::Forked(recovered) => match awaited.effect {
                 Effect::Fork { plan, .. } => {
-                    let forked = self.recover(now, *recovered, *plan);
-                    awaited.foreseen.unwrap_or(forked)
+                    self.begin_fork(now, *recovered, *plan, awaited.foreseen)
                 }
                 _ => unreachable!("only a fork is answered with one"),
             },
@@ -91,6 +96,25 @@ impl Orchestrator {
             }
         };
         self.answer(&caller, answered);
+    }
+
+    /// A fork is kept: it begins with what its parent left. Answers what was foreseen.
+    fn begin_fork(
+        &mut self,
+        now: Duration,
+        recovered: Recovered,
+        plan: Plan,
+        foreseen: Option<Answer>,
+    ) -> Answer {
+        let (id, tick) = (recovered.spec.id, recovered.head_tick);
+        if let Err(fault) = self.recover(now, recovered, Some(plan)) {
+            tracing::error!(simulation = %id, %fault, "what was kept of the parent is nothing to fork");
+            return refused(ControlError::TickNotKept { tick, last: tick });
+        }
+        let present = |run: &Simulation| Answer::Simulation(Box::new(run.info(now)));
+        foreseen
+            .or_else(|| self.simulations.get(&id).map(present))
+            .unwrap_or(Answer::Done)
     }
 
     fn do_effect(&mut self, now: Duration, awaited: Awaited) -> Option<Answer> {

@@ -38,6 +38,12 @@ pub const MAX_CHECKPOINT_TICKS: u64 = 65_536;
 pub const FIRST_CHECKPOINT_TICKS: u64 = 64;
 /// A checkpoint that was asked for and has not come after this is asked for again.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a cut is made for the store, unless configured otherwise.
+pub const CUT_EVERY: Duration = Duration::from_secs(10);
+/// A cut of which a part has not come after this is given up.
+pub const CUT_PATIENCE: Duration = Duration::from_secs(10);
+/// Another one is tried so long after one was given up.
+pub const CUT_RETRY: Duration = Duration::from_secs(1);
 /// Inputs of a partition above which a checkpoint is asked for, whatever its interval.
 pub const SOFT_HISTORY_BYTES: usize = 4 << 20;
 /// Inputs of a partition at which the run waits for a checkpoint rather than keep more.
@@ -56,6 +62,9 @@ pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
 
 /// Commands of one simulation, expanded to machines, that wait for their tick.
 pub const MAX_PENDING_COMMANDS: usize = 1 << 20;
+/// Such commands that a recovered run may have to replay; it takes no new ones before there are
+/// fewer than [`MAX_PENDING_COMMANDS`].
+pub const MAX_RECOVERED_COMMANDS: usize = 4 * MAX_PENDING_COMMANDS;
 /// Commands of one tick for the machines of one partition: they travel in one frame.
 pub const MAX_PARTITION_COMMANDS: usize = 1 << 17;
 /// Entities that one command may list by id.
@@ -142,6 +151,24 @@ pub const RECENT_COMMITS: usize = 256;
 /// Most ticks that a command is put off because commits take long.
 pub const MAX_LEAD_TICKS: u64 = 1 << 16;
 
+/// Most bytes of history that wait for the database, over all runs. At half of it runs wait for one that writes;
+/// at all of it, with one that does not, they are paused.
+pub const MAX_BACKLOG_BYTES: usize = 256 << 20;
+/// Bytes of history in one batch; a single larger piece goes alone.
+pub const MAX_BATCH_BYTES: usize = 4 << 20;
+/// History is gathered for so long before it is handed to the store.
+pub const BATCH_EVERY: Duration = Duration::from_millis(100);
+/// Sums and timings of a run are written so often while it goes.
+pub const METRICS_EVERY: Duration = Duration::from_secs(1);
+/// Rows of machines' metadata that are made and written at once.
+pub const ROWS_PER_CHORE: u32 = 8_192;
+/// Bytes of events not written yet that one answer holds.
+pub const MAX_UNFLUSHED_BYTES: usize = 6 << 20;
+/// Gateways are told of a run no more often than once in this time, but for ticks with a view.
+pub const PUBLISH_EVERY: Duration = Duration::from_millis(10);
+/// Bytes of events in one published frame; a single larger one goes alone.
+pub const MAX_PUBLISHED_EVENT_BYTES: usize = 2 << 20;
+
 /// Speeds and loads are measured over as long.
 pub const RECENT: Duration = Duration::from_secs(5);
 /// And between as many points of time.
@@ -165,6 +192,16 @@ const _: () = assert!(
         * (size_of::<transport::control::ArchivedToken>() + transport::control::MAX_LABEL_BYTES)
         < transport::limits::max_payload_bytes(transport::header::Kind::Tokens) as usize
 );
+const _: () = assert!(
+    MAX_UNFLUSHED_BYTES + (64 << 10)
+        < transport::limits::max_payload_bytes(transport::header::Kind::Response) as usize
+);
+// A frame holds a part, or the largest event there can be: of every machine of a run.
+const _: () = assert!(
+    MAX_PUBLISHED_EVENT_BYTES + 4 * kernel::config::MAX_ENTITIES as usize + (64 << 10)
+        < transport::limits::max_payload_bytes(transport::header::Kind::Published) as usize
+);
+const _: () = assert!(2 * MAX_BATCH_BYTES < MAX_BACKLOG_BYTES / 2);
 const _: () = assert!(MAX_GATEWAYS * MAX_GATEWAY_REQUESTS >= MAX_WAITING_REQUESTS);
 const _: () = assert!(RECENT_POINTS > 1);
 const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);

@@ -103,7 +103,7 @@ impl Simulation {
             let last = self.last_tick();
             return Err(ControlError::TickBeyondEnd { tick, last });
         }
-        let machines = self.expand(&request.target)?.len();
+        let machines = self.machines_of(&request.target)?;
         if self.pending_count + self.placing.machines + machines > MAX_PENDING_COMMANDS {
             let limit = MAX_PENDING_COMMANDS;
             return Err(ControlError::TooManyCommands { limit });
@@ -146,8 +146,7 @@ impl Simulation {
             let tick = stamp.tick;
             return Err(ControlError::TickPassed { tick, next });
         }
-        let entities = self.expand(&placed.request.target)?;
-        self.enqueue(stamp, &entities, placed.request.action)?;
+        self.enqueue(stamp, &placed.request, MAX_PENDING_COMMANDS)?;
         self.placing.remove(seq);
         ctx.outbox.event(Event::CommandStamped {
             simulation: self.spec.id,
@@ -177,8 +176,8 @@ impl Simulation {
         again.then(|| &self.placing.by_seq[&seq])
     }
 
-    /// First tick that was not sent out.
+    /// First tick that was not sent out, and not published before a replay either.
     fn next_free_tick(&self) -> u64 {
-        self.completed.map_or(1, |_| self.last_dispatched() + 1)
+        self.last_dispatched().max(self.published_tick()) + 1
     }
 }

@@ -5,7 +5,7 @@ use kernel::plan::Plan;
 use transport::message::Mail;
 
 /// Mail that waits for the next tick, by the partition that reads it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Routing {
     /// For each partition the first of its site's parts and their number; `None` if its site is whole.
     sites: Vec<Option<(u32, u32)>>,
@@ -16,7 +16,7 @@ pub(crate) struct Routing {
 
 /// What is wrong with the mail of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MailFault {
+pub enum MailFault {
     /// It names another sender than the partition that the result is of.
     #[error("mail of partition {from} in the result of another")]
     From {
@@ -106,6 +106,19 @@ impl Routing {
     /// Hands out what waits for a partition, by sender.
     pub(crate) fn collect(&mut self, partition: u32) -> Vec<Mail> {
         std::mem::take(&mut self.inbox[partition as usize])
+    }
+
+    /// A copy of what waits, by (sender, receiver).
+    pub(crate) fn posted(&self) -> Vec<Mail> {
+        let mut posted: Vec<Mail> = self.inbox.iter().flatten().cloned().collect();
+        posted.sort_by_key(|m| (m.from, m.to));
+        posted
+    }
+
+    /// Drops everything but what was counted.
+    pub(crate) fn shed(&mut self) {
+        self.sites = Vec::new();
+        self.inbox = Vec::new();
     }
 
     /// Mails and bytes of words routed so far.

@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
-use kernel::command::{Action, Command};
+use kernel::command::Command;
+use kernel::farm::Farm;
 use kernel::plan::Plan;
 use transport::link::Class;
 use transport::message::TickDigest;
 
 use crate::context::Context;
 use crate::control::{
-    Cause, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed, Status, Target,
-    WorkerId,
+    Cause, CommandRequest, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed,
+    Status, Target, WorkerId,
 };
 use crate::cost::visit;
+use crate::cuts::Cuts;
 use crate::event::Event;
 use crate::history::History;
 use crate::latency::Latencies;
@@ -26,6 +28,7 @@ use crate::limits::{
 };
 use crate::placing::Placing;
 use crate::record::Record;
+use crate::recovery::Replay;
 use crate::registry::{Debt, WorkerState};
 use crate::routing::Routing;
 use crate::schedule::Schedule;
@@ -72,12 +75,16 @@ impl PartitionState {
 #[derive(Debug)]
 pub(crate) struct Simulation {
     pub(crate) spec: Spec,
-    pub(crate) plan: Plan,
+    /// How the farm is cut; `None` once it has settled.
+    pub(crate) plan: Option<Plan>,
     pub(crate) cut: bool,
     pub(crate) status: Status,
     pub(crate) cause: Cause,
     pub(crate) settled: bool,
+    /// By index; none once it has settled.
     pub(crate) partitions: Vec<PartitionState>,
+    /// How many they were made.
+    pub(crate) partition_count: u32,
     /// Last tick that every partition has completed; `None` before creation.
     pub(crate) completed: Option<u64>,
     pub(crate) completed_at: Duration,
@@ -95,6 +102,9 @@ pub(crate) struct Simulation {
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
     pub(crate) views: Views,
+    pub(crate) cuts: Cuts,
+    /// Set while it repeats what was published before.
+    pub(crate) replay: Option<Replay>,
     /// Workers that were told of this simulation.
     pub(crate) opened: BTreeSet<WorkerId>,
     /// Since when the next window is owed though it could not be dispatched: the deadline that was
@@ -178,12 +188,25 @@ impl Simulation {
         Simulation {
             cut: plan.has_cut_site(),
             routing: Routing::new(&plan),
+            partition_count: u32::try_from(count).unwrap_or(u32::MAX),
+            partitions,
+            plan: Some(plan),
+            ..Simulation::without_plan(spec)
+        }
+    }
+
+    /// A simulation of which nothing is to be stepped.
+    pub(crate) fn without_plan(spec: Spec) -> Simulation {
+        Simulation {
+            cut: false,
+            routing: Routing::default(),
             schedule: Schedule::new(spec.config.tick_ms, spec.speed, Duration::ZERO, 0),
-            plan,
+            plan: None,
             status: Status::Created,
             cause: Cause::Requested,
             settled: false,
-            partitions,
+            partitions: Vec::new(),
+            partition_count: 0,
             completed: None,
             completed_at: Duration::ZERO,
             created_at: Duration::ZERO,
@@ -194,6 +217,8 @@ impl Simulation {
             last_sim_seq: 0,
             step_until: None,
             views: Views::default(),
+            cuts: Cuts::default(),
+            replay: None,
             opened: BTreeSet::new(),
             owed_since: None,
             wake: None,
@@ -225,7 +250,9 @@ impl Simulation {
 
     /// `pause`: no further window is dispatched.
     pub(crate) fn pause(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
-        self.transition(ctx, "pause", &[Status::Running], Status::Paused)
+        self.transition(ctx, "pause", &[Status::Running], Status::Paused)?;
+        self.ask_cut();
+        Ok(())
     }
 
     /// `resume`: the next tick is due one period from now.
@@ -250,14 +277,17 @@ impl Simulation {
         if ticks == 0 {
             return Err(ControlError::StepZero);
         }
-        let from = self.step_until.unwrap_or(self.last_dispatched());
+        let present = self.last_dispatched().max(self.published_tick());
+        let from = self.step_until.unwrap_or(present);
         Ok(from.saturating_add(ticks).min(self.last_tick()))
     }
 
     /// `stop`: the run ends after the window in flight.
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
         let from = [Status::Running, Status::Paused];
-        self.transition(ctx, "stop", &from, Status::Stopped)
+        self.transition(ctx, "stop", &from, Status::Stopped)?;
+        self.ask_last_cut();
+        Ok(())
     }
 
     /// Changes the speed of a run that has not ended.
@@ -275,6 +305,10 @@ impl Simulation {
         if self.status == Status::Running {
             self.change(ctx, Status::Paused, cause);
         }
+        if cause == Cause::DigestMismatch {
+            // Nobody knows yet what of it is right.
+            self.cuts.give_up(ctx.now);
+        }
         self.step_until = None;
     }
 
@@ -289,13 +323,14 @@ impl Simulation {
 
     /// What can be read of it.
     pub(crate) fn info(&self, now: Duration) -> SimulationInfo {
-        let stands = self.status != Status::Running && self.step_until.is_none();
+        let steps = self.step_until > self.completed;
+        let stands = self.status != Status::Running && !steps;
         let speed = || (self.record).achieved_speed_milli(now, self.spec.config.tick_ms);
         SimulationInfo {
             spec: self.spec.clone(),
             status: self.status,
             cause: self.cause,
-            tick: self.completed.unwrap_or(0),
+            tick: self.published_tick(),
             digest: self
                 .digest
                 .map(|(tick, digest)| TickDigest { tick, digest }),
@@ -307,8 +342,14 @@ impl Simulation {
             started_at_us: self.record.started_at_us,
             ended_at_us: self.record.ended_at_us,
             settled: self.settled,
-            replaying_to: None,
+            replaying_to: self.replaying_to(),
         }
+    }
+
+    /// Its newest digest.
+    pub(crate) fn newest_digest(&self) -> Option<TickDigest> {
+        self.digest
+            .map(|(tick, digest)| TickDigest { tick, digest })
     }
 
     /// Last tick that was sent out, complete or not.
@@ -351,19 +392,31 @@ impl Simulation {
         let Some(completed) = self.completed else {
             return self.next_before_creation();
         };
+        // It ends only after what was published of it.
+        if self.replay.is_some() && !(self.status.is_final() && self.is_out_of_reach(ctx)) {
+            return self.next_ticks(ctx, completed + 1);
+        }
         match self.status {
-            status if status.is_final() => {
-                let knows_all = !self.is_digest_unknown() && !self.views.is_behind(completed);
-                if knows_all || self.is_out_of_reach(ctx) {
-                    Next::Settle
-                } else {
-                    self.question()
-                }
-            }
+            status if status.is_final() => self.next_of_the_end(ctx, completed),
             Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
                 self.next_of_the_present(ctx, completed)
             }
             _ => self.next_ticks(ctx, completed + 1),
+        }
+    }
+
+    /// What a run that has ended at `tick` is asked before it settles.
+    fn next_of_the_end(&self, ctx: &Context<'_>, tick: u64) -> Next {
+        if self.is_out_of_reach(ctx) {
+            return Next::Settle;
+        }
+        let is_cut_owed = self.cuts.is_owed(tick, ctx.config.cut_every);
+        if self.is_digest_unknown() || self.views.is_behind(tick) || is_cut_owed {
+            return self.question();
+        }
+        match self.cuts.keeps_open_until(tick) {
+            Some(until) if until > ctx.now => Next::WaitUntil(until),
+            _ => Next::Settle,
         }
     }
 
@@ -372,7 +425,12 @@ impl Simulation {
         if self.is_digest_unknown() {
             return self.question();
         }
-        match self.views.due_at(tick) {
+        let cut_at = self.cuts.due_at(tick, ctx.config.cut_every);
+        let due_at = [self.views.due_at(tick), cut_at]
+            .into_iter()
+            .flatten()
+            .min();
+        match due_at {
             None => Next::Wait,
             Some(at) if at > ctx.now => Next::WaitUntil(at),
             Some(_) => self.question(),
@@ -404,7 +462,7 @@ impl Simulation {
 
     /// Creation comes first; a run that ended before has nothing to settle.
     fn next_before_creation(&self) -> Next {
-        if self.status.is_final() {
+        if self.status.is_final() && self.replay.is_none() {
             return Next::Settle;
         }
         Next::Window {
@@ -416,6 +474,9 @@ impl Simulation {
 
     /// The window that begins with tick `first`, if it is due.
     fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
+        if ctx.holds_runs {
+            return Next::Wait;
+        }
         match self.full_until() {
             Some(until) if until > ctx.now => return Next::WaitUntil(until),
             Some(_) => {
@@ -427,10 +488,12 @@ impl Simulation {
             }
             None => {}
         }
-        let end = self.step_until.unwrap_or(u64::MAX).min(self.last_tick());
+        let replay = self.replaying_to();
+        let end = replay.or(self.step_until).unwrap_or(u64::MAX);
+        let end = end.min(self.last_tick());
         let left = u32::try_from((end + 1).saturating_sub(first)).unwrap_or(u32::MAX);
         let most = self.most_ticks(ctx, first).min(left);
-        let stepping = self.status == Status::Paused;
+        let stepping = replay.is_some() || self.status == Status::Paused;
         let nominal = self.schedule.nominal_ticks().min(most).max(1);
         let last_nominal = first + u64::from(nominal) - 1;
         let deadline = self.schedule.deadline(last_nominal).filter(|_| !stepping);
@@ -537,7 +600,8 @@ impl Simulation {
         let lost = state.asked.is_some() && !awaited;
         let moves = matches!(state.moving, Some((_, None)));
         let due = state.checkpoint_at <= last || state.history.is_heavy() || state.is_far(last);
-        if last == 0 || !(moves || lost || (due && !awaited)) {
+        let is_cut = self.window.as_ref().is_some_and(|w| w.is_cut);
+        if last == 0 || !(is_cut || moves || lost || (due && !awaited)) {
             return false;
         }
         if let Some((_, since)) = &mut state.moving {
@@ -554,7 +618,7 @@ impl Simulation {
             return;
         }
         self.settled = true;
-        let tick = self.completed.unwrap_or(0);
+        let tick = self.published_tick();
         if !self.dilated_unsaid.is_zero() {
             self.say_dilated(ctx, tick);
         }
@@ -568,6 +632,17 @@ impl Simulation {
             digest: self.digest.filter(|(t, _)| *t == tick).map(|(_, d)| d),
         });
         self.close(ctx);
+        self.shed();
+    }
+
+    /// Drops what only a run that goes on needs, so that many ended ones may be kept.
+    fn shed(&mut self) {
+        self.plan = None;
+        self.partitions = Vec::new();
+        self.routing.shed();
+        self.replay = None;
+        self.cuts = Cuts::default();
+        self.step_until = None;
     }
 
     /// Tells every worker to drop it. Nothing of it is ever dispatched again.
@@ -607,7 +682,7 @@ impl Simulation {
             simulation: self.spec.id,
             status,
             cause,
-            tick: self.completed.unwrap_or(0),
+            tick: self.published_tick(),
         });
     }
 
@@ -616,7 +691,7 @@ impl Simulation {
         let Some(next) = self.completed.map(|t| t + 1) else {
             return true;
         };
-        if self.status != Status::Running {
+        if self.status != Status::Running || self.replay.is_some() {
             return true;
         }
         let due = self.schedule.deadline(next);
@@ -667,17 +742,28 @@ impl Simulation {
         }
     }
 
-    /// Queues a command for each of these machines.
+    /// How many machines a target names.
+    pub(crate) fn machines_of(&self, target: &Target) -> Result<usize, ControlError> {
+        let plan = self.plan.as_ref().expect("a run that goes on has a plan");
+        expand(&plan.farm, target).map(|machines| machines.len())
+    }
+
+    /// Queues a command for each machine that it is for, where no more than `limit` wait then.
     pub(crate) fn enqueue(
         &mut self,
         stamp: CommandStamp,
-        entities: &[u32],
-        action: Action,
+        request: &CommandRequest,
+        limit: usize,
     ) -> Result<(), ControlError> {
+        let plan = self.plan.as_ref().expect("a run that goes on has a plan");
+        let entities = expand(&plan.farm, &request.target)?;
+        if self.pending_count + entities.len() > limit {
+            return Err(ControlError::TooManyCommands { limit });
+        }
         let mut added: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
-        for &entity in entities {
-            let partition = self.plan.partition_of(entity);
-            let command = Command::new(stamp.seq, entity, action);
+        for &entity in &entities {
+            let partition = plan.partition_of(entity);
+            let command = Command::new(stamp.seq, entity, request.action);
             added.entry(partition).or_default().push(command);
         }
         // Nothing is entered for what is refused: the next window would end at its tick.
@@ -703,47 +789,46 @@ impl Simulation {
         self.pending_count += entities.len();
         Ok(())
     }
+}
 
-    /// The machines a target names.
-    pub(crate) fn expand(&self, target: &Target) -> Result<Vec<u32>, ControlError> {
-        let entities = self.spec.config.entities;
-        let known = |entity: u32| match (1..=entities).contains(&entity) {
-            true => Ok(entity),
-            false => Err(ControlError::UnknownEntity { entity, entities }),
-        };
-        match target {
-            Target::Entity(entity) => Ok(vec![known(*entity)?]),
-            Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
-            Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
-                let limit = MAX_COMMAND_ENTITIES;
-                Err(ControlError::TooManyEntities { limit })
-            }
-            Target::Entities(ids) => {
-                let mut ids = ids
-                    .iter()
-                    .map(|id| known(*id))
-                    .collect::<Result<Vec<_>, _>>()?;
-                ids.sort_unstable();
-                ids.dedup();
-                Ok(ids)
-            }
-            Target::Site(site) => {
-                let farm = &self.plan.farm;
-                if *site >= farm.sites {
-                    let last = farm.sites - 1;
-                    return Err(ControlError::UnknownSite { site: *site, last });
-                }
-                let first = farm.first_entity(*site);
-                Ok((first..first + farm.machines_of(*site)).collect())
-            }
-            Target::All => Ok((1..=entities).collect()),
+/// The machines a target names.
+fn expand(farm: &Farm, target: &Target) -> Result<Vec<u32>, ControlError> {
+    let entities = farm.config.entities;
+    let known = |entity: u32| match (1..=entities).contains(&entity) {
+        true => Ok(entity),
+        false => Err(ControlError::UnknownEntity { entity, entities }),
+    };
+    match target {
+        Target::Entity(entity) => Ok(vec![known(*entity)?]),
+        Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
+        Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
+            let limit = MAX_COMMAND_ENTITIES;
+            Err(ControlError::TooManyEntities { limit })
         }
+        Target::Entities(ids) => {
+            let mut ids = ids
+                .iter()
+                .map(|id| known(*id))
+                .collect::<Result<Vec<_>, _>>()?;
+            ids.sort_unstable();
+            ids.dedup();
+            Ok(ids)
+        }
+        Target::Site(site) => {
+            if *site >= farm.sites {
+                let last = farm.sites - 1;
+                return Err(ControlError::UnknownSite { site: *site, last });
+            }
+            let first = farm.first_entity(*site);
+            Ok((first..first + farm.machines_of(*site)).collect())
+        }
+        Target::All => Ok((1..=entities).collect()),
     }
 }
 
 /// The first tick after `last` in which a checkpoint of partition `p` of `count` is due: one an
 /// interval each, in phases spread evenly over it, so that they never come all at once.
-fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
+pub(crate) fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
     let phase = p * interval / count.max(1);
     // The next number after `last` that is `phase` more than a multiple of the interval.
     last + interval - (last + interval - phase) % interval

@@ -51,8 +51,13 @@ pub(crate) struct Window {
     pub(crate) ticks: u32,
     /// Whether partitions are created in it.
     pub(crate) creation: bool,
+    /// Whether its ticks were published before, by an orchestrator that is gone or of the run that this
+    /// one was forked from.
+    pub(crate) replayed: bool,
     /// Whether the digest of the last tick is wanted though it may not be due.
     pub(crate) wants_digest: bool,
+    /// Whether every partition is asked for a checkpoint of the last tick, which make a cut.
+    pub(crate) is_cut: bool,
     /// Whether views of the last tick are wanted.
     pub(crate) wants_view: bool,
     /// Ticks whose digests are reported, in order.
@@ -88,7 +93,9 @@ impl Window {
             last: (first + u64::from(ticks)).saturating_sub(1),
             ticks,
             creation: first == 0,
+            replayed: false,
             wants_digest: false,
+            is_cut: false,
             wants_view: false,
             digest_ticks: Vec::new(),
             deadline: None,
@@ -102,6 +109,13 @@ impl Window {
             suspect_from: Duration::MAX,
             missing: partitions,
         }
+    }
+
+    /// Deadline of its last tick; where that has none, when it was dispatched.
+    pub(crate) fn started_at(&self) -> Duration {
+        let schedule = self.schedule.as_ref();
+        let deadline = schedule.and_then(|schedule| schedule.deadline(self.last));
+        deadline.unwrap_or(self.dispatched_at)
     }
 
     /// Sets which digests are reported: those due every `every` ticks, and that of the last tick if

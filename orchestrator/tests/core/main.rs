@@ -1,8 +1,15 @@
 //! The core driven by hand, in virtual time, with workers that make up what they compute.
 
+mod cuts;
 mod driven;
+mod durable;
+mod gateways;
 mod hand_over;
 mod lifecycle;
+mod listener;
+mod recovery;
+mod requests;
+mod shelf;
 mod testbed;
 mod verification;
 mod views;

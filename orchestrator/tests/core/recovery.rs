@@ -1,0 +1,294 @@
+//! Runs that begin where a store left them.
+
+use std::time::Duration;
+
+use kernel::command::Action;
+use kernel::plan::Plan;
+use orchestrator::Config;
+use orchestrator::control::{Cause, CommandRequest, CommandStamp, Spec, Speed, Status, Target};
+use orchestrator::event::Event;
+use orchestrator::recovery::RecoveryFault;
+use store::history::Cut;
+use store::recovery::Recovered;
+use store::write::State;
+use transport::message::TickDigest;
+
+use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Commands as the store has them: tick, number, machine.
+const COMMANDS: [(u64, u64, u32); 4] = [(30, 1, 5), (42, 3, 9), (42, 4, 7), (70, 2, 5)];
+
+fn testbed() -> Testbed {
+    Testbed::new(Config {
+        verify_one_in: 0,
+        rebalance: false,
+        cut_every: Some(SECOND),
+        ..Config::default()
+    })
+}
+
+fn spec(spec: Spec) -> Spec {
+    Spec {
+        digest_every: 1,
+        speed: Speed::REAL,
+        ..spec
+    }
+}
+
+/// What happened before the crash: a run up to tick 60, at which all is known, and a cut of tick 40.
+fn before(spec: &Spec) -> Cut {
+    let mut t = testbed();
+    t.join();
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 10);
+    for (tick, _, entity) in COMMANDS {
+        if tick < 40 {
+            let request = hold(entity, tick);
+            t.control(|core, now| core.command(now, SIM, &request))
+                .unwrap();
+        }
+    }
+    t.run_until(|t| t.tick() == 39);
+    t.control(|core, now| core.ask_cut(now, SIM)).unwrap();
+    t.run_until(|t| t.cuts.last().is_some_and(|cut| cut.tick == 40));
+    t.cuts.pop().unwrap()
+}
+
+fn hold(entity: u32, tick: u64) -> CommandRequest {
+    CommandRequest {
+        target: Target::Entity(entity),
+        action: Action::Hold,
+        tick: Some(tick),
+    }
+}
+
+/// What the store has of such a run whose head is tick 60.
+fn recovered(spec: &Spec, status: Status, cut: Option<Cut>) -> Recovered {
+    let tick = cut.as_ref().map_or(0, |c| c.tick);
+    let digest = expected_digests(spec, 60, &COMMANDS)[&60];
+    let commands = COMMANDS.iter().filter(|(at, _, _)| *at > tick);
+    Recovered {
+        state: State {
+            status,
+            cause: Cause::Requested,
+            name: "renamed".into(),
+            speed: spec.speed,
+            step_until: None,
+            created_at_us: 1,
+            started_at_us: Some(2),
+            ended_at_us: None,
+        },
+        head_tick: 60,
+        digest: Some(TickDigest { tick: 60, digest }),
+        aggregate: kernel::aggregate::Aggregate::default(),
+        late_ticks: 3,
+        dilated_ms: 70,
+        cut,
+        commands: commands
+            .map(|&(tick, seq, entity)| (CommandStamp { seq, tick }, hold(entity, tick)))
+            .collect(),
+        last_command_seq: 4,
+        last_sim_seq: 0,
+        last_system_seq: 0,
+        has_entities: true,
+        spec: spec.clone(),
+    }
+}
+
+fn recover(t: &mut Testbed, recovered: Recovered) -> Result<(), RecoveryFault> {
+    let plan = Plan::new(&recovered.spec.config).unwrap();
+    t.control(|core, now| core.recover(now, recovered, Some(plan)))
+}
+
+/// Checks every digest that was published against the undisturbed run.
+fn check_digests(t: &Testbed, spec: &Spec, last: u64) {
+    let expected = expected_digests(spec, last, &COMMANDS);
+    let published = t.digests();
+    assert!(published.contains_key(&last));
+    for (tick, digest) in published {
+        assert_eq!(expected.get(&tick), Some(&digest), "tick {tick}");
+    }
+}
+
+#[test]
+fn a_running_run_replays_to_its_head_and_goes_on() {
+    for farm in [whole(3), cut()] {
+        let spec = spec(farm);
+        for cut in [Some(before(&spec)), None] {
+            let first = cut.as_ref().map_or(0, |c| c.tick + 1);
+            let mut t = testbed();
+            recover(&mut t, recovered(&spec, Status::Running, cut)).unwrap();
+            let info = t.core.simulation(SIM).unwrap();
+            assert_eq!((info.tick, info.replaying_to), (60, Some(60)));
+            assert_eq!(info.spec.name, "renamed");
+            t.join();
+            let begin = t.now;
+            t.run_until(|t| t.core.simulation(SIM).unwrap().replaying_to.is_none());
+            assert!(t.now - begin < SECOND, "as fast as it goes");
+            let head_at = t.now;
+            t.run_until(|t| t.tick() == 100);
+            assert!(t.now - head_at >= 40 * 50 * MS, "at its speed from there");
+            check_digests(&t, &spec, 100);
+            for window in t.published() {
+                assert_eq!(window.replayed, window.tick <= 60, "tick {}", window.tick);
+            }
+            let (begin, _) = t.windows()[0];
+            assert_eq!(begin.max(first), begin);
+            let totals = t.totals();
+            assert_eq!((totals.late_ticks, totals.ticks), (3, 40));
+        }
+    }
+}
+
+#[test]
+fn a_paused_run_stays_and_a_command_never_changes_what_was_published() {
+    let spec = spec(cut());
+    let mut t = testbed();
+    let cut = before(&spec);
+    recover(&mut t, recovered(&spec, Status::Paused, Some(cut))).unwrap();
+    let early = hold(3, 60);
+    let refused = t.control(|core, now| core.command(now, SIM, &early));
+    assert!(refused.is_err(), "it is replaying that tick");
+    t.join();
+    t.run_for(5 * SECOND);
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.tick), (Status::Paused, 60));
+    t.control(|core, now| core.step(now, SIM, 12)).unwrap();
+    t.run_for(SECOND);
+    assert_eq!(t.tick(), 72);
+    check_digests(&t, &spec, 72);
+    let next = hold(3, 73);
+    let stamp = t
+        .control(|core, now| core.command(now, SIM, &next))
+        .unwrap();
+    assert_eq!(stamp.seq, 5, "after the newest that was kept");
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_replays_ends_at_its_head() {
+    let spec = spec(whole(2));
+    let mut t = testbed();
+    let cut = before(&spec);
+    recover(&mut t, recovered(&spec, Status::Running, Some(cut))).unwrap();
+    t.join();
+    t.run_until(|t| t.published().next().is_some());
+    assert!(t.published().all(|w| w.tick < 60), "it replays yet");
+    t.control(|core, now| core.stop(now, SIM)).unwrap();
+    t.run_until(|t| matches!(t.events.last(), Some(Event::Settled { .. })));
+    let expected = expected_digests(&spec, 60, &COMMANDS)[&60];
+    let Some(Event::Settled { tick, digest, .. }) = t.events.last() else {
+        unreachable!("it was just seen");
+    };
+    assert_eq!((*tick, *digest), (60, Some(expected)));
+}
+
+#[test]
+fn a_worker_that_is_lost_in_a_replay_changes_nothing() {
+    let spec = spec(cut());
+    let mut t = testbed();
+    let cut = before(&spec);
+    recover(&mut t, recovered(&spec, Status::Running, Some(cut))).unwrap();
+    let first = t.join();
+    t.join();
+    t.run_until(|t| t.published().any(|w| w.tick == 50));
+    t.kill(first);
+    t.run_until(|t| t.tick() == 80);
+    check_digests(&t, &spec, 80);
+}
+
+#[test]
+fn a_fork_goes_on_from_its_parents_cut_under_its_own_name() {
+    let parent = spec(cut());
+    let cut = before(&parent);
+    let fork = Spec {
+        id: transport::header::SimulationId(99),
+        parent: Some((SIM, 50)),
+        ..parent.clone()
+    };
+    let mut kept = recovered(&fork, Status::Paused, Some(cut));
+    kept.head_tick = 50;
+    kept.digest = None;
+    kept.state.step_until = Some(50);
+    let mut t = testbed();
+    recover(&mut t, kept).unwrap();
+    t.join();
+    t.run_for(SECOND);
+    let info = t.core.simulation(fork.id).unwrap();
+    assert_eq!((info.status, info.tick), (Status::Paused, 50));
+    check_digests(&t, &parent, 50);
+}
+
+#[test]
+fn an_ended_run_is_only_read() {
+    let spec = spec(whole(2));
+    let mut kept = recovered(&spec, Status::Completed, None);
+    kept.commands.clear();
+    let digest = kept.digest;
+    let mut t = testbed();
+    t.control(|core, now| core.recover(now, kept, None))
+        .unwrap();
+    t.join();
+    t.run_for(5 * SECOND);
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.settled), (Status::Completed, true));
+    assert_eq!((info.tick, info.digest), (60, digest));
+    assert!(t.control(|core, now| core.resume(now, SIM)).is_err());
+    let request = hold(1, 70);
+    assert!(
+        t.control(|core, now| core.command(now, SIM, &request))
+            .is_err()
+    );
+    t.control(|core, now| core.delete(now, SIM)).unwrap();
+    assert!(t.published().next().is_none());
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let spec = spec(cut());
+    let cut = before(&spec);
+    let refused = |change: &dyn Fn(&mut Recovered)| {
+        let mut kept = recovered(&spec, Status::Running, Some(cut.clone()));
+        change(&mut kept);
+        let fault = recover(&mut testbed(), kept).unwrap_err();
+        fault.to_string()
+    };
+    fn cut_of(kept: &mut Recovered) -> &mut Cut {
+        kept.cut.as_mut().unwrap()
+    }
+    let said = refused(&|k| cut_of(k).kernel_version += 1);
+    assert!(said.contains("kernel version 2"), "{said}");
+    let said = refused(&|k| cut_of(k).schema_hash = 0);
+    assert!(said.contains("schema 0000000000000000"), "{said}");
+    let said = refused(&|k| drop(cut_of(k).checkpoints.pop()));
+    assert!(said.contains("3 partitions where the farm has 4"), "{said}");
+    let said = refused(&|k| drop(cut_of(k).mail.pop()));
+    assert!(
+        said.contains("partition 3") && said.contains("mail for 2 of 3"),
+        "{said}"
+    );
+    let said = refused(&|k| cut_of(k).mail[0].tick += 1);
+    assert!(said.contains("mail for tick 42"), "{said}");
+    let said = refused(&|k| k.commands[0].0.tick = 40);
+    assert!(said.contains("command 3 of tick 40"), "{said}");
+    let said = refused(&|k| k.commands[0].1.target = Target::Entity(65));
+    assert!(said.contains("command 3: entity: 65"), "{said}");
+}
+
+#[test]
+fn a_replay_that_comes_to_another_digest_makes_the_run_stand() {
+    let spec = spec(whole(2));
+    let mut kept = recovered(&spec, Status::Running, Some(before(&spec)));
+    let wrong = TickDigest {
+        tick: 55,
+        digest: 1,
+    };
+    kept.digest = Some(wrong);
+    let mut t = testbed();
+    recover(&mut t, kept).unwrap();
+    t.join();
+    t.run_for(5 * SECOND);
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.tick), (Status::Paused, 60));
+    assert_eq!(info.cause, Cause::DigestMismatch);
+}
