@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use kernel::command::{Action, Component};
 use kernel::config::{Scenario, SimulationConfig};
+use kernel::farm::Farm;
 use orchestrator::Config;
 use orchestrator::control::{CommandRequest, LatePolicy, SimulationId, Spec, Speed, Target};
 use transport::sim::{Faults, NodeId};
@@ -154,9 +155,11 @@ fn spec(n: u8, random: &mut Rng) -> Spec {
 }
 
 /// Draws a command for a run whose next tick is about `next`.
-pub(crate) fn command(entities: u32, next: u64, random: &mut Rng) -> CommandRequest {
+pub(crate) fn command(farm: &Farm, next: u64, random: &mut Rng) -> CommandRequest {
+    let entities = farm.config.entities;
     let target = match random.u8(..20) {
         0 => Target::All,
+        5 => Target::Site(random.u32(..farm.sites)),
         1..5 => {
             let some = (0..5).map(|_| random.u32(1..=entities));
             Target::Entities(some.collect())
@@ -189,12 +192,15 @@ pub(crate) fn command(entities: u32, next: u64, random: &mut Rng) -> CommandRequ
 }
 
 /// The machines that a command is for.
-pub(crate) fn entities_of(target: &Target, entities: u32) -> Vec<u32> {
+pub(crate) fn entities_of(target: &Target, farm: &Farm) -> Vec<u32> {
     let mut ids = match target {
         Target::Entity(id) => vec![*id],
         Target::Entities(ids) => ids.clone(),
-        Target::Site(_) => unreachable!("the agenda names machines"),
-        Target::All => (1..=entities).collect(),
+        Target::Site(site) => {
+            let first = farm.first_entity(*site);
+            (first..first + farm.machines_of(*site)).collect()
+        }
+        Target::All => (1..=farm.config.entities).collect(),
     };
     ids.sort_unstable();
     ids.dedup();

@@ -54,8 +54,7 @@ pub(crate) struct Run {
     /// Sums last published.
     pub(crate) aggregate: Aggregate,
     reference: Reference,
-    /// Machines of each partition.
-    rows: Vec<u32>,
+    pub(crate) plan: Plan,
     /// Acknowledged commands whose tick is not published, by number, with their machines.
     unpublished: BTreeMap<u64, (u64, Vec<u32>)>,
     last_seq: u64,
@@ -73,7 +72,7 @@ impl Run {
     pub(crate) fn new(spec: Spec) -> Run {
         let plan = Plan::new(&spec.config).expect("the cluster runs valid configurations");
         Run {
-            rows: plan.partitions.iter().map(|p| p.rows).collect(),
+            plan,
             reference: Reference::new(&spec.config, spec.digest_every),
             status: Status::Created,
             settled: false,
@@ -138,7 +137,7 @@ impl Run {
         let (tick, partition) = (frame.header.tick, frame.header.partition);
         let view = frame.access::<View>();
         let view = view.unwrap_or_else(|fault| violated!("views", "{fault}"));
-        if view.records.len() as u32 != self.rows[partition as usize] {
+        if view.records.len() as u32 != self.plan.partitions[partition as usize].rows {
             violated!(
                 "views",
                 "of partition {partition} at tick {tick} are not whole"

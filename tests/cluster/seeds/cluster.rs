@@ -908,16 +908,14 @@ impl Cluster {
     }
 
     fn command(&mut self, run: usize) {
-        let (id, entities) = {
-            let spec = &self.runs[run].spec;
-            (spec.id, spec.config.entities)
-        };
+        let id = self.runs[run].spec.id;
+        let farm = self.runs[run].plan.farm.clone();
         let next = self.runs[run].dispatched + 1;
-        let request = agenda::command(entities, next, &mut self.random);
+        let request = agenda::command(&farm, next, &mut self.random);
         match self.core.command(self.now, id, &request) {
             Ok(stamp) => {
                 trace!(self, "simulation {} takes {request:?} as {stamp:?}", id.0);
-                let entities = agenda::entities_of(&request.target, entities);
+                let entities = agenda::entities_of(&request.target, &farm);
                 self.runs[run].acknowledged(stamp, &entities, request.action);
                 self.counts.commands += 1;
             }
