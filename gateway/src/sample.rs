@@ -184,7 +184,11 @@ pub(crate) fn event(log: Log, seq: u64) -> LogEvent {
 
 /// Where a subscription to a configuration's simulation begins; `unflushed` are its newest events, by log.
 #[must_use]
-pub(crate) fn subscribed(config: &SimulationConfig, tick: u64, unflushed: &[LogEvent]) -> Subscribed {
+pub(crate) fn subscribed(
+    config: &SimulationConfig,
+    tick: u64,
+    unflushed: &[LogEvent],
+) -> Subscribed {
     let last = |log| {
         let seqs = unflushed.iter().filter(|e| e.log == log).map(|e| e.seq);
         seqs.max().unwrap_or(0)
@@ -199,13 +203,23 @@ pub(crate) fn subscribed(config: &SimulationConfig, tick: u64, unflushed: &[LogE
 
 /// What is published of a tick that has views.
 #[must_use]
-pub(crate) fn published(config: &SimulationConfig, epoch: u32, tick: u64, events: &[LogEvent]) -> Frame {
+pub(crate) fn published(
+    config: &SimulationConfig,
+    epoch: u32,
+    tick: u64,
+    events: &[LogEvent],
+) -> Frame {
     publish(config, epoch, tick, events, 0)
 }
 
 /// The last that is published.
 #[must_use]
-pub(crate) fn deleted(config: &SimulationConfig, epoch: u32, tick: u64, events: &[LogEvent]) -> Frame {
+pub(crate) fn deleted(
+    config: &SimulationConfig,
+    epoch: u32,
+    tick: u64,
+    events: &[LogEvent],
+) -> Frame {
     publish(config, epoch, tick, events, 1)
 }
 

@@ -1,0 +1,36 @@
+//! Where events are read that a gateway does not hold any more.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use transport::control::{Log, LogEvent, SimulationId};
+
+/// Why events cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PastError {
+    /// The gateway has no database.
+    #[error("this gateway reads no database")]
+    NoStore,
+    /// It does not answer, or not in time.
+    #[error("the database does not answer")]
+    Unavailable,
+}
+
+/// What [`PastEvents::read`] returns: at most as many as were asked for, ascending, none of them older.
+pub type Past<'a> = Pin<Box<dyn Future<Output = Result<Vec<LogEvent>, PastError>> + Send + 'a>>;
+
+/// A source of older events. The database is one; [`NoPast`] is another.
+pub trait PastEvents: Send + Sync {
+    /// Events of a log of a simulation from `from_seq` on, at most `limit`.
+    fn read(&self, simulation: SimulationId, log: Log, from_seq: u64, limit: usize) -> Past<'_>;
+}
+
+/// A source that never has any: nothing is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct NoPast;
+
+impl PastEvents for NoPast {
+    fn read(&self, _: SimulationId, _: Log, _: u64, _: usize) -> Past<'_> {
+        Box::pin(async { Err(PastError::NoStore) })
+    }
+}
