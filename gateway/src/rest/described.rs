@@ -52,7 +52,14 @@ macro_rules! problem_sets {
     };
 }
 
+/// Kinds of a route that anybody may ask.
+const OPEN: &[ProblemKind] = &[ProblemKind::WrongHost, ProblemKind::Internal];
+
 problem_sets! {
+    /// Of a route that anybody may ask.
+    OpenProblems = [OPEN] + [];
+    /// Of the probe of readiness.
+    ReadyProblems = [OPEN] + [OverCapacity, OrchestratorUnavailable];
     /// Of a route that only the gateway answers.
     PlainProblems = [COMMON] + [Invalid];
     /// Of a list of the orchestrator's.
