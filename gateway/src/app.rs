@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use crate::client::Client;
 use crate::config::Config;
 use crate::latest::LatestView;
+use crate::streams::Streams;
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct App {
     pub client: Client,
     /// Newest views.
     pub views: Arc<dyn LatestView>,
+    /// Live streams.
+    pub streams: Streams,
     /// Where the gateway is in its life.
     pub life: watch::Receiver<Life>,
 }

@@ -9,7 +9,6 @@ use axum::http::header::{HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOC
 use axum::http::uri::Uri;
 use axum::http::{HeaderMap, Request, Response};
 use axum::response::IntoResponse;
-use ring::digest::{SHA256, digest};
 use transport::control::{Access, Answer, Ask, SimulationId};
 use uuid::Uuid;
 
@@ -20,6 +19,7 @@ use crate::config::Config;
 use crate::problem::{Problem, ProblemKind};
 use crate::stream_request::{QueryError, StreamQuery};
 use crate::streams::JoinError;
+use crate::token::Secret;
 use crate::view_setting::Subprotocol;
 use crate::{socket, stream_io};
 
@@ -106,9 +106,12 @@ async fn authorize(
         *request = Request::from_parts(parts, body);
         return admitted.map(|_| ());
     };
-    let hash = digest(&SHA256, ticket.as_bytes());
-    let mut secret_hash = [0; 32];
-    secret_hash.copy_from_slice(hash.as_ref());
+    let secret = Secret::of_ticket(ticket);
+    let secret = secret.ok_or_else(|| {
+        let detail = "the parameter ticket holds no ticket";
+        Problem::new(ProblemKind::BadTicket, detail)
+    })?;
+    let secret_hash = secret.hash();
     let ask = Ask::RedeemTicket { secret_hash };
     match app.client.ask(access::LOCAL_TOKEN, None, ask).await? {
         // Whoever it was issued to may watch.

@@ -136,7 +136,7 @@ impl Hearing {
         }
     }
 
-    async fn message(&self, text: &str) {
+    async fn message(&mut self, text: &str) {
         match ClientMessage::parse(text) {
             Ok(ClientMessage::Ping) => {
                 // Where too many answers wait, the client is being closed.
