@@ -313,7 +313,11 @@ impl FeedTask {
             self.subscribed == Some((connection, self.fanout.highest_hz()))
         };
         let again = again.filter(|_| !is_subscribed);
-        (reads.chain(self.fanout.poll_timeout()).chain(idle).chain(again)).min()
+        (reads
+            .chain(self.fanout.poll_timeout())
+            .chain(idle)
+            .chain(again))
+        .min()
     }
 
     fn handle_timeout(&mut self, is_unasked: bool) {
@@ -414,7 +418,10 @@ impl FeedTask {
             // It may not have been written yet.
             Ok(_) => {
                 reads.at = now + PAST_RETRY;
-                if reads.since.is_some_and(|(since, _)| now >= since + patience) {
+                if reads
+                    .since
+                    .is_some_and(|(since, _)| now >= since + patience)
+                {
                     known.give_up();
                 }
             }
@@ -484,11 +491,15 @@ impl FeedTask {
         mailbox.put(Outgoing::Text(self.hello(info, index)));
         if subprotocol == Subprotocol::Binary {
             let simulation = self.simulation;
-            let ids = self.ids.get_or_insert_with(|| stream_binary::ids(simulation, index));
+            let ids = self
+                .ids
+                .get_or_insert_with(|| stream_binary::ids(simulation, index));
             mailbox.put(Outgoing::Binary(ids.clone()));
         }
         let now = self.now();
-        let joined = self.fanout.join(id, mailbox.clone(), subprotocol, grant, now);
+        let joined = self
+            .fanout
+            .join(id, mailbox.clone(), subprotocol, grant, now);
         if let Err(error) = joined {
             // Its first answer: there is room.
             let _ = mailbox.put_reply(stream_json::error(error.code(), &error.to_string()));

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use tracing::warn;
 use transport::control::{Log, LogEvent, SimulationId};
+
+use crate::archive::Archive;
 
 /// Why events cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +26,28 @@ pub type Past<'a> = Pin<Box<dyn Future<Output = Result<Vec<LogEvent>, PastError>
 pub trait PastEvents: Send + Sync {
     /// Events of a log of a simulation from `from_seq` on, at most `limit`.
     fn read(&self, simulation: SimulationId, log: Log, from_seq: u64, limit: usize) -> Past<'_>;
+}
+
+impl PastEvents for Archive {
+    fn read(&self, simulation: SimulationId, log: Log, from_seq: u64, limit: usize) -> Past<'_> {
+        Box::pin(async move {
+            let Ok(reader) = self.reader() else {
+                return Err(match self.is_configured() {
+                    true => PastError::Unavailable,
+                    false => PastError::NoStore,
+                });
+            };
+            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+            match reader.log(simulation, log, from_seq, limit).await {
+                // A simulation that is not there has no events.
+                Ok(page) => Ok(page.map(|page| page.items).unwrap_or_default()),
+                Err(error) => {
+                    warn!(%simulation, %error, "events cannot be read");
+                    Err(PastError::Unavailable)
+                }
+            }
+        })
+    }
 }
 
 /// A source that never has any: nothing is kept.

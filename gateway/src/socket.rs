@@ -302,14 +302,23 @@ mod tests {
     #[test]
     fn fragments_make_a_message_and_control_frames_may_come_between() {
         let mut assembly = Assembly::default();
-        assert_eq!(assembly.push(frame(true, OpCode::Text, b"whole")), text("whole"));
+        assert_eq!(
+            assembly.push(frame(true, OpCode::Text, b"whole")),
+            text("whole")
+        );
         // The bytes of one letter in two fragments.
         let (a, b) = "gr\u{fc}n".as_bytes().split_at(3);
         assert_eq!(assembly.push(frame(false, OpCode::Text, a)), Ok(None));
         let ping = assembly.push(frame(true, OpCode::Ping, b"?"));
         assert_eq!(ping, Ok(Some(Incoming::Ping(Bytes::from_static(b"?")))));
-        assert_eq!(assembly.push(frame(true, OpCode::Continuation, b)), text("gr\u{fc}n"));
-        assert_eq!(assembly.push(frame(true, OpCode::Text, b"next")), text("next"));
+        assert_eq!(
+            assembly.push(frame(true, OpCode::Continuation, b)),
+            text("gr\u{fc}n")
+        );
+        assert_eq!(
+            assembly.push(frame(true, OpCode::Text, b"next")),
+            text("next")
+        );
     }
 
     #[test]
@@ -346,7 +355,10 @@ mod tests {
                 frame(true, OpCode::Pong, &[0; 126]),
                 Close::Protocol("control_frame_too_large"),
             ),
-            (frame(true, OpCode::Close, b"x"), Close::Protocol("bad_close_frame")),
+            (
+                frame(true, OpCode::Close, b"x"),
+                Close::Protocol("bad_close_frame"),
+            ),
         ] {
             assert_eq!(push(given), Err(close));
         }

@@ -4,13 +4,11 @@
 use std::str::FromStr;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
 use axum::http::header::{HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use axum::http::uri::Uri;
 use axum::http::{HeaderMap, Request, Response};
 use axum::response::IntoResponse;
 use transport::control::{Access, Answer, Ask, SimulationId};
-use uuid::Uuid;
 
 use crate::access;
 use crate::app::{App, Arrival};
@@ -25,11 +23,11 @@ use crate::{socket, stream_io};
 
 /// Opens a live stream.
 pub(crate) async fn open(
-    State(app): State<App>,
-    Path(id): Path<String>,
+    app: &App,
+    simulation: SimulationId,
     request: Request<Body>,
 ) -> Response<Body> {
-    match admit(&app, &id, request).await {
+    match admit(app, simulation, request).await {
         Ok(response) => response,
         Err(problem) => answer(problem),
     }
@@ -37,7 +35,7 @@ pub(crate) async fn open(
 
 async fn admit(
     app: &App,
-    id: &str,
+    simulation: SimulationId,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     if !socket::is_upgrade(&request) {
@@ -47,11 +45,12 @@ async fn admit(
     check_origin(&app.config, &request)?;
     let query = StreamQuery::parse(request.uri().query().unwrap_or_default())?;
     let offered = negotiate(request.headers())?;
-    let simulation = Uuid::from_str(id).map_err(|_| not_found(id))?;
     authorize(app, &query, &mut request).await?;
     let subprotocol = offered.unwrap_or(Subprotocol::Json);
-    let simulation = SimulationId(simulation.as_u128());
-    let place = request.extensions().get::<Arrival>().map(|a| a.place.clone());
+    let place = request
+        .extensions()
+        .get::<Arrival>()
+        .map(|a| a.place.clone());
     let upgraded = socket::upgrade(&mut request, offered.map(Subprotocol::name));
     let (response, upgrading) = upgraded.ok_or_else(|| {
         let detail = "Sec-WebSocket-Key is missing, or Sec-WebSocket-Version is not 13";
@@ -139,11 +138,6 @@ fn negotiate(headers: &HeaderMap) -> Result<Option<Subprotocol>, Problem> {
     Ok(None)
 }
 
-fn not_found(id: &str) -> Problem {
-    let detail = format!("`{id}` is no id of a simulation");
-    Problem::new(ProblemKind::NotFound, detail)
-}
-
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Problem {
         let allowed = match &error {
@@ -194,18 +188,34 @@ mod tests {
     #[test]
     fn the_first_subprotocol_that_is_spoken_is_taken() {
         assert_eq!(offer(&[]), Ok(None));
-        assert_eq!(offer(&["x, autofarm.v1.bin,autofarm.v1.json"]), Ok(Some(Subprotocol::Binary)));
-        assert_eq!(offer(&["x", "autofarm.v1.json"]), Ok(Some(Subprotocol::Json)));
+        assert_eq!(
+            offer(&["x, autofarm.v1.bin,autofarm.v1.json"]),
+            Ok(Some(Subprotocol::Binary))
+        );
+        assert_eq!(
+            offer(&["x", "autofarm.v1.json"]),
+            Ok(Some(Subprotocol::Json))
+        );
         let refused = offer(&["graphql-ws", "autofarm.v2.json"]).unwrap_err();
         assert_eq!(refused.field.as_deref(), Some("Sec-WebSocket-Protocol"));
     }
 
     #[test]
     fn pages_of_loopback_addresses_are_told_from_others() {
-        for origin in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8080"] {
+        for origin in [
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "https://[::1]:8080",
+        ] {
             assert!(is_loopback(origin), "{origin}");
         }
-        for origin in ["null", "http://localhost.example", "http://10.0.0.1", "localhost", ""] {
+        for origin in [
+            "null",
+            "http://localhost.example",
+            "http://10.0.0.1",
+            "localhost",
+            "",
+        ] {
             assert!(!is_loopback(origin) || origin == "localhost", "{origin}");
         }
     }

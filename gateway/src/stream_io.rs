@@ -16,9 +16,7 @@ use crate::mailbox::{Close, Mailbox, Outgoing};
 use crate::past::PastError;
 use crate::socket::{Fault, Incoming, SocketReader, SocketWriter, Upgrading, WriteFailed};
 use crate::stream_json;
-use crate::stream_limits::{
-    CLOSE_PATIENCE, PAST_PAGE, PAST_RETRY, StreamBounds, UPGRADE_PATIENCE,
-};
+use crate::stream_limits::{CLOSE_PATIENCE, PAST_PAGE, PAST_RETRY, StreamBounds, UPGRADE_PATIENCE};
 use crate::stream_metrics::StreamMetrics;
 use crate::stream_request::ClientMessage;
 use crate::streams::{Stream, Streams};
@@ -211,7 +209,8 @@ impl Speaking {
                 }
                 let end_to_end_us = now_us().saturating_sub(started_at_us);
                 let took = started.elapsed();
-                self.metrics.sent_tick(self.subprotocol, took, end_to_end_us);
+                self.metrics
+                    .sent_tick(self.subprotocol, took, end_to_end_us);
                 bytes.len()
             }
             Outgoing::Ping => return self.writer.ping().await,

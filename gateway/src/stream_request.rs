@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn a_view_message_says_only_what_differs_from_the_defaults() {
         let parse = |text| ClientMessage::parse(text).unwrap();
-        assert_eq!(parse(r#"{"type":"view"}"#), ClientMessage::View(Wish::default()));
+        assert_eq!(
+            parse(r#"{"type":"view"}"#),
+            ClientMessage::View(Wish::default())
+        );
         let all = r#"{"type":"view","bounds_m":[0,-1.5,10,20],"max_entities":7,"rate_hz":3,"events":"all"}"#;
         let wish = Wish {
             bounds_m: Some([0.0, -1.5, 10.0, 20.0]),
@@ -209,9 +212,15 @@ mod tests {
         let query = "bounds_m=1,2,3,4.5&max_entities=9&rate_hz=60&events=all&from_event=7&from_system_event=1&ticket=a%2Bb";
         let parsed = StreamQuery::parse(query).unwrap();
         assert_eq!(parsed.wish.bounds_m, Some([1.0, 2.0, 3.0, 4.5]));
-        assert_eq!((parsed.wish.max_entities, parsed.wish.rate_hz), (Some(9), Some(60)));
+        assert_eq!(
+            (parsed.wish.max_entities, parsed.wish.rate_hz),
+            (Some(9), Some(60))
+        );
         assert_eq!(parsed.wish.events, EventFilter::All);
-        assert_eq!((parsed.from, parsed.ticket), ([Some(7), Some(1)], Some("a+b".to_owned())));
+        assert_eq!(
+            (parsed.from, parsed.ticket),
+            ([Some(7), Some(1)], Some("a+b".to_owned()))
+        );
         assert_eq!(StreamQuery::parse(""), Ok(StreamQuery::default()));
     }
 

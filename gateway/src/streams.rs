@@ -18,7 +18,7 @@ use crate::client::{AskError, Client};
 use crate::exchange::FeedInput;
 use crate::fanout::ClientId;
 use crate::feed_task::{self, FeedRequest, Joined};
-use crate::latest::{Latest, LatestView, ViewSet};
+use crate::latest::{Latest, LatestView};
 use crate::mailbox::Mailbox;
 use crate::past::PastEvents;
 use crate::stream_limits::{
@@ -122,7 +122,8 @@ impl Drop for Stream {
         self.streams.0.metrics.clients(self.subprotocol, -1);
         let (requests, id) = (self.requests.clone(), self.id);
         // A full queue is waited for elsewhere; outside a runtime everything is over anyway.
-        if let Err(mpsc::error::TrySendError::Full(leave)) = requests.try_send(FeedRequest::Leave(id))
+        if let Err(mpsc::error::TrySendError::Full(leave)) =
+            requests.try_send(FeedRequest::Leave(id))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move { requests.send(leave).await });
@@ -346,14 +347,11 @@ impl LatestView for Streams {
             let asked = async {
                 let feed = self.feed(simulation).await.ok()?;
                 let (reply, answered) = oneshot::channel();
-                feed.requests.send(FeedRequest::Latest { reply }).await.ok()?;
+                let request = FeedRequest::Latest { reply };
+                feed.requests.send(request).await.ok()?;
                 answered.await.ok()
             };
-            let tick = timeout(LATEST_PATIENCE, asked).await.ok().flatten()?;
-            Some(Arc::new(ViewSet {
-                tick: tick.info.tick,
-                views: tick.frames.clone(),
-            }))
+            timeout(LATEST_PATIENCE, asked).await.ok().flatten()
         })
     }
 }

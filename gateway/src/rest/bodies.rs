@@ -9,15 +9,13 @@ use store::command_json::{
     COMMANDS, COMPONENTS, CommandError, CommandJson, MAX_DISTANCE_M, MAX_FAULT_S,
     MAX_SPEED_LIMIT_M_PER_S, MIN_FAULT_S,
 };
-use transport::control::{
-    CommandRequest, MAX_COMMAND_ENTITIES, MAX_LABEL_BYTES, MAX_SPEED_MILLI, MIN_SPEED_MILLI, Spec,
-    Speed,
-};
+use transport::control::{CommandRequest, MAX_COMMAND_ENTITIES, MAX_LABEL_BYTES, Spec, Speed};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::document::schema;
 use super::range::{label, within};
-use super::resource::{AccessJson, LatePolicyJson, new_id};
+use super::resource::{AccessJson, LatePolicyJson, MAX_SPEED, MIN_SPEED, SpeedJson, new_id};
 use crate::problem::{Problem, ProblemKind};
 
 /// Machines if nothing else is asked for.
@@ -71,7 +69,10 @@ pub(crate) struct CreateSimulation {
 /// The name of a built-in scenario.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", example = "weeding")]
-#[expect(dead_code, reason = "it stands for the names in the document; a test holds them equal")]
+#[expect(
+    dead_code,
+    reason = "it stands for the names in the document; a test holds them equal"
+)]
 pub(crate) enum ScenarioName {
     /// Sites of 12 weeding robots on 240 ha of sugar beet.
     Weeding,
@@ -244,7 +245,8 @@ impl ForkSimulation {
             label("name", name, MAX_LABEL_BYTES)?;
         }
         let tick = self.tick;
-        tick.map(|tick| within("tick", tick, 0, MAX_TICK)).transpose()
+        tick.map(|tick| within("tick", tick, 0, MAX_TICK))
+            .transpose()
     }
 }
 
@@ -263,9 +265,6 @@ pub(crate) struct CreateToken {
 /// A factor on real time, 0.1 to 1000, or `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SpeedIn(pub(crate) Speed);
-
-const MIN_SPEED: f64 = MIN_SPEED_MILLI as f64 / 1_000.0;
-const MAX_SPEED: f64 = MAX_SPEED_MILLI as f64 / 1_000.0;
 
 impl<'de> Deserialize<'de> for SpeedIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SpeedIn, D::Error> {
@@ -297,7 +296,10 @@ impl<'de> Deserialize<'de> for SpeedIn {
             fn visit_str<E: Error>(self, word: &str) -> Result<SpeedIn, E> {
                 match word {
                     "max" => Ok(SpeedIn(Speed::Max)),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(&short(word)), &self)),
+                    _ => Err(E::invalid_value(
+                        serde::de::Unexpected::Str(&short(word)),
+                        &self,
+                    )),
                 }
             }
         }
@@ -307,26 +309,19 @@ impl<'de> Deserialize<'de> for SpeedIn {
 
 impl Serialize for SpeedIn {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        super::resource::SpeedJson::from(self.0).serialize(serializer)
+        SpeedJson::from(self.0).serialize(serializer)
     }
 }
 
 impl PartialSchema for SpeedIn {
     fn schema() -> RefOr<Schema> {
-        schema(json!({
-            "oneOf": [
-                {"type": "number", "minimum": MIN_SPEED, "maximum": MAX_SPEED},
-                {"type": "string", "enum": ["max"]},
-            ],
-            "description": "Factor on real time, in thousandths, or `max` for as fast as the workers go.",
-            "example": 1,
-        }))
+        SpeedJson::schema()
     }
 }
 
 impl ToSchema for SpeedIn {
     fn name() -> std::borrow::Cow<'static, str> {
-        "SpeedAsked".into()
+        SpeedJson::name()
     }
 }
 
@@ -377,13 +372,19 @@ impl PartialSchema for GiveCommand {
         };
         let none = json!({"type": "object", "additionalProperties": false});
         let with = |properties: Value| {
-            let required: Vec<_> = properties.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+            let required: Vec<_> = properties
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect();
             json!({
                 "type": "object", "properties": properties, "required": required,
                 "additionalProperties": false,
             })
         };
-        let place = json!({"type": "number", "minimum": -MAX_DISTANCE_M, "maximum": MAX_DISTANCE_M});
+        let place =
+            json!({"type": "number", "minimum": -MAX_DISTANCE_M, "maximum": MAX_DISTANCE_M});
         let mut commands = vec![
             command("hold", none.clone()),
             command("release", none.clone()),
@@ -407,7 +408,8 @@ impl PartialSchema for GiveCommand {
             one["required"] = json!(["command", "args"]);
             commands.push(one);
         }
-        let target = |name: &str| json!({"required": [name]});
+        let targets = ["entity", "entities", "all", "site"];
+        let targets = targets.map(|name| json!({"required": [name]}));
         schema(json!({
             "type": "object",
             "description": "Places are metres in the frame of the machine's site. `set_weather`, `station` and other \
@@ -424,7 +426,7 @@ impl PartialSchema for GiveCommand {
             "required": ["command"],
             "additionalProperties": false,
             "allOf": [
-                {"oneOf": ["entity", "entities", "all", "site"].map(target)},
+                {"oneOf": targets},
                 {"oneOf": commands},
             ],
             "example": {"entity": 17, "command": "set_speed_limit", "args": {"m_per_s": 0.1}},
@@ -436,10 +438,4 @@ impl ToSchema for GiveCommand {
     fn name() -> std::borrow::Cow<'static, str> {
         "Command".into()
     }
-}
-
-/// A schema that no derive can say.
-fn schema(json: Value) -> RefOr<Schema> {
-    let schema: Schema = serde_json::from_value(json).expect("a constant schema");
-    RefOr::T(schema)
 }

@@ -68,6 +68,8 @@ problem_sets! {
     ReadProblems = [COMMON, ASKING] + [Invalid, NotFound];
     /// Of a list that belongs to a simulation.
     PartProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, StoreUnavailable];
+    /// Of a live stream.
+    StreamProblems = [COMMON, ASKING] + [Invalid, BadTicket, NotFound, NotWebSocket, NotSupported];
     /// Of a list of machines.
     EntityProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, NoView];
     /// Of a creation.
@@ -106,12 +108,13 @@ fn response(status: u16, kinds: &[ProblemKind]) -> Response {
         .iter()
         .map(|kind| format!("`{}`: {}.", kind.slug(), kind.title()))
         .collect();
-    let mut content =
-        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
     for kind in kinds {
         let problem = Problem::new(*kind, kind.title());
         let body = serde_json::from_slice(&problem.to_json(None)).expect("it was JSON");
-        let example = ExampleBuilder::new().value(Some::<serde_json::Value>(body)).build();
+        let example = ExampleBuilder::new()
+            .value(Some::<serde_json::Value>(body))
+            .build();
         content = content.examples_from_iter([(kind.slug(), example)]);
     }
     let mut response = ResponseBuilder::new()
@@ -130,7 +133,7 @@ fn response(status: u16, kinds: &[ProblemKind]) -> Response {
 /// A described header.
 pub(crate) fn header(of: Type, description: &str) -> utoipa::openapi::Header {
     HeaderBuilder::new()
-        .schema(Object::with_type(of))
+        .schema(Some(Object::with_type(of)))
         .description(Some(description))
         .build()
 }

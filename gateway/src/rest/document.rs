@@ -3,8 +3,8 @@
 use serde_json::json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, SecurityRequirement,
-    Tag,
+    Components, ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, RefOr, Schema,
+    SecurityRequirement, Tag,
 };
 
 use crate::problem::{ProblemKind, TYPE_PREFIX};
@@ -25,8 +25,14 @@ pub(crate) fn base() -> OpenApi {
         .license(Some(License::new("Apache-2.0")))
         .build();
     let tags = [
-        ("simulations", "Made, listed, read, changed, forked, deleted."),
-        ("lifecycle", "created, running, paused, and the final stopped, completed and failed."),
+        (
+            "simulations",
+            "Made, listed, read, changed, forked, deleted.",
+        ),
+        (
+            "lifecycle",
+            "created, running, paused, and the final stopped, completed and failed.",
+        ),
         ("commands", "What machines are told to do."),
         ("farm", "Machines and the places they work in."),
         ("history", "What has happened."),
@@ -76,10 +82,14 @@ fn components() -> Components {
             "detail": "`entities`: 0 is not in 1..=1000000", "field": "entities", "allowed": "1..=1000000",
         },
     });
-    let problem: utoipa::openapi::Schema =
-        serde_json::from_value(problem).expect("a constant schema");
     ComponentsBuilder::new()
         .security_scheme(BEARER, SecurityScheme::Http(http))
-        .schema("Problem", problem)
+        .schema("Problem", schema(problem))
         .build()
+}
+
+/// A schema that no derive can say.
+pub(crate) fn schema(json: serde_json::Value) -> RefOr<Schema> {
+    let schema: Schema = serde_json::from_value(json).expect("a constant schema");
+    RefOr::T(schema)
 }

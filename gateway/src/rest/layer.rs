@@ -85,7 +85,9 @@ fn name_problem(response: &mut Response, id: &str) {
 
 /// The problem of an error that a library answered in plain text, as for a page of the documentation that is not there.
 fn of_library(status: StatusCode, headers: &HeaderMap) -> Option<Problem> {
-    let is_problem = headers.get(header::CONTENT_TYPE).is_some_and(|of| of == crate::problem::PROBLEM_JSON);
+    let is_problem = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|of| of == crate::problem::PROBLEM_JSON);
     if is_problem {
         return None;
     }
@@ -110,7 +112,9 @@ fn keep_safe(headers: &mut HeaderMap, is_tls: bool) {
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     for (name, value) in fixed {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     let cache = HeaderValue::from_static("no-cache");
     headers.entry(header::CACHE_CONTROL).or_insert(cache);

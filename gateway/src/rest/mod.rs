@@ -6,8 +6,10 @@ mod described;
 mod document;
 mod entities;
 mod extract;
+mod history;
 mod latency;
 mod layer;
+mod live;
 mod page;
 mod pages;
 mod probes;
@@ -49,8 +51,12 @@ pub(crate) struct IdParam {
 #[expect(dead_code, reason = "it stands for the parameter in the document")]
 pub(crate) struct IdempotencyParam {
     /// Makes a repetition answer as the first request did, for 24 h a token and route.
-    #[serde(rename = "Idempotency-Key")]
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$"
+    )]
     key: Option<String>,
 }
 
@@ -92,12 +98,16 @@ fn documented() -> (Router<App>, OpenApi) {
         .routes(routes!(entities::list))
         .routes(routes!(entities::read))
         .routes(routes!(world::read))
+        .routes(routes!(history::metrics))
+        .routes(routes!(history::events))
+        .routes(routes!(history::digests))
         .routes(routes!(latency::read))
         .routes(routes!(workers::list))
         .routes(routes!(scenarios::list))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::ticket))
+        .routes(routes!(live::stream))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::metrics))

@@ -52,7 +52,9 @@ fn resource(scenario: Scenario) -> ScenarioResource {
     ScenarioResource {
         name: scenario.name(),
         description: match scenario {
-            Scenario::Weeding => "Sites of 12 weeding robots on 12 fields of 20 ha of sugar beet, with 6 power banks.",
+            Scenario::Weeding => {
+                "Sites of 12 weeding robots on 12 fields of 20 ha of sugar beet, with 6 power banks."
+            }
             Scenario::Dense => {
                 "One crowded site of weeders and tractors: short rows, shared headlands, batteries of minutes, frequent faults."
             }
@@ -69,9 +71,12 @@ fn schema_of(scenario: Scenario) -> Value {
     let as_json = |schema| serde_json::to_value(schema).expect("a schema is JSON");
     let mut schema = as_json(CreateSimulation::schema());
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-    let definitions = schemas.into_iter().map(|(name, schema)| (name, as_json(schema)));
+    let definitions = schemas
+        .into_iter()
+        .map(|(name, schema)| (name, as_json(schema)));
     schema["$defs"] = Value::Object(definitions.collect());
-    schema["$defs"]["ScenarioName"] = serde_json::json!({"type": "string", "enum": [scenario.name()]});
+    schema["$defs"]["ScenarioName"] =
+        serde_json::json!({"type": "string", "enum": [scenario.name()]});
     rename_refs(&mut schema);
     schema
 }

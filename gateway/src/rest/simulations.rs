@@ -245,7 +245,11 @@ pub(crate) async fn info(
     caller: Caller,
     id: SimulationId,
 ) -> Result<SimulationInfo, Problem> {
-    match app.client.ask(caller.token, None, Ask::Simulation(id)).await? {
+    match app
+        .client
+        .ask(caller.token, None, Ask::Simulation(id))
+        .await?
+    {
         Answer::Simulation(info) => Ok(*info),
         other => Err(unexpected(&other)),
     }

@@ -170,7 +170,11 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     TokenId(id): TokenId,
 ) -> Result<StatusCode, Problem> {
-    match app.client.ask(caller.token, None, Ask::RevokeToken(id)).await? {
+    match app
+        .client
+        .ask(caller.token, None, Ask::RevokeToken(id))
+        .await?
+    {
         Answer::Done => Ok(StatusCode::NO_CONTENT),
         other => Err(unexpected(&other)),
     }
@@ -186,7 +190,14 @@ pub(crate) async fn ticket(
     Viewer(caller): Viewer,
     State(app): State<App>,
     _body: OptionalJson<Nothing>,
-) -> Result<(StatusCode, [(HeaderName, &'static str); 1], Answered<StreamTicket>), Problem> {
+) -> Result<
+    (
+        StatusCode,
+        [(HeaderName, &'static str); 1],
+        Answered<StreamTicket>,
+    ),
+    Problem,
+> {
     let secret = Secret::draw().map_err(no_random)?;
     let ask = Ask::IssueTicket {
         secret_hash: secret.hash(),
@@ -222,12 +233,22 @@ impl FromRequestParts<App> for TokenId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let wrong = || Problem::invalid("id", "`id` is no number of a token", "16 digits of hex, lower case");
+        let wrong = || {
+            Problem::invalid(
+                "id",
+                "`id` is no number of a token",
+                "16 digits of hex, lower case",
+            )
+        };
         let path = Path::<String>::from_request_parts(parts, app).await;
         let Path(text) = path.map_err(|_| wrong())?;
         let is_hex = text.len() == 16
-            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let id = is_hex.then(|| u64::from_str_radix(&text, 16).ok()).flatten();
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let id = is_hex
+            .then(|| u64::from_str_radix(&text, 16).ok())
+            .flatten();
         id.map(TokenId).ok_or_else(wrong)
     }
 }
