@@ -27,6 +27,11 @@ pub(crate) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
+    /// Whether one is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.database_url.is_some() || self.data_dir.is_some()
+    }
+
     /// The database's URL, and the directory of its file, where it is one in the data directory.
     ///
     /// # Errors

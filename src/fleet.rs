@@ -94,7 +94,8 @@ impl Fleet {
         bundle.write_to(certs.path())?;
         let identity = bundle.identity(Role::Orchestrator);
         let network = Network::of(listen);
-        let (endpoint, address) = listen_for_workers(listen, &identity, network, pool)?;
+        let roles = [Role::Worker];
+        let (endpoint, address) = open_link(listen, &identity, &roles, network, pool)?;
         let place = Place::Processes { address, certs };
         Ok((Fleet::new(place, settings), endpoint))
     }
@@ -105,6 +106,14 @@ impl Fleet {
             settings,
             workers: BTreeMap::new(),
             started: 0,
+        }
+    }
+
+    /// Where other roles join the in-memory link; `None` where workers are processes.
+    pub(crate) fn hub(&self) -> Option<MemoryHub> {
+        match &self.place {
+            Place::Tasks(hub) => Some(hub.clone()),
+            Place::Processes { .. } => None,
         }
     }
 
@@ -214,13 +223,14 @@ impl Member {
 ///
 /// # Errors
 /// Where the port cannot be had, naming it.
-pub(crate) fn listen_for_workers(
+pub(crate) fn open_link(
     listen: SocketAddr,
     identity: &Identity,
+    roles: &[Role],
     network: Network,
     pool: &FramePool,
 ) -> anyhow::Result<(Endpoint, SocketAddr)> {
-    let opened = quic::listen(listen, identity, &[Role::Worker], network, pool);
+    let opened = quic::listen(listen, identity, roles, network, pool);
     opened.map_err(|error| match error {
         QuicError::Bind { .. } => wrong_input(format!("listen: {error}")),
         other => other.into(),

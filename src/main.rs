@@ -13,11 +13,13 @@ mod migrate;
 mod orchestrator_role;
 mod run;
 mod script;
+mod service_args;
 mod signals;
 mod simulation_args;
 mod summary;
 mod tls_args;
 mod token;
+mod up;
 mod watch;
 mod worker_role;
 
@@ -49,6 +51,8 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Role {
+    /// Runs every role in this process, with state in a file: the whole service, without any set-up.
+    Up(Box<up::Up>),
     /// Runs a farm to its last tick, headless, and prints what happened and a digest.
     Run(Box<run::Run>),
     /// Schedules ticks, places partitions on workers and aggregates what they answer.
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         _ => "info",
     };
     let done = logging.start(default_level).and_then(|_log| match role {
+        Role::Up(up) => up.run(),
         Role::Run(run) => run.run(),
         Role::Orchestrator(role) => role.run(),
         Role::Gateway(role) => role.run(),

@@ -1,17 +1,21 @@
-//! `autofarm orchestrator`: the orchestrator process over QUIC, with the simulation its flags name.
+//! `autofarm orchestrator`: the orchestrator process over QUIC. With a database it serves whatever
+//! gateways ask; with `--scenario` it runs that one farm, keeps nothing, and ends with it.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use orchestrator::Config;
 use orchestrator::clock::Origin;
 use orchestrator::control::{Spec, Speed};
 use orchestrator::drive::{self, Handle};
+use orchestrator::service;
 use tokio::task::JoinHandle;
-use transport::link::Role;
+use transport::link::{Endpoint, Role};
 use transport::pool::FramePool;
 
 use crate::failure::wrong_input;
+use crate::service_args::ServiceArgs;
 use crate::signals::Signals;
 use crate::simulation_args::{SimulationArgs, parse_speed};
 use crate::summary::{Report, Summary};
@@ -21,14 +25,15 @@ use crate::{fleet, metrics_page, run};
 /// Flags of `autofarm orchestrator`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example, the second line on every computer that works:\n  \
-    autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --scenario weeding --entities 100000 --speed 1\n  \
-    autofarm worker --connect farm.example:7400 --certs certs --network routed\n\n\
-    It waits for workers, runs the simulation named by --scenario and ends with it, printing its\n\
-    summary. Without --scenario it only keeps its workers registered."
+    after_help = "Examples:\n  \
+    autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --database-url postgres://farm@db/farm\n  \
+    autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --scenario weeding --entities 100000\n\n\
+    The first serves gateways, and keeps its simulations in the database: killed and started again, it\n\
+    goes on. Another one on the same database waits, and takes over when the first is gone. The second\n\
+    runs the one simulation that its flags name, keeps nothing, and ends with it, printing a summary."
 )]
 pub(crate) struct OrchestratorRole {
-    /// Address to listen on for workers.
+    /// Address to listen on for workers and gateways.
     #[arg(
         long,
         env = "AUTOFARM_LISTEN",
@@ -41,9 +46,18 @@ pub(crate) struct OrchestratorRole {
     /// Address to serve /metrics and /healthz on.
     #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
-    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", default_value_t = Config::default().verify_one_in)]
-    verify_one_in: u64,
+    #[command(flatten)]
+    service: ServiceArgs,
+    #[command(flatten)]
+    alone: Alone,
+    #[command(flatten)]
+    report: Report,
+}
+
+/// Flags of the one simulation that is run without a database.
+#[derive(clap::Args)]
+#[command(next_help_heading = "One simulation, without a database")]
+struct Alone {
     /// Scenario to run: weeding or dense.
     #[arg(long, env = "AUTOFARM_SCENARIO")]
     scenario: Option<String>,
@@ -52,8 +66,6 @@ pub(crate) struct OrchestratorRole {
     /// Factor on real time, 0.1 to 1000, or `max`.
     #[arg(long, env = "AUTOFARM_SPEED", value_parser = parse_speed, default_value = "1")]
     speed: Speed,
-    #[command(flatten)]
-    report: Report,
 }
 
 impl OrchestratorRole {
@@ -65,60 +77,110 @@ impl OrchestratorRole {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(self.serve())
+        runtime.block_on(self.begin())
     }
 
-    async fn serve(&self) -> anyhow::Result<ExitCode> {
-        let scenario = self.scenario.as_deref();
-        let spec = scenario.map(|name| self.simulation.spec(name, self.speed));
+    async fn begin(&self) -> anyhow::Result<ExitCode> {
+        let scenario = self.alone.scenario.as_deref();
+        let spec = scenario.map(|name| self.alone.simulation.spec(name, self.alone.speed));
         let spec = spec.transpose()?;
+        if spec.is_some() && self.service.database.is_given() {
+            return Err(wrong_input(
+                "scenario: give it or a database, not both; a simulation that is kept is created by POST \
+                 /v1/simulations",
+            ));
+        }
         self.report.prepare()?;
         let signals = Signals::catch()?;
+        let pool = FramePool::new();
+        match spec {
+            Some(spec) => {
+                let (link, _) = self.open_link(&[Role::Worker], &pool)?;
+                self.run_one(spec, link, pool, signals).await
+            }
+            None => self.serve(pool, signals).await,
+        }
+    }
+
+    fn open_link(
+        &self,
+        roles: &[Role],
+        pool: &FramePool,
+    ) -> anyhow::Result<(Endpoint, SocketAddr)> {
         let identity = self.tls.identity(Role::Orchestrator)?;
         let network = self.tls.network(self.listen);
-        let pool = FramePool::new();
-        let (link, address) = fleet::listen_for_workers(self.listen, &identity, network, &pool)?;
+        let (link, address) = fleet::open_link(self.listen, &identity, roles, network, pool)?;
         tracing::info!(%address, "listening for workers");
-        let config = Config {
-            verify_one_in: self.verify_one_in,
-            ..Config::default()
-        };
+        Ok((link, address))
+    }
+
+    /// Serves gateways from a database until it is told to stop.
+    async fn serve(&self, pool: FramePool, signals: Signals) -> anyhow::Result<ExitCode> {
+        let url = self.service.database.prepare()?;
+        let (link, address) = self.open_link(&[Role::Worker, Role::Gateway], &pool)?;
+        let owned = self.service.open(&url, address.port()).await?;
+        let store = owned.store.clone();
         let end = link.end.clone();
+        let first = signals.first();
+        tokio::pin!(first);
+        let begin = service::start(
+            self.service.config(),
+            owned,
+            pool.clone(),
+            link,
+            Origin::now(),
+        );
+        let (handle, driven) = tokio::select! {
+            begun = begin => begun?,
+            _ = &mut first => return Ok(ExitCode::SUCCESS),
+        };
+        self.serve_metrics(&handle, pool).await?;
+        let mut driven = tokio::spawn(driven);
+        let ended = tokio::select! {
+            ended = &mut driven => ended,
+            _ = &mut first => {
+                // It may have ended meanwhile; how is seen next.
+                let _ = handle.shutdown().await;
+                driven.await
+            }
+        };
+        // The workers are told before the process ends.
+        end.reached().await;
+        store.close().await;
+        ended.context("the orchestrator has panicked")??;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Runs one simulation to its end, or until this process is told to stop.
+    async fn run_one(
+        &self,
+        spec: Spec,
+        link: Endpoint,
+        pool: FramePool,
+        signals: Signals,
+    ) -> anyhow::Result<ExitCode> {
+        let end = link.end.clone();
+        let config = Config {
+            cut_every: None,
+            ..self.service.config()
+        };
         let (handle, driver) = drive::start(config, pool.clone(), link, Origin::now())?;
-        let mut driver = tokio::spawn(driver);
-        let code = self.follow(&handle, &mut driver, spec, pool, signals).await;
+        let driver = tokio::spawn(driver);
+        let code = self.follow(&handle, spec, pool, signals).await;
         // The workers are told before the process ends.
         driver.abort();
         end.reached().await;
         code
     }
 
-    /// Runs the simulation to its end, or until this process is told to stop.
     async fn follow(
         &self,
         handle: &Handle,
-        driver: &mut JoinHandle<()>,
-        spec: Option<Spec>,
+        spec: Spec,
         pool: FramePool,
         signals: Signals,
     ) -> anyhow::Result<ExitCode> {
-        if let Some(metrics) = self.metrics {
-            let handle = handle.clone();
-            let page = move || {
-                let (handle, pool) = (handle.clone(), pool.clone());
-                async move {
-                    let snapshot = handle.snapshot().await.ok()?;
-                    Some(orchestrator::metrics::text(snapshot, &pool))
-                }
-            };
-            metrics_page::serve(metrics, page).await?;
-        }
-        let Some(spec) = spec else {
-            tokio::select! {
-                _ = signals.first() => return Ok(ExitCode::SUCCESS),
-                _ = driver => anyhow::bail!("the link has ended"),
-            }
-        };
+        self.serve_metrics(handle, pool).await?;
         let id = handle.create(spec).await.map_err(wrong_input)?;
         handle.start(id).await?;
         let (info, stopped) = tokio::select! {
@@ -131,5 +193,20 @@ impl OrchestratorRole {
         self.report
             .tell(&Summary::new(&handle.snapshot().await?, id))?;
         Ok(run::exit_code(stopped, info.status))
+    }
+
+    async fn serve_metrics(&self, handle: &Handle, pool: FramePool) -> anyhow::Result<()> {
+        let Some(metrics) = self.metrics else {
+            return Ok(());
+        };
+        let handle = handle.clone();
+        let page = move || {
+            let (handle, pool) = (handle.clone(), pool.clone());
+            async move {
+                let snapshot = handle.snapshot().await.ok()?;
+                Some(orchestrator::metrics::text(snapshot, &pool))
+            }
+        };
+        metrics_page::serve(metrics, page).await
     }
 }

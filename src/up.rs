@@ -1,0 +1,240 @@
+//! `autofarm up`: every role in one process, over the in-memory link, with state in a SQLite file.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use gateway::Gateway;
+use gateway::connector::Connector;
+use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
+use orchestrator::clock::Origin;
+use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
+use orchestrator::drive::Handle;
+use orchestrator::service;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use transport::control::{Answer, Ask};
+use transport::pool::FramePool;
+use uuid::Uuid;
+
+use crate::failure::wrong_input;
+use crate::fleet::{Fleet, WorkerSettings};
+use crate::gateway_args::{self, GatewayArgs};
+use crate::service_args::ServiceArgs;
+use crate::signals::Signals;
+use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
+
+/// Machines of the farm to look at.
+const DEMO_ENTITIES: u32 = 1_000;
+/// Its tick.
+const DEMO_TICK_MS: u32 = 50;
+/// It goes faster than life, or there would be little to see.
+const DEMO_SPEED: Speed = Speed::Milli(10_000);
+/// How often it is seen whether a worker has ended by itself.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Flags of `autofarm up`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  \
+    autofarm up\n  \
+    autofarm up --data-dir /var/lib/autofarm --demo none --workers 4\n  \
+    autofarm up --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key\n\n\
+    Anybody on this machine may use the API on a loopback address. On any other address a token is needed:\n\
+    `autofarm token create --name me --role admin` makes the first one.\n\n\
+    SIGTERM or Ctrl-C ends it in order, and the next start goes on where it was; a second signal ends at once."
+)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+    /// Workers to start.
+    #[arg(long, env = "AUTOFARM_WORKERS", value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Threads of each worker [default: the cores, shared among them].
+    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    threads: Option<u32>,
+    /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
+    #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
+    isa: Option<kernel::isa::Isa>,
+    /// Farm to begin with where the database holds no simulation: weeding, dense or none.
+    #[arg(long, env = "AUTOFARM_DEMO", value_name = "NAME", default_value = "weeding")]
+    demo: String,
+}
+
+/// The gateway as a task.
+struct Serving {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Up {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// What keeps it from starting, or ended it.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(&self) -> anyhow::Result<ExitCode> {
+        let demo = self.demo_scenario()?;
+        let signals = Signals::catch()?;
+        let url = self.service.database.prepare()?;
+        let (mut fleet, link) = Fleet::in_memory(self.workers_settings());
+        let hub = fleet.hub().context("workers are tasks")?;
+        let config = self.gateway.config("gateway".to_owned(), &url);
+        let gateway = Gateway::start(config, Connector::Memory(hub))
+            .await
+            .map_err(gateway_args::start_error)?;
+        let addresses = gateway.addresses();
+        let port = addresses.first().map_or(0, SocketAddr::port);
+        let owned = self.service.open(&url, port).await?;
+        let store = owned.store.clone();
+        let serving = serve_gateway(gateway);
+        let first = signals.first();
+        tokio::pin!(first);
+
+        let begin = service::start(
+            self.service.config(),
+            owned,
+            FramePool::new(),
+            link,
+            Origin::now(),
+        );
+        let (handle, driven) = tokio::select! {
+            begun = begin => begun?,
+            _ = &mut first => {
+                serving.end().await;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let mut driven = tokio::spawn(driven);
+        for _ in 0..self.workers {
+            fleet.start_one()?;
+        }
+        if let Some(scenario) = demo {
+            begin_demo(&handle, scenario).await?;
+        }
+        self.greet(&addresses, &url);
+
+        let ended = tokio::select! {
+            ended = &mut driven => Some(ended),
+            watched = watch(&mut fleet) => { watched?; None }
+            _ = &mut first => None,
+        };
+        serving.end().await;
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                // It may have ended meanwhile; how is seen next.
+                let _ = handle.shutdown().await;
+                driven.await
+            }
+        };
+        fleet.stop().await;
+        store.close().await;
+        ended.context("the orchestrator has panicked")??;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn workers_settings(&self) -> WorkerSettings {
+        let shared = (default_threads() / self.workers).max(1);
+        WorkerSettings {
+            threads: self.threads.unwrap_or(shared),
+            isa: self.isa.unwrap_or_else(kernel::isa::Isa::detect),
+        }
+    }
+
+    fn demo_scenario(&self) -> anyhow::Result<Option<Scenario>> {
+        if self.demo == "none" {
+            return Ok(None);
+        }
+        self.demo
+            .parse()
+            .map(Some)
+            .map_err(|_| wrong_input(format!("demo: `{}` is not weeding, dense or none", self.demo)))
+    }
+
+    /// Says where it is, on standard output, which is for people here.
+    fn greet(&self, addresses: &[SocketAddr], url: &str) {
+        let scheme = if self.gateway.is_tls() { "https" } else { "http" };
+        for address in addresses {
+            let base = format!("{scheme}://{address}");
+            println!("AutoFarm     {base}/");
+            println!("API          {base}/v1/simulations, described at {base}/docs");
+        }
+        if let Some(file) = url.strip_prefix("sqlite:") {
+            println!("State        {file}");
+        }
+        println!("Ctrl-C ends it; the next start goes on where it was.");
+    }
+}
+
+impl Serving {
+    /// Ends the gateway in order.
+    async fn end(self) {
+        // It may have ended already.
+        let _ = self.stop.send(());
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the gateway did not end in order");
+        }
+    }
+}
+
+fn serve_gateway(gateway: Gateway) -> Serving {
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(gateway.serve(async {
+        // Dropped or sent, it is over.
+        let _ = stopped.await;
+    }));
+    Serving { stop, task }
+}
+
+/// Replaces workers that end by themselves, for ever.
+async fn watch(fleet: &mut Fleet) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(WATCH_EVERY);
+    loop {
+        every.tick().await;
+        fleet.replace_ended().await?;
+    }
+}
+
+/// Creates and starts a farm to look at, if there is no simulation at all.
+async fn begin_demo(handle: &Handle, scenario: Scenario) -> anyhow::Result<()> {
+    let first = Ask::Simulations {
+        after: None,
+        limit: 1,
+        status: None,
+    };
+    if let Answer::Simulations { items, .. } = handle.ask(first).await?
+        && !items.is_empty()
+    {
+        return Ok(());
+    }
+    let spec = Spec {
+        id: SimulationId(Uuid::now_v7().as_u128()),
+        name: "demo".to_owned(),
+        config: SimulationConfig {
+            scenario: scenario.code(),
+            entities: DEMO_ENTITIES,
+            tick_ms: DEMO_TICK_MS,
+            seed: 1,
+            partition_rows: DEFAULT_PARTITION_ROWS,
+        },
+        speed: DEMO_SPEED,
+        max_ticks: None,
+        digest_every: 1_000 / DEMO_TICK_MS,
+        late: LatePolicy::Dilate,
+        parent: None,
+    };
+    let id = handle.create(spec).await?;
+    handle.start(id).await?;
+    Ok(())
+}
