@@ -44,7 +44,7 @@ pub(crate) enum LineError {
     Json(#[from] serde_json::Error),
     #[error("longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
-    #[error("give just one of `entity`, `entities` and `all`")]
+    #[error("give just one of `entity`, `entities`, `site` and `all`")]
     Target,
     #[error("`{field}`: {value} is not in {min}..={max}")]
     OutOfRange {
@@ -62,6 +62,7 @@ struct Line {
     tick: u64,
     entity: Option<u32>,
     entities: Option<Vec<u32>>,
+    site: Option<u32>,
     all: Option<bool>,
     command: Name,
     #[serde(default)]
@@ -145,10 +146,11 @@ fn parse(line: &str) -> Result<CommandRequest, LineError> {
         return Err(LineError::TooLong);
     }
     let line: Line = serde_json::from_str(line)?;
-    let target = match (line.entity, line.entities, line.all) {
-        (Some(entity), None, None) => Target::Entity(entity),
-        (None, Some(entities), None) => Target::Entities(entities),
-        (None, None, Some(true)) => Target::All,
+    let target = match (line.entity, line.entities, line.site, line.all) {
+        (Some(entity), None, None, None) => Target::Entity(entity),
+        (None, Some(entities), None, None) => Target::Entities(entities),
+        (None, None, Some(site), None) => Target::Site(site),
+        (None, None, None, Some(true)) => Target::All,
         _ => return Err(LineError::Target),
     };
     Ok(CommandRequest {
@@ -217,6 +219,8 @@ mod tests {
         let (x_mm, y_mm) = (1_500, -2_000);
         assert_eq!(command.action, Action::Goto { x_mm, y_mm });
         assert_eq!((command.target, command.tick), (Target::Entity(3), Some(7)));
+        let hold = parse(r#"{"tick":1,"site":2,"command":"hold"}"#).unwrap();
+        assert_eq!(hold.target, Target::Site(2));
         let hold = parse(r#"{"tick":1,"all":true,"command":"hold"}"#).unwrap();
         assert_eq!((hold.target, hold.action), (Target::All, Action::Hold));
     }

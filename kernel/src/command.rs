@@ -12,8 +12,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub struct Command {
     /// Position in the simulation's command log; commands of one tick apply in this order.
     pub seq: u64,
-    /// Machine it is for, 1-based.
-    pub entity: u32,
+    /// Whom it is for, as [`scope`] says.
+    pub target: u32,
     /// See [`Action::encode`].
     pub kind: u32,
     /// First argument, unit by kind.
@@ -22,6 +22,19 @@ pub struct Command {
     pub arg1: i32,
     /// Third argument.
     pub arg2: i32,
+    /// One of [`scope`].
+    pub scope: u32,
+}
+
+/// Codes of [`Command::scope`].
+pub mod scope {
+    /// The machine [`super::Command::target`], 1-based.
+    pub const MACHINE: u32 = 0;
+    /// Every machine of site `target`, 0-based, as if each were named, by ascending id. It is one
+    /// command for each partition that holds some of them.
+    pub const SITE: u32 = 1;
+    /// Every machine there is, in the same way; `target` is 0.
+    pub const ALL: u32 = 2;
 }
 
 /// Part of a machine that can be made to fail.
@@ -137,14 +150,31 @@ impl Command {
     /// A command for one machine.
     #[must_use]
     pub fn new(seq: u64, entity: u32, action: Action) -> Command {
+        Command::of_scope(seq, scope::MACHINE, entity, action)
+    }
+
+    /// A command for every machine of a site.
+    #[must_use]
+    pub fn for_site(seq: u64, site: u32, action: Action) -> Command {
+        Command::of_scope(seq, scope::SITE, site, action)
+    }
+
+    /// A command for every machine.
+    #[must_use]
+    pub fn for_all(seq: u64, action: Action) -> Command {
+        Command::of_scope(seq, scope::ALL, 0, action)
+    }
+
+    fn of_scope(seq: u64, scope: u32, target: u32, action: Action) -> Command {
         let (kind, [arg0, arg1, arg2]) = action.encode();
         Command {
             seq,
-            entity,
+            target,
             kind,
             arg0,
             arg1,
             arg2,
+            scope,
         }
     }
 

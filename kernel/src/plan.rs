@@ -3,8 +3,10 @@
 //! Whole sites are packed into partitions in order. A site with more machines than a partition holds
 //! is cut along a Hilbert curve over its homes into parts of equal size.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::command::{Command, scope};
 use crate::config::{ConfigError, MAX_CHECKPOINT_BYTES, MIN_PARTITION_ROWS, SimulationConfig};
 use crate::farm::{Farm, last_that};
 use crate::hilbert;
@@ -99,6 +101,43 @@ impl Plan {
         let site = (entity - 1) / self.farm.machines_per_site;
         let machine = (entity - 1) % self.farm.machines_per_site;
         self.first_partition[site as usize] + self.part_of(site, machine)
+    }
+
+    /// The partitions that hold machines of a site: one, or the parts of a cut site.
+    ///
+    /// # Panics
+    /// Panics where there is no such site.
+    #[must_use]
+    pub fn partitions_of_site(&self, site: u32) -> Range<u32> {
+        let first = self.first_partition[site as usize];
+        let parts = self.partitions[first as usize]
+            .cut
+            .map_or(1, |cut| cut.parts);
+        first..first + parts
+    }
+
+    /// How many machines of a partition a command is for; `None` where it is not for that partition, or
+    /// its scope means nothing.
+    #[must_use]
+    pub fn machines_of(&self, command: &Command, partition: u32) -> Option<u32> {
+        let plan = self.partitions.get(partition as usize)?;
+        let (target, farm) = (command.target, &self.farm);
+        match command.scope {
+            scope::MACHINE => {
+                let is_there = (1..=farm.config.entities).contains(&target);
+                (is_there && self.partition_of(target) == partition).then_some(1)
+            }
+            scope::SITE => {
+                let sites = plan.first_site..plan.first_site + plan.sites;
+                let is_there = sites.contains(&target);
+                is_there.then(|| match plan.cut {
+                    Some(_) => plan.rows,
+                    None => farm.machines_of(target),
+                })
+            }
+            scope::ALL => (target == 0).then_some(plan.rows),
+            _ => None,
+        }
     }
 
     /// The part of a cut site that holds a machine; 0 where the site is whole.

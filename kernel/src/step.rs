@@ -4,10 +4,12 @@
 //! at their neighbours, read grants and commands, move, use power, decide, and speak. Only then does
 //! the tick have messages of its own.
 
+use std::ops::Range;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::command::Command;
+use crate::command::{Command, scope};
 use crate::coordinator::Coordinator;
 use crate::decide::Decide;
 use crate::event::Event;
@@ -112,7 +114,7 @@ impl Partition {
     /// [`MailError`] where a letter cannot be read; the partition is then as before the call.
     ///
     /// # Panics
-    /// Panics where a command is for a machine of another partition.
+    /// Panics where a command is for another partition, or of no scope: see [`Plan::machines_of`].
     pub fn step(&mut self, inputs: &StepInputs<'_>, bump: &Bump) -> Result<(), MailError> {
         let mut inbox = self.read(inputs.mail, bump)?;
         self.state.tick += 1;
@@ -326,11 +328,32 @@ impl Partition {
             }
         }
         for command in commands {
-            let place = (command.entity.wrapping_sub(1)) / self.farm.machines_per_site;
-            let machine = (command.entity.wrapping_sub(1)) % self.farm.machines_per_site;
-            let row = self.row_of(place, machine);
-            let i = row.expect("a command comes to the partition that holds its machine");
-            self.decider().command(i, command);
+            for place in self.places_of(command) {
+                let row = self.index.row_of[place];
+                if row != NONE {
+                    self.decider().command(row as usize, command);
+                }
+            }
+        }
+    }
+
+    /// Where the machines that a command is for stand among those of the partition's sites; by id, and
+    /// with those of other parts between them.
+    fn places_of(&self, command: &Command) -> Range<usize> {
+        let each = self.farm.machines_per_site as usize;
+        let of_site = |site: u32| (site - self.plan.first_site) as usize * each;
+        match command.scope {
+            scope::MACHINE => {
+                let number = command.target.wrapping_sub(1);
+                let machine = number % self.farm.machines_per_site;
+                let place = of_site(number / self.farm.machines_per_site) + machine as usize;
+                let row = self.index.row_of[place];
+                assert!(row != NONE, "a command comes to who holds its machine");
+                place..place + 1
+            }
+            scope::SITE => of_site(command.target)..of_site(command.target) + each,
+            scope::ALL => 0..self.index.row_of.len(),
+            unknown => panic!("a command of scope {unknown}"),
         }
     }
 

@@ -4,6 +4,7 @@ use bumpalo::Bump;
 use kernel::aggregate::{Aggregate, STATES};
 use kernel::command::{Action, Command, Component};
 use kernel::config::{Scenario, SimulationConfig};
+use kernel::farm::Farm;
 use kernel::isa::Isa;
 use kernel::layout::Layout;
 use kernel::mail::Letter;
@@ -45,7 +46,7 @@ impl Whole {
                 .map(|(_, _, words)| &words[..])
                 .collect();
             let commands: Vec<_> = (commands.iter().copied())
-                .filter(|c| self.plan.partition_of(c.entity) == index)
+                .filter(|c| self.plan.machines_of(c, index).is_some())
                 .collect();
             let inputs = StepInputs {
                 commands: &commands,
@@ -183,6 +184,104 @@ fn no_cut_shows() {
         // Nobody has a tank yet.
         let may_be_met = state != State::Refilling;
         assert_eq!(seen[state as usize] > 0, may_be_met, "{}", state.name());
+    }
+}
+
+/// What happens to a site or to all, and the same with every machine named.
+fn to_many(farm: &Farm, tick: u32) -> (Vec<Command>, Vec<Command>) {
+    let action = match tick % 200 {
+        20 => Action::Hold,
+        40 | 140 => Action::Release,
+        60 => Action::SetSpeedLimit { mm_per_s: 600 },
+        80 => Action::InjectFault {
+            component: Component::Drive,
+            for_ms: 500,
+        },
+        110 => Action::Goto {
+            x_mm: 20_000,
+            y_mm: 10_000,
+        },
+        160 => Action::ReturnToCharger,
+        180 => Action::SetSpeedLimit { mm_per_s: 0 },
+        _ => return (Vec::new(), Vec::new()),
+    };
+    let (seq, site) = (u64::from(tick), tick / 20 % farm.sites);
+    let named = |seq, machines: std::ops::Range<u32>| {
+        machines.map(move |machine| Command::new(seq, machine, action))
+    };
+    let first = farm.first_entity(site);
+    let of_site = named(seq, first..first + farm.machines_of(site));
+    let of_all = named(seq + 1, 1..farm.config.entities + 1);
+    // Both in one tick, so that the order of their numbers counts.
+    let scoped = vec![
+        Command::for_site(seq, site, action),
+        Command::for_all(seq + 1, action),
+    ];
+    (scoped, of_site.chain(of_all).collect())
+}
+
+#[test]
+fn a_command_to_many_does_what_naming_each_does_however_they_are_cut() {
+    let weeding = |partition_rows| SimulationConfig {
+        scenario: Scenario::Weeding.code(),
+        entities: 100,
+        ..dense(100, partition_rows)
+    };
+    for configs in [
+        [dense(640, 4096), dense(640, 16), dense(640, 97)],
+        [weeding(4096), weeding(16), weeding(40)],
+    ] {
+        let mut named = Whole::new(&configs[0]);
+        let mut scoped = configs.map(|config| Whole::new(&config));
+        let farm = named.plan.farm.clone();
+        for tick in 1..=600 {
+            let (to_many, to_each) = to_many(&farm, tick);
+            named.step(&to_each);
+            let mut events: Vec<_> = named.partitions.iter().flat_map(|p| p.events()).collect();
+            events.sort_unstable();
+            for farm in &mut scoped {
+                farm.step(&to_many);
+                assert_eq!(farm.digest(), named.digest(), "tick {tick}");
+                let parts = farm.partitions.iter();
+                let mut of_parts: Vec<_> = parts.flat_map(|p| p.events()).collect();
+                of_parts.sort_unstable();
+                assert_eq!(of_parts, events, "tick {tick}");
+            }
+        }
+        let counters = named.aggregate().counters;
+        assert!(counters.commands > 0 && counters.rejected_commands > 0);
+        for farm in &scoped {
+            assert_eq!(farm.aggregate().counters.commands, counters.commands);
+        }
+    }
+}
+
+#[test]
+fn a_command_is_for_who_holds_its_machines() {
+    let plan = Plan::new(&dense(640, 97)).expect("valid");
+    let parts = plan.partitions.len() as u32;
+    let sum = |command: &Command| -> u32 {
+        (0..parts)
+            .filter_map(|p| plan.machines_of(command, p))
+            .sum()
+    };
+    assert_eq!(sum(&Command::for_all(1, Action::Hold)), 640);
+    assert_eq!(sum(&Command::for_site(1, 0, Action::Hold)), 640);
+    assert_eq!(sum(&Command::new(1, 17, Action::Hold)), 1);
+    let strange = |scope, target| Command {
+        scope,
+        target,
+        ..Command::new(1, 17, Action::Hold)
+    };
+    for command in [
+        strange(0, 0),
+        strange(0, 641),
+        strange(1, 1),
+        strange(2, 1),
+        strange(3, 0),
+    ] {
+        let none = (0..=parts).all(|p| plan.machines_of(&command, p).is_none());
+        assert!(none, "{command:?}");
     }
 }
 

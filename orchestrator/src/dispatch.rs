@@ -97,7 +97,9 @@ impl Simulation {
         for (tick, by_partition) in std::mem::replace(&mut self.pending, later) {
             for (p, commands) in by_partition {
                 self.pending_count -= commands.len();
-                self.totals.commands += commands.len() as u64;
+                let plan = self.plan.as_ref().expect("a run that goes on has a plan");
+                let machines = commands.iter().filter_map(|c| plan.machines_of(c, p));
+                self.totals.commands += machines.map(u64::from).sum::<u64>();
                 let history = &mut self.partitions[p as usize].history;
                 for command in commands {
                     history.push_command(StampedCommand { tick, command });

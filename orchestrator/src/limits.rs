@@ -60,12 +60,13 @@ pub const MAX_PARTITIONS: usize = 2_048;
 /// Input bytes in one dispatch frame; more work goes into a further frame.
 pub const MAX_DISPATCH_BYTES: usize = 4 << 20;
 
-/// Commands of one simulation, expanded to machines, that wait for their tick.
+/// Commands of one simulation that wait for their tick: one a machine that is named, one a partition
+/// where a site or all machines are.
 pub const MAX_PENDING_COMMANDS: usize = 1 << 20;
 /// Such commands that a recovered run may have to replay; it takes no new ones before there are
 /// fewer than [`MAX_PENDING_COMMANDS`].
 pub const MAX_RECOVERED_COMMANDS: usize = 4 * MAX_PENDING_COMMANDS;
-/// Commands of one tick for the machines of one partition: they travel in one frame.
+/// Such commands of one tick for one partition: they travel in one frame.
 pub const MAX_PARTITION_COMMANDS: usize = 1 << 17;
 /// Entities that one command may list by id.
 pub const MAX_COMMAND_ENTITIES: usize = transport::control::MAX_COMMAND_ENTITIES;
@@ -204,7 +205,7 @@ const _: () = assert!(
 const _: () = assert!(2 * MAX_BATCH_BYTES < MAX_BACKLOG_BYTES / 2);
 const _: () = assert!(MAX_GATEWAYS * MAX_GATEWAY_REQUESTS >= MAX_WAITING_REQUESTS);
 const _: () = assert!(RECENT_POINTS > 1);
-const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);
+const _: () = assert!(MAX_PENDING_COMMANDS >= MAX_PARTITIONS);
 const _: () = assert!(MAX_COMMAND_ENTITIES <= MAX_PENDING_COMMANDS);
 const _: () = assert!(MAX_PARTITION_COMMANDS >= kernel::config::MAX_PARTITION_ROWS as usize);
 // What a full history and one more tick hold goes into one frame.

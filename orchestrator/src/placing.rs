@@ -17,8 +17,8 @@ use crate::simulation::Simulation;
 pub(crate) struct Placing {
     by_seq: BTreeMap<u64, Placed>,
     ticks: BTreeSet<(u64, u64)>,
-    /// Machines that they are for, all together.
-    machines: usize,
+    /// How many they are once each is made one a machine or partition.
+    commands: usize,
 }
 
 /// A command with a place that is not kept yet.
@@ -26,7 +26,7 @@ pub(crate) struct Placing {
 pub(crate) struct Placed {
     pub(crate) stamp: CommandStamp,
     pub(crate) request: CommandRequest,
-    machines: usize,
+    commands: usize,
     /// Ticks it was put off last.
     lead: u64,
     /// Places it was given.
@@ -51,7 +51,7 @@ impl Placing {
     }
 
     fn add(&mut self, placed: Placed) {
-        self.machines += placed.machines;
+        self.commands += placed.commands;
         self.ticks.insert((placed.stamp.tick, placed.stamp.seq));
         self.by_seq.insert(placed.stamp.seq, placed);
     }
@@ -60,7 +60,7 @@ impl Placing {
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Placed> {
         let placed = self.by_seq.remove(&seq)?;
         self.ticks.remove(&(placed.stamp.tick, seq));
-        self.machines -= placed.machines;
+        self.commands -= placed.commands;
         Some(placed)
     }
 }
@@ -103,8 +103,8 @@ impl Simulation {
             let last = self.last_tick();
             return Err(ControlError::TickBeyondEnd { tick, last });
         }
-        let machines = self.machines_of(&request.target)?;
-        if self.pending_count + self.placing.machines + machines > MAX_PENDING_COMMANDS {
+        let commands = self.commands_for(&request.target)?;
+        if self.pending_count + self.placing.commands + commands > MAX_PENDING_COMMANDS {
             let limit = MAX_PENDING_COMMANDS;
             return Err(ControlError::TooManyCommands { limit });
         }
@@ -116,7 +116,7 @@ impl Simulation {
         self.placing.add(Placed {
             stamp,
             request: request.clone(),
-            machines,
+            commands,
             lead,
             stamps: 1,
         });

@@ -2,11 +2,11 @@
 //! is in `dispatch`, how its results come in is in `collect`, who is suspect is in `suspicion`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
 use kernel::command::Command;
-use kernel::farm::Farm;
 use kernel::plan::Plan;
 use transport::link::Class;
 use transport::message::TickDigest;
@@ -742,13 +742,20 @@ impl Simulation {
         }
     }
 
-    /// How many machines a target names.
-    pub(crate) fn machines_of(&self, target: &Target) -> Result<usize, ControlError> {
+    /// How many commands a target makes: one a machine that it names, or one a partition where it
+    /// names a site or all.
+    ///
+    /// # Errors
+    /// [`ControlError`] names what of it is not there.
+    pub(crate) fn commands_for(&self, target: &Target) -> Result<usize, ControlError> {
         let plan = self.plan.as_ref().expect("a run that goes on has a plan");
-        expand(&plan.farm, target).map(|machines| machines.len())
+        addresses(plan, target).map(|addresses| addresses.len())
     }
 
-    /// Queues a command for each machine that it is for, where no more than `limit` wait then.
+    /// Queues a command for whom it is for, where no more than `limit` wait then.
+    ///
+    /// # Errors
+    /// [`ControlError`] where it cannot be; then nothing is changed.
     pub(crate) fn enqueue(
         &mut self,
         stamp: CommandStamp,
@@ -756,14 +763,19 @@ impl Simulation {
         limit: usize,
     ) -> Result<(), ControlError> {
         let plan = self.plan.as_ref().expect("a run that goes on has a plan");
-        let entities = expand(&plan.farm, &request.target)?;
-        if self.pending_count + entities.len() > limit {
+        let addresses = addresses(plan, &request.target)?;
+        if self.pending_count + addresses.len() > limit {
             return Err(ControlError::TooManyCommands { limit });
         }
+        let count = addresses.len();
         let mut added: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
-        for &entity in &entities {
-            let partition = plan.partition_of(entity);
-            let command = Command::new(stamp.seq, entity, request.action);
+        for (partition, machine) in addresses {
+            let (seq, action) = (stamp.seq, request.action);
+            let command = match (&request.target, machine) {
+                (Target::Site(site), _) => Command::for_site(seq, *site, action),
+                (_, Some(machine)) => Command::new(seq, machine, action),
+                (_, None) => Command::for_all(seq, action),
+            };
             added.entry(partition).or_default().push(command);
         }
         // Nothing is entered for what is refused: the next window would end at its tick.
@@ -786,18 +798,23 @@ impl Simulation {
             }
         }
         self.last_seq = self.last_seq.max(stamp.seq);
-        self.pending_count += entities.len();
+        self.pending_count += count;
         Ok(())
     }
 }
 
-/// The machines a target names.
-fn expand(farm: &Farm, target: &Target) -> Result<Vec<u32>, ControlError> {
-    let entities = farm.config.entities;
+/// A partition, and a machine of it; `None` for all of those that the target names.
+type Address = (u32, Option<u32>);
+
+/// Where a target is: a machine named twice is there once, and a site or all machines are addressed once
+/// a partition, however many they are.
+fn addresses(plan: &Plan, target: &Target) -> Result<Vec<Address>, ControlError> {
+    let entities = plan.farm.config.entities;
     let known = |entity: u32| match (1..=entities).contains(&entity) {
-        true => Ok(entity),
+        true => Ok((plan.partition_of(entity), Some(entity))),
         false => Err(ControlError::UnknownEntity { entity, entities }),
     };
+    let whole = |partitions: Range<u32>| partitions.map(|p| (p, None)).collect();
     match target {
         Target::Entity(entity) => Ok(vec![known(*entity)?]),
         Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
@@ -806,23 +823,20 @@ fn expand(farm: &Farm, target: &Target) -> Result<Vec<u32>, ControlError> {
             Err(ControlError::TooManyEntities { limit })
         }
         Target::Entities(ids) => {
-            let mut ids = ids
-                .iter()
-                .map(|id| known(*id))
-                .collect::<Result<Vec<_>, _>>()?;
+            let mut ids = ids.clone();
             ids.sort_unstable();
             ids.dedup();
-            Ok(ids)
+            ids.into_iter().map(known).collect()
         }
-        Target::Site(site) => {
-            if *site >= farm.sites {
-                let last = farm.sites - 1;
-                return Err(ControlError::UnknownSite { site: *site, last });
-            }
-            let first = farm.first_entity(*site);
-            Ok((first..first + farm.machines_of(*site)).collect())
+        Target::Site(site) if *site >= plan.farm.sites => {
+            let last = plan.farm.sites - 1;
+            Err(ControlError::UnknownSite { site: *site, last })
         }
-        Target::All => Ok((1..=entities).collect()),
+        Target::Site(site) => Ok(whole(plan.partitions_of_site(*site))),
+        Target::All => {
+            let partitions = u32::try_from(plan.partitions.len());
+            Ok(whole(0..partitions.expect("counted in 32 bits")))
+        }
     }
 }
 

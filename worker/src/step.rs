@@ -71,10 +71,8 @@ pub(crate) fn check_inputs(plan: &Plan, work: &PartitionWork) -> Result<(), JobE
     if ticks.end > MAX_TICK + 1 {
         return bad("window");
     }
-    let entities = 1..=plan.farm.config.entities;
     let commands = &work.commands;
-    let fits =
-        |c: &Command| entities.contains(&c.entity) && plan.partition_of(c.entity) == work.partition;
+    let fits = |c: &Command| plan.machines_of(c, work.partition).is_some();
     if !commands
         .iter()
         .all(|c| ticks.contains(&c.tick) && fits(&c.command))

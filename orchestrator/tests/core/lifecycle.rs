@@ -517,3 +517,37 @@ fn a_farm_cut_into_too_many_parts_is_refused_by_name() {
         "partition_rows: makes 4167 partitions, more than 2048; use larger ones"
     );
 }
+
+#[test]
+fn a_command_to_many_is_one_for_each_partition_that_holds_some_of_them() {
+    use kernel::command::scope;
+    let mut t = Testbed::plain();
+    let worker = t.join();
+    t.start(whole(6));
+    t.run_until(|t| t.tick() >= 5);
+    let mut sent = |target| {
+        let tick = t.tick() + 1_000;
+        let request = CommandRequest {
+            target,
+            action: Action::Hold,
+            tick: Some(tick),
+        };
+        t.control(|core, now| core.command(now, SIM, &request))
+            .unwrap();
+        t.run_until(|t| t.tick() >= tick);
+        let work = t
+            .worker(worker)
+            .dispatches
+            .iter()
+            .flat_map(|(_, d)| &d.work);
+        let commands = work.flat_map(|w| w.commands.iter().map(move |c| (w.partition, c)));
+        commands
+            .filter(|(_, c)| c.tick == tick)
+            .map(|(p, c)| (p, c.command.scope, c.command.target))
+            .collect::<Vec<_>>()
+    };
+    let all: Vec<_> = (0..6).map(|p| (p, scope::ALL, 0)).collect();
+    assert_eq!(sent(Target::All), all);
+    assert_eq!(sent(Target::Site(4)), [(4, scope::SITE, 4)]);
+    assert_eq!(t.totals().commands, 72 + 12, "by machine");
+}

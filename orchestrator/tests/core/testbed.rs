@@ -606,7 +606,7 @@ pub(crate) fn honest_sums(rows: u64) -> Aggregate {
 fn step(partition: u32, state: u64, tick: u64, work: &PartitionWork) -> u64 {
     let mut state = mix(state ^ tick ^ (u64::from(partition) << 40));
     for command in work.commands.iter().filter(|c| c.tick == tick) {
-        state = mix(state ^ command.command.seq ^ (u64::from(command.command.entity) << 20));
+        state = mix(state ^ command.command.seq ^ (u64::from(command.command.target) << 20));
     }
     for mail in work.mail.iter().filter(|m| m.tick == tick) {
         assert_eq!(mail.to, partition);
