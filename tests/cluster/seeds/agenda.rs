@@ -46,6 +46,10 @@ pub(crate) enum Act {
     Mend,
     /// A run is removed.
     Delete(usize),
+    /// The orchestrator dies, and another begins with what was kept.
+    Crash,
+    /// A run is forked at a tick of its past.
+    Fork,
 }
 
 /// What can go wrong.
@@ -88,6 +92,10 @@ pub(crate) struct Nature {
     /// When the last fault has been.
     pub(crate) mend_at: Duration,
     pub(crate) runs: Vec<Spec>,
+    /// When the orchestrator dies, after the beginning.
+    pub(crate) crashes: Vec<Duration>,
+    /// When a run is forked.
+    pub(crate) forks: Vec<Duration>,
 }
 
 /// Draws a seed's nature.
@@ -107,18 +115,28 @@ pub(crate) fn nature(random: &mut Rng) -> Nature {
         network.drop_per_mille = random.u16(1..10);
     }
     let runs = 1 + random.u8(..5).min(2);
+    let mend_ms = random.u64(4_000..30_000);
+    let times = |most: u8, random: &mut Rng| {
+        let times = (0..random.u8(..=most)).map(|_| random.u64(300..mend_ms));
+        times.map(Duration::from_millis).collect::<Vec<_>>()
+    };
+    let (crashes, forks) = (times(2, random), times(2, random));
+    let often = [300, 1_000, 3_000].map(Duration::from_millis);
     Nature {
         config: Config {
             command_lead_ticks: random.u64(0..4),
             verify_one_in: [0, 10, 40, 200][random.usize(..4)],
             rebalance: random.u8(..8) > 0,
+            cut_every: Some(often[random.usize(..often.len())]),
             ..Config::default()
         },
         network,
         workers: random.u32(1..=4),
         faults,
         fault_every: Duration::from_millis(random.u64(100..3_000)),
-        mend_at: Duration::from_secs(random.u64(4..30)),
+        mend_at: Duration::from_millis(mend_ms),
+        crashes,
+        forks,
         runs: (0..runs).map(|n| spec(n, random)).collect(),
     }
 }

@@ -2,22 +2,26 @@
 //! the checker's name in brackets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use kernel::Partition;
 use kernel::aggregate::Aggregate;
 use kernel::command::Action;
 use kernel::event::kind;
 use kernel::plan::Plan;
 use orchestrator::control::{CommandStamp, SimulationId, Spec, Status};
 use orchestrator::event::TickPublished;
+use store::history::Cut;
+use transport::control::LogEvent;
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
 use transport::link::PeerId;
 use transport::message::{Dispatch, PartitionWork, base, want};
 use transport::view::View;
 
-use crate::log;
-use crate::reference::{Expected, Reference};
+use crate::kept::Kept;
+use crate::reference::Reference;
 
 /// Longest that a run may take from the last fault to its end, in virtual time.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(100);
@@ -58,8 +62,6 @@ pub(crate) struct Run {
     /// Acknowledged commands whose tick is not published, by number, with their machines.
     unpublished: BTreeMap<u64, (u64, Vec<u32>)>,
     last_seq: u64,
-    /// Number of the newest entry of the log `sim`.
-    last_sim_seq: u64,
     /// Set while the run stands: the last tick that may be dispatched.
     pub(crate) stands_at: Option<u64>,
     /// Last tick dispatched.
@@ -73,14 +75,13 @@ impl Run {
         let plan = Plan::new(&spec.config).expect("the cluster runs valid configurations");
         Run {
             plan,
-            reference: Reference::new(&spec.config, spec.digest_every),
+            reference: Reference::new(&spec.config),
             status: Status::Created,
             settled: false,
             published: None,
             aggregate: Aggregate::default(),
             unpublished: BTreeMap::new(),
             last_seq: 0,
-            last_sim_seq: 0,
             stands_at: None,
             dispatched: 0,
             waits: false,
@@ -102,9 +103,35 @@ impl Run {
         self.reference.command(stamp, entities, action);
     }
 
+    /// The orchestrator died: the run begins again with what was kept of it. Its commands are played
+    /// anew, for what was published after the head was not kept, and may come otherwise.
+    pub(crate) fn crashed(&mut self, head: Option<u64>, commands: &[Kept]) {
+        self.reference = Reference::new(&self.spec.config);
+        self.unpublished.clear();
+        self.last_seq = 0;
+        self.published = None;
+        for kept in commands {
+            self.acknowledged_again(kept);
+        }
+        self.published = head;
+        self.unpublished
+            .retain(|_, (tick, _)| head.is_none_or(|head| *tick > head));
+        self.stands_at = None;
+        self.dispatched = head.unwrap_or(0);
+        self.waits = false;
+    }
+
+    fn acknowledged_again(&mut self, kept: &Kept) {
+        let stamp = kept.stamp;
+        self.last_seq = self.last_seq.max(stamp.seq);
+        self.unpublished
+            .insert(stamp.seq, (stamp.tick, kept.entities.clone()));
+        self.reference
+            .command(stamp, &kept.entities, kept.request.action);
+    }
+
     /// A window was published.
     pub(crate) fn published(&mut self, window: &TickPublished) {
-        self.check_order(window);
         if window.aggregate.rows != u64::from(self.spec.config.entities) {
             let rows = window.aggregate.rows;
             violated!(
@@ -114,22 +141,46 @@ impl Run {
                 self.spec.config.entities
             );
         }
-        if !is_in_order(window, self.last_sim_seq) {
-            violated!("order", "events of tick {} by arrival", window.tick);
-        }
-        self.check_commands(window);
-        let expected = self.reference.advance(window.tick);
-        self.check_digests(window, &expected);
-        let events = log::entries(&expected.events, self.last_sim_seq);
-        if window.events != events {
-            violated!("events", "of the window to tick {} differ", window.tick);
-        }
-        self.last_sim_seq += events.len() as u64;
-        if whole(window.aggregate) != whole(self.reference.aggregate()) {
+        self.check_events(window);
+        self.check_digests(window);
+        if whole(window.aggregate) != whole(self.reference.at(window.tick).aggregate) {
             violated!("sums", "of tick {} differ", window.tick);
         }
+        if window.replayed {
+            if self.published.is_none_or(|tick| window.tick > tick) {
+                let tick = window.tick;
+                violated!("ticks", "{tick} is a replay after {:?}", self.published);
+            }
+            return;
+        }
+        self.check_order(window);
+        self.check_commands(window);
         self.published = Some(window.tick);
         self.aggregate = window.aggregate;
+    }
+
+    /// A cut was handed out: the states of one tick, all of them, and what the log came to there.
+    pub(crate) fn cut(&mut self, cut: &Cut) {
+        let states = (0_u32..).zip(&cut.checkpoints);
+        let digests = states.map(
+            |(p, bytes)| match Partition::restore(&self.plan, p, bytes) {
+                Ok(state) if state.tick() == cut.tick => state.digest(),
+                Ok(state) => violated!("cuts", "tick {} in a cut of {}", state.tick(), cut.tick),
+                Err(fault) => violated!("cuts", "of tick {}: {fault}", cut.tick),
+            },
+        );
+        let digest = digests.fold(0, |sum: u64, digest| sum.wrapping_add(digest));
+        if self.published.is_none_or(|tick| tick < cut.tick) {
+            violated!("cuts", "of tick {} before it was published", cut.tick);
+        }
+        let expected = self.reference.at(cut.tick);
+        if digest != expected.digest || cut.checkpoints.len() != self.plan.partitions.len() {
+            violated!("cuts", "the one of tick {} is another state", cut.tick);
+        }
+        if cut.last_sim_seq != expected.last_sim_seq {
+            let (found, expected) = (cut.last_sim_seq, expected.last_sim_seq);
+            violated!("cuts", "entry {found} where {expected} is the last one");
+        }
     }
 
     /// A view was passed on: it is one of its partition's rows, whole.
@@ -153,7 +204,7 @@ impl Run {
         if self.published.unwrap_or(0) != tick {
             violated!("lifecycle", "settled at {tick} after {:?}", self.published);
         }
-        if digest.is_some_and(|digest| digest != self.reference.digest()) {
+        if digest.is_some_and(|digest| digest != self.reference.at(tick).digest) {
             violated!("digest", "of the last tick, {tick}, differs");
         }
         if self.status == Status::Completed && !self.unpublished.is_empty() {
@@ -209,30 +260,49 @@ impl Run {
         }
     }
 
+    /// What happened, and in its order.
+    fn check_events(&mut self, window: &TickPublished) {
+        let log: Vec<LogEvent> = ticks_of(window)
+            .flat_map(|tick| self.reference.at(tick).log.clone())
+            .collect();
+        if window.events == log {
+            return;
+        }
+        if !is_in_order(window, log.first().map_or(0, |e| e.seq - 1)) {
+            violated!("order", "events of tick {} by arrival", window.tick);
+        }
+        violated!("events", "of the window to tick {} differ", window.tick);
+    }
+
     /// The digests that were due, and no other but that of the last tick.
-    fn check_digests(&self, window: &TickPublished, expected: &Expected) {
-        let mut published = window.digests.clone();
-        if let Some(last) = published.last().copied()
-            && last.tick == window.tick
-            && expected.digests.last().is_none_or(|e| e.tick != last.tick)
-        {
-            published.pop();
-            if last.digest != self.reference.digest() {
-                violated!("digest", "of tick {} differs", last.tick);
+    fn check_digests(&mut self, window: &TickPublished) {
+        let every = u64::from(self.spec.digest_every);
+        let mut due: Vec<u64> = ticks_of(window)
+            .filter(|t| t.is_multiple_of(every))
+            .collect();
+        let published: Vec<u64> = window.digests.iter().map(|d| d.tick).collect();
+        if published.last() == Some(&window.tick) && due.last() != Some(&window.tick) {
+            due.push(window.tick);
+        }
+        if published != due {
+            violated!(
+                "digest",
+                "of {published:?} were published where {due:?} were due"
+            );
+        }
+        for d in &window.digests {
+            if d.digest != self.reference.at(d.tick).digest {
+                violated!("digest", "of tick {} differs", d.tick);
             }
         }
-        let ticks = |digests: &[transport::message::TickDigest]| -> Vec<u64> {
-            digests.iter().map(|d| d.tick).collect()
-        };
-        if ticks(&published) != ticks(&expected.digests) {
-            let (got, due) = (ticks(&published), ticks(&expected.digests));
-            violated!("digest", "of {got:?} were published where {due:?} were due");
-        }
-        let differs = |(a, b): &(&_, &_)| a != b;
-        if let Some((wrong, _)) = published.iter().zip(&expected.digests).find(differs) {
-            violated!("digest", "of tick {} differs", wrong.tick);
-        }
     }
+}
+
+/// The ticks that a window reports: those it steps, and creation.
+fn ticks_of(window: &TickPublished) -> RangeInclusive<u64> {
+    let creation = window.ticks == 0 && window.tick == 0 && !window.digests.is_empty();
+    let first = window.tick + 1 - u64::from(window.ticks);
+    if creation { 0..=0 } else { first..=window.tick }
 }
 
 /// Whether entries are numbered one after the other, by (tick, site, first machine).
@@ -249,8 +319,8 @@ fn whole(mut aggregate: Aggregate) -> Aggregate {
     aggregate
 }
 
-/// Simulation, partition and placement.
-type Place = (SimulationId, u32, u32);
+/// Simulation, partition, and placement under which lease.
+type Place = (SimulationId, u32, (u32, u32));
 
 /// Where a partition was sent.
 #[derive(Clone, Copy, Debug)]
@@ -276,6 +346,12 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// The orchestrator died, and knows of nobody any more.
+    pub(crate) fn crashed(&mut self) {
+        self.placements.clear();
+        self.registered.clear();
+    }
+
     /// The orchestrator sends a frame.
     pub(crate) fn sent(&mut self, peer: PeerId, frame: &Frame) {
         let header = &frame.header;
@@ -288,7 +364,8 @@ impl Wire {
                 for work in dispatch.expect("the orchestrator's own").work {
                     check_inputs(&work);
                     if work.wants & want::VIEW != 0 {
-                        let key = (header.simulation, work.partition, work.placement_epoch);
+                        let placement = (header.lease_epoch, work.placement_epoch);
+                        let key = (header.simulation, work.partition, placement);
                         self.views.insert((key, header.tick));
                     }
                     self.place(peer, header, &work);
@@ -316,7 +393,8 @@ impl Wire {
     /// A view was passed on: it was asked for, and is passed on once.
     pub(crate) fn shown(&mut self, frame: &Frame) {
         let header = &frame.header;
-        let key = (header.simulation, header.partition, header.placement_epoch);
+        let placement = (header.lease_epoch, header.placement_epoch);
+        let key = (header.simulation, header.partition, placement);
         if !self.views.remove(&(key, header.tick)) {
             violated!("views", "nobody asked for {header:?}");
         }
@@ -349,7 +427,8 @@ impl Wire {
         if header.kind != Kind::Result || header.ticks == 0 {
             return;
         }
-        let key = (header.simulation, header.partition, header.placement_epoch);
+        let placement = (header.lease_epoch, header.placement_epoch);
+        let key = (header.simulation, header.partition, placement);
         let first = header.tick + 1 - u64::from(header.ticks);
         let before = self.stepped.insert(key, header.tick);
         if before.is_some_and(|last| last + 1 != first) {

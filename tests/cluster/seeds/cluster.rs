@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use fastrand::Rng;
-use orchestrator::Orchestrator;
 use orchestrator::arbitrate::arbitrate;
 use orchestrator::control::{ControlError, SimulationId, Speed, Status, WorkerId};
 use orchestrator::event::Event;
 use orchestrator::limits::MAX_BATCH;
-use orchestrator::snapshot::Snapshot;
+use orchestrator::snapshot::{Snapshot, Totals, Verified};
+use orchestrator::{Config, Orchestrator};
 use transport::header::Kind;
 use transport::link::{LinkCommand, LinkEvent, PeerId, Role};
 use transport::pool::FramePool;
@@ -23,6 +23,7 @@ use crate::check::{
     MAX_WAITING_CHECKPOINT_BYTES, RECOVERY, REST, Run, Wire, violated,
 };
 use crate::counts::Counts;
+use crate::kept::Book;
 use crate::manner::Manner;
 use crate::process::Process;
 
@@ -65,6 +66,11 @@ pub(crate) struct Cluster {
     faults: Vec<Fault>,
     fault_every: Duration,
     runs: Vec<Run>,
+    /// What a store would have of each; nothing before it is created and after it was deleted.
+    books: Vec<Option<Book>>,
+    config: Config,
+    /// What orchestrators that died had counted.
+    before: (Totals, Verified, u64),
     wire: Wire,
     pool: FramePool,
     /// Where each partition is, and the workers that nothing is held against.
@@ -130,7 +136,10 @@ impl Cluster {
             net,
             usual: nature.network,
             heard_all: nature.network.drop_per_mille == 0,
-            core: Orchestrator::new(config, FramePool::new()),
+            core: Orchestrator::new(config.clone(), FramePool::new()),
+            config,
+            books: runs.iter().map(|_| None).collect(),
+            before: Default::default(),
             core_node,
             stalled: None,
             processes: BTreeMap::new(),
@@ -162,6 +171,12 @@ impl Cluster {
         }
         for _ in 0..nature.workers {
             cluster.plan(Duration::ZERO, Act::Join);
+        }
+        for after in nature.crashes {
+            cluster.plan(after, Act::Crash);
+        }
+        for after in nature.forks {
+            cluster.plan(after, Act::Fork);
         }
         cluster.plan(Duration::from_secs(1), Act::Fault);
         let siege = cluster.random.u8(..3) == 0 && !cluster.faults.is_empty();
@@ -351,6 +366,14 @@ impl Cluster {
         while let Some(event) = self.core.poll_event() {
             self.hear(event);
         }
+        while let Some((id, cut)) = self.core.poll_cut() {
+            trace!(self, "simulation {} has a cut of tick {}", id.0, cut.tick);
+            self.counts.durable_cuts += 1;
+            self.run_of(id).cut(&cut);
+            if let Some(book) = self.book_of(id) {
+                book.cut(cut);
+            }
+        }
         while let Some(view) = self.core.poll_view() {
             self.wire.shown(&view);
             self.run_of(view.header.simulation).shown(&view);
@@ -398,6 +421,11 @@ impl Cluster {
         }
     }
 
+    fn book_of(&mut self, id: SimulationId) -> Option<&mut Book> {
+        let index = self.runs.iter().position(|run| run.spec.id == id);
+        self.books[index.expect("nobody else creates runs")].as_mut()
+    }
+
     fn run_of(&mut self, id: SimulationId) -> &mut Run {
         let run = self.runs.iter_mut().find(|run| run.spec.id == id);
         run.expect("nobody else creates runs")
@@ -420,6 +448,17 @@ impl Cluster {
                 self.counts.windows += u64::from(window.ticks > 1);
                 self.note(window.digests.last().map_or(0, |d| d.digest));
                 self.run_of(window.simulation).published(&window);
+                self.counts.replayed_windows += u64::from(window.replayed);
+                // History is written in batches, some time later.
+                let flushes = self.random.u8(..4) == 0;
+                if let Some(book) = self.book_of(window.simulation)
+                    && !window.replayed
+                {
+                    book.published(&window);
+                    if flushes {
+                        book.flush();
+                    }
+                }
             }
             Event::Lifecycle {
                 simulation,
@@ -429,6 +468,9 @@ impl Cluster {
             } => {
                 if status == Status::Failed {
                     violated!("lifecycle", "simulation {} failed: {cause:?}", simulation.0);
+                }
+                if let Some(book) = self.book_of(simulation) {
+                    book.status(status, cause);
                 }
                 let run = self.run_of(simulation);
                 run.status = status;
@@ -589,9 +631,11 @@ impl Cluster {
             }
         }
         let counts = &mut self.counts;
-        counts.totals = snapshot.totals;
-        counts.verified = snapshot.verified;
-        counts.lost_workers = snapshot.lost_workers;
+        let (totals, verified, lost_workers) = self.before;
+        counts.totals = totals;
+        counts.totals.merge(&snapshot.totals);
+        counts.verified = sum(verified, snapshot.verified);
+        counts.lost_workers = lost_workers + snapshot.lost_workers;
         counts.simulations = self.runs.len() as u64;
         counts.virtual_s = self.now.as_secs();
         counts.checkpoint_bytes = self.pool.copies().checkpoints.load(Relaxed);
@@ -627,6 +671,8 @@ impl Cluster {
             Act::Siege => self.siege(),
             Act::Massacre(spared) => self.massacre(spared),
             Act::Delete(run) => self.delete(run),
+            Act::Crash => self.crash(),
+            Act::Fork => self.fork(),
             Act::Wake(node) => {
                 if let Some(process) = self.processes.get_mut(&node) {
                     process.wake(self.now, &mut self.random);
@@ -866,11 +912,111 @@ impl Cluster {
     }
 }
 
+/// What a store is for.
+impl Cluster {
+    /// The orchestrator dies, and with it all that was not written. Another one begins with the rest.
+    fn crash(&mut self) {
+        if self.mended_at.is_some() {
+            return;
+        }
+        let snapshot = self.look();
+        let (totals, verified, lost_workers) = &mut self.before;
+        totals.merge(&snapshot.totals);
+        *verified = sum(*verified, snapshot.verified);
+        *lost_workers += snapshot.lost_workers;
+        let dead = self.core_node;
+        self.net.kill(self.now, dead);
+        for waiting in self.parted.values_mut() {
+            waiting.retain(|(from, _)| *from != dead);
+        }
+        self.counts.crashes += 1;
+        self.core_node = self.net.add_node(Role::Orchestrator, "orchestrator");
+        self.config.lease_epoch += 1;
+        self.core = Orchestrator::new(self.config.clone(), FramePool::new());
+        self.stalled = None;
+        self.wire.crashed();
+        self.owners.clear();
+        self.good.clear();
+        for run in 0..self.runs.len() {
+            self.recover(run);
+        }
+    }
+
+    fn recover(&mut self, run: usize) {
+        let Some(book) = &mut self.books[run] else {
+            return;
+        };
+        let recovered = book.crash();
+        let (id, state) = (recovered.spec.id.0, recovered.state.clone());
+        let cut = recovered.cut.as_ref().map(|cut| cut.tick);
+        trace!(
+            self,
+            "simulation {id} is {state:?} at {:?}, cut {cut:?}", book.head
+        );
+        let state_of = &mut self.runs[run];
+        if state_of.published > book.head {
+            self.counts.unwritten_windows += 1;
+        }
+        self.counts.begun_at_cuts += u64::from(cut.is_some());
+        state_of.crashed(book.head, &book.commands);
+        state_of.status = state.status;
+        state_of.settled = book.is_final();
+        if state.status == Status::Paused {
+            state_of.stands_at = Some(recovered.head_tick.max(state.step_until.unwrap_or(0)));
+        }
+        let plan = (!book.is_final()).then(|| state_of.plan.clone());
+        let begun = self.core.recover(self.now, recovered, plan);
+        begun.unwrap_or_else(|fault| violated!("recovery", "of simulation {id}: {fault}"));
+        self.drain_core();
+    }
+
+    /// A run is forked at some tick of its past.
+    fn fork(&mut self) {
+        if self.mended_at.is_some() {
+            return;
+        }
+        let kept: Vec<usize> = (0..self.runs.len())
+            .filter(|run| (self.books[*run].as_ref()).is_some_and(|b| b.head > Some(0)))
+            .collect();
+        if kept.is_empty() {
+            return;
+        }
+        let parent = self.books[kept[self.random.usize(..kept.len())]].as_ref();
+        let parent = parent.expect("it was chosen for that");
+        let tick = self.random.u64(1..=parent.head.expect("it has one"));
+        let id = SimulationId(100 + self.runs.len() as u128);
+        let (recovered, book) = parent.fork(id, tick);
+        trace!(
+            self,
+            "simulation {} is forked at {tick} as {}",
+            recovered.spec.parent.expect("a fork").0.0,
+            id.0
+        );
+        self.counts.forks += 1;
+        self.counts.begun_at_cuts += u64::from(recovered.cut.is_some());
+        let mut fork = Run::new(recovered.spec.clone());
+        fork.crashed(Some(tick), &book.commands);
+        fork.status = Status::Paused;
+        fork.stands_at = Some(tick);
+        let plan = fork.plan.clone();
+        self.runs.push(fork);
+        self.books.push(Some(book));
+        let begun = self.core.recover(self.now, recovered, Some(plan));
+        begun.unwrap_or_else(|fault| violated!("recovery", "of a fork: {fault}"));
+        self.drain_core();
+        let run = self.runs.len() - 1;
+        let time = self.some_time(50, 4_000);
+        self.plan(time, Act::Resume(run));
+        self.plan(time * 2, Act::Operate(run));
+    }
+}
+
 /// What operators ask for.
 impl Cluster {
     fn create(&mut self, run: usize) {
         let spec = self.runs[run].spec.clone();
         let id = spec.id;
+        self.books[run] = Some(Book::new(spec.clone()));
         self.core
             .create(self.now, spec)
             .expect("a valid specification");
@@ -917,6 +1063,9 @@ impl Cluster {
                 trace!(self, "simulation {} takes {request:?} as {stamp:?}", id.0);
                 let entities = agenda::entities_of(&request.target, &farm);
                 self.runs[run].acknowledged(stamp, &entities, request.action);
+                if let Some(book) = &mut self.books[run] {
+                    book.command(stamp, request, entities);
+                }
                 self.counts.commands += 1;
             }
             Err(ControlError::TickBeyondEnd { .. } | ControlError::TickPassed { .. }) => {}
@@ -966,6 +1115,9 @@ impl Cluster {
         self.runs[run].stands_at = before.map(|tick| tick + ticks);
         if self.core.step(self.now, id, ticks).is_ok() {
             self.counts.steps += 1;
+            if let (Some(book), Some(until)) = (&mut self.books[run], self.runs[run].stands_at) {
+                book.steps(until);
+            }
         } else {
             self.runs[run].stands_at = before;
         }
@@ -987,6 +1139,9 @@ impl Cluster {
         let id = self.runs[run].spec.id;
         if self.core.set_speed(self.now, id, speed).is_ok() {
             trace!(self, "simulation {} goes at {speed:?}", id.0);
+            if let Some(book) = &mut self.books[run] {
+                book.speed(speed);
+            }
             self.runs[run].waits = false;
             self.counts.speeds += 1;
         }
@@ -999,6 +1154,7 @@ impl Cluster {
         }
         let id = self.runs[run].spec.id;
         self.core.delete(self.now, id).expect("it is there");
+        self.books[run] = None;
         self.counts.deletions += 1;
         // Nothing may be published of it any more.
         self.runs[run].settled = true;
@@ -1013,4 +1169,11 @@ impl Cluster {
         }
         self.drain_core();
     }
+}
+
+fn sum(mut one: Verified, other: Verified) -> Verified {
+    one.agreed += other.agreed;
+    one.mismatches += other.mismatches;
+    one.skipped += other.skipped;
+    one
 }

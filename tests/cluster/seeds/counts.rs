@@ -40,6 +40,13 @@ pub(crate) struct Counts {
     pub(crate) speeds: u64,
     pub(crate) ends: u64,
     pub(crate) deletions: u64,
+    /// What became of what was kept.
+    pub(crate) crashes: u64,
+    pub(crate) forks: u64,
+    pub(crate) durable_cuts: u64,
+    pub(crate) begun_at_cuts: u64,
+    pub(crate) replayed_windows: u64,
+    pub(crate) unwritten_windows: u64,
     /// Longest time from the last fault to the end of a run, ms.
     pub(crate) longest_recovery_ms: u64,
     /// Most bytes of inputs kept for replays.
@@ -69,7 +76,7 @@ impl Counts {
         }
     }
 
-    fn sums(&mut self) -> [&mut u64; 25] {
+    fn sums(&mut self) -> [&mut u64; 31] {
         [
             &mut self.seeds,
             &mut self.simulations,
@@ -95,6 +102,12 @@ impl Counts {
             &mut self.ends,
             &mut self.windows,
             &mut self.deletions,
+            &mut self.crashes,
+            &mut self.forks,
+            &mut self.durable_cuts,
+            &mut self.begun_at_cuts,
+            &mut self.replayed_windows,
+            &mut self.unwritten_windows,
             &mut self.checkpoint_bytes,
         ]
     }
@@ -141,6 +154,15 @@ impl Counts {
             ("changes of speed", self.speeds),
             ("runs stopped", self.ends),
             ("runs deleted", self.deletions),
+            ("deaths of the orchestrator", self.crashes),
+            ("forks", self.forks),
+            ("cuts for the store", self.durable_cuts),
+            ("runs begun at a cut", self.begun_at_cuts),
+            (
+                "windows replayed by the next orchestrator",
+                self.replayed_windows,
+            ),
+            ("windows lost with the last one", self.unwritten_windows),
             ("checkpoints", self.checkpoint_bytes),
             ("views", self.totals.views),
             ("windows of several ticks", self.windows),

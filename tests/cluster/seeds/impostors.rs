@@ -20,6 +20,8 @@ fn nature(seed: u64, workers: u32, faults: &[Fault]) -> Nature {
         workers,
         faults: faults.to_vec(),
         fault_every: Duration::from_millis(300),
+        crashes: Vec::new(),
+        forks: Vec::new(),
         ..drawn
     }
 }

@@ -7,47 +7,51 @@ use bumpalo::Bump;
 use kernel::aggregate::Aggregate;
 use kernel::command::{Action, Command};
 use kernel::config::{MAX_PARTITION_ROWS, SimulationConfig};
-use kernel::event::Event;
 use kernel::plan::Plan;
 use kernel::{Partition, StepInputs};
 use orchestrator::control::CommandStamp;
-use transport::message::TickDigest;
+use transport::control::LogEvent;
+
+use crate::log;
 
 /// The farm as it should be.
 pub(crate) struct Reference {
     partition: Partition,
-    digest_every: u64,
     /// Commands that were acknowledged, by tick, in order of their numbers.
     commands: BTreeMap<u64, Vec<Command>>,
-    created: bool,
+    /// Every tick it was stepped through, creation first.
+    ticks: Vec<Tick>,
     arena: Bump,
 }
 
-/// What should be published of some ticks.
-#[derive(Default)]
-pub(crate) struct Expected {
-    /// Digests that fell due.
-    pub(crate) digests: Vec<TickDigest>,
-    /// Events, in order.
-    pub(crate) events: Vec<Event>,
+/// A tick as it should be.
+#[derive(Debug)]
+pub(crate) struct Tick {
+    pub(crate) digest: u64,
+    pub(crate) aggregate: Aggregate,
+    /// Its events, as entries of the log.
+    pub(crate) log: Vec<LogEvent>,
+    /// Number of the newest entry up to this tick.
+    pub(crate) last_sim_seq: u64,
 }
 
 impl Reference {
-    /// A farm that is not created yet.
-    pub(crate) fn new(config: &SimulationConfig, digest_every: u32) -> Reference {
+    /// A farm that was created.
+    pub(crate) fn new(config: &SimulationConfig) -> Reference {
         let config = SimulationConfig {
             partition_rows: MAX_PARTITION_ROWS,
             ..config.clone()
         };
         let plan = Plan::new(&config).expect("the cluster runs valid configurations");
         assert_eq!(plan.partitions.len(), 1, "the reference is not cut");
-        Reference {
+        let mut reference = Reference {
             partition: Partition::create(&plan, 0),
-            digest_every: u64::from(digest_every),
             commands: BTreeMap::new(),
-            created: false,
+            ticks: Vec::new(),
             arena: Bump::new(),
-        }
+        };
+        reference.note();
+        reference
     }
 
     /// Takes in a command that was acknowledged.
@@ -59,38 +63,19 @@ impl Reference {
             .extend(commands);
     }
 
-    /// Steps up to a tick; the first call begins with creation.
-    pub(crate) fn advance(&mut self, tick: u64) -> Expected {
-        let mut expected = Expected::default();
-        if !std::mem::replace(&mut self.created, true) {
-            self.report(&mut expected);
-        }
-        while self.tick() < tick {
+    /// A tick as it should be; it steps up to there.
+    pub(crate) fn at(&mut self, tick: u64) -> &Tick {
+        while self.partition.tick() < tick {
             self.step();
-            self.report(&mut expected);
+            self.note();
         }
-        expected
-    }
-
-    /// The tick it stands at.
-    pub(crate) fn tick(&self) -> u64 {
-        self.partition.tick()
-    }
-
-    /// The digest of that tick.
-    pub(crate) fn digest(&self) -> u64 {
-        self.partition.digest()
-    }
-
-    /// The sums of that tick.
-    pub(crate) fn aggregate(&self) -> Aggregate {
-        self.partition.aggregate()
+        &self.ticks[usize::try_from(tick).expect("a cluster's ticks are few")]
     }
 
     fn step(&mut self) {
-        let commands = self.commands.remove(&(self.tick() + 1)).unwrap_or_default();
+        let commands = self.commands.remove(&(self.partition.tick() + 1));
         let inputs = StepInputs {
-            commands: &commands,
+            commands: &commands.unwrap_or_default(),
             mail: &[],
         };
         self.arena.reset();
@@ -99,13 +84,14 @@ impl Reference {
             .expect("a farm in one part reads no mail");
     }
 
-    fn report(&self, expected: &mut Expected) {
-        expected.events.extend_from_slice(self.partition.events());
-        if self.tick().is_multiple_of(self.digest_every) {
-            expected.digests.push(TickDigest {
-                tick: self.tick(),
-                digest: self.digest(),
-            });
-        }
+    fn note(&mut self) {
+        let before = self.ticks.last().map_or(0, |tick| tick.last_sim_seq);
+        let log = log::entries(self.partition.events(), before);
+        self.ticks.push(Tick {
+            digest: self.partition.digest(),
+            aggregate: self.partition.aggregate(),
+            last_sim_seq: before + log.len() as u64,
+            log,
+        });
     }
 }
