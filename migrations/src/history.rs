@@ -8,6 +8,10 @@ use transport::message::{Mail, TickDigest};
 /// One piece of history. Writing one again changes nothing: rows are keyed by (simulation, log, seq),
 /// (simulation, tick) or (simulation, entity).
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a batch holds few pieces, and most of them are heads"
+)]
 pub enum History {
     /// Metadata of some machines of a new simulation.
     Entities(SimulationId, Vec<EntityRow>),

@@ -307,6 +307,7 @@ impl Simulation {
         ctx.outbox.event(Event::Tick(Box::new(TickPublished {
             simulation: self.spec.id,
             tick: window.last,
+            started_at: window.started_at(),
             ticks: window.ticks,
             replayed: window.replayed,
             has_view: window.wants_view,
@@ -601,6 +602,7 @@ mod tests {
             now,
             stopwatch: Some(&Stopwatch(Box::new(move || merged))),
             config: &Config::default(),
+            holds_runs: false,
             registry: &mut Registry::default(),
             verifier: &mut Verifier::default(),
             outbox: &mut outbox,

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::limits::CUT_EVERY;
-
 /// Settings of the role.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,7 +33,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(5),
             command_lead_ticks: 1,
             verify_one_in: 1_000,
-            cut_every: Some(CUT_EVERY),
+            cut_every: None,
             rebalance: true,
             durable: false,
         }

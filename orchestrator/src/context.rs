@@ -21,6 +21,8 @@ pub(crate) struct Context<'a> {
     /// Tells how far the handling has come, for what is measured; none in virtual time.
     pub(crate) stopwatch: Option<&'a Stopwatch>,
     pub(crate) config: &'a Config,
+    /// No run goes on before the database has more of what happened.
+    pub(crate) holds_runs: bool,
     pub(crate) registry: &'a mut Registry,
     pub(crate) verifier: &'a mut Verifier,
     pub(crate) outbox: &'a mut Outbox,

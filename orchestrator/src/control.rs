@@ -228,6 +228,12 @@ pub enum ControlError {
         /// One of [`crate::limits`].
         limit: usize,
     },
+    /// The answer would be longer than a frame holds.
+    #[error("the answer would have more than {limit} bytes; ask for less")]
+    AnswerTooLong {
+        /// Most bytes.
+        limit: usize,
+    },
     /// The database is behind by more events than one answer holds.
     #[error("the database is behind by {bytes} bytes of events; try again later")]
     TooManyUnflushed {

@@ -13,7 +13,7 @@
 //!
 //! `now` is the time since an origin of the caller's choice and never goes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use kernel::plan::Plan;
@@ -27,6 +27,7 @@ use transport::metrics::Traffic;
 use transport::pool::FramePool;
 
 use crate::arbitrate::Arbitrated;
+use crate::chronicle::Chronicle;
 use crate::collect::ResultFault;
 use crate::config::Config;
 use crate::context::{Context, Outbox, Stopwatch};
@@ -37,19 +38,22 @@ use crate::control::{
 use crate::cost;
 use crate::desk::Desk;
 use crate::event::Event;
-use crate::latency::{Latencies, Stage};
+use crate::feeds::Feeds;
+use crate::gateways::Gateways;
+use crate::latency::{Durations, Latencies, Stage};
 use crate::limits::{HICCUP, MAX_MOVES, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
 use crate::recovery::RecoveryFault;
 use crate::registry::{Registry, Worker, WorkerState};
-use crate::request::check_partitions;
+use crate::request::{check_partitions, refused};
 use crate::simulation::Simulation;
-use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Totals, WorkerSnapshot};
+use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Times, Totals, WorkerSnapshot};
 use crate::tickets::Tickets;
 use crate::tokens::Tokens;
 use crate::verify::{Arbitration, Verdict, Verifier};
 use crate::wall::Wall;
 use crate::wire;
+use crate::writing::Metadata;
 
 /// How much busier than the average the busiest worker may be before partitions move.
 const IMBALANCE: f64 = 0.25;
@@ -61,16 +65,19 @@ const MOVE_GAIN: f64 = 0.01;
 /// The context of one input, borrowing every part of the core but the simulations.
 macro_rules! context {
     ($core:ident, $now:expr) => {
-        Context {
+        $crate::context::Context {
             now: $now,
             stopwatch: $core.stopwatch.as_ref(),
             config: &$core.config,
+            holds_runs: $core.chronicle.holds_runs(),
             registry: &mut $core.registry,
             verifier: &mut $core.verifier,
             outbox: &mut $core.outbox,
         }
     };
 }
+
+pub(crate) use context;
 
 /// The orchestrator without its I/O.
 #[derive(Debug)]
@@ -83,7 +90,7 @@ pub struct Orchestrator {
     wake_at: Option<Duration>,
     pub(crate) registry: Registry,
     /// Connections that have not registered, and since when.
-    strangers: BTreeMap<u64, Duration>,
+    pub(crate) strangers: BTreeMap<u64, (Duration, Role)>,
     pub(crate) simulations: BTreeMap<SimulationId, Simulation>,
     pub(crate) verifier: Verifier,
     pub(crate) outbox: Outbox,
@@ -94,6 +101,19 @@ pub struct Orchestrator {
     pub(crate) tokens_changed: bool,
     pub(crate) tickets: Tickets,
     pub(crate) wall: Wall,
+    pub(crate) gateways: Gateways,
+    pub(crate) feeds: Feeds,
+    /// What gateways are told, in order.
+    pub(crate) publications: VecDeque<LinkCommand>,
+    /// Frames published, each once however many heard it.
+    pub(crate) published: u64,
+    pub(crate) chronicle: Chronicle,
+    /// How long batches took to be written.
+    pub(crate) appends: Durations,
+    /// Metadata that are not written yet.
+    pub(crate) metadata: BTreeMap<SimulationId, Metadata>,
+    /// Runs that a worker had a part of, whose fate is about to be told.
+    pub(crate) had: BTreeMap<WorkerId, Vec<SimulationId>>,
     /// Set once nothing more is begun, and why.
     pub(crate) ended: Option<String>,
     rebalance_at: Option<Duration>,
@@ -102,7 +122,7 @@ pub struct Orchestrator {
     refused: u64,
     lost_workers: u64,
     unexpected_frames: u64,
-    traffic: Traffic,
+    pub(crate) traffic: Traffic,
     /// When runs are to be advanced though no input is for them. One entry a run is right, the one
     /// that the run names; others are of deleted runs.
     wakes: BTreeSet<(Duration, SimulationId)>,
@@ -147,6 +167,14 @@ impl Orchestrator {
             tokens_changed: false,
             tickets: Tickets::default(),
             wall: Wall::default(),
+            gateways: Gateways::default(),
+            feeds: Feeds::default(),
+            publications: VecDeque::new(),
+            published: 0,
+            chronicle: Chronicle::default(),
+            appends: Durations::default(),
+            metadata: BTreeMap::new(),
+            had: BTreeMap::new(),
             ended: None,
             rebalance_at: None,
             retired: Default::default(),
@@ -182,6 +210,7 @@ impl Orchestrator {
                 if let Some(worker) = self.registry.by_peer(peer) {
                     self.lose(now, worker, &reason.to_string());
                 }
+                self.lose_gateway(now, peer, &reason.to_string());
             }
         }
     }
@@ -193,6 +222,7 @@ impl Orchestrator {
         self.strangers.remove(&peer.0);
         match self.registry.by_peer(peer) {
             Some(worker) => self.expel(now, worker, reason),
+            None if self.gateways.contains(peer) => self.expel_gateway(now, peer, reason),
             None => self.outbox.disconnect(peer, reason.to_owned()),
         }
     }
@@ -204,10 +234,13 @@ impl Orchestrator {
         for worker in self.registry.silent(now, timeout) {
             self.expel(now, worker, "nothing was heard of it");
         }
+        for peer in self.gateways.silent(now, timeout) {
+            self.expel_gateway(now, peer, "nothing was heard of it");
+        }
         let overdue = self
             .strangers
             .iter()
-            .filter(|(_, since)| **since + timeout <= now);
+            .filter(|(_, (since, _))| *since + timeout <= now);
         for peer in overdue.map(|(peer, _)| PeerId(*peer)).collect::<Vec<_>>() {
             self.strangers.remove(&peer.0);
             let reason = "it did not register in time".to_owned();
@@ -328,6 +361,9 @@ impl Orchestrator {
         self.begin(now);
         let id = recovered.spec.id;
         assert!(!self.simulations.contains_key(&id), "recovered once");
+        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
+        let has_entities = recovered.has_entities;
+        let farm = plan.as_ref().map(|plan| plan.farm.clone());
         let simulation = if recovered.state.status.is_final() {
             Simulation::ended(&recovered)
         } else {
@@ -335,6 +371,12 @@ impl Orchestrator {
             Simulation::recovered(&mut context!(self, now), recovered, plan)?
         };
         self.simulations.insert(id, simulation);
+        if self.config.durable {
+            self.chronicle.open(id, sim_seq, system_seq);
+            if let Some(farm) = farm.filter(|_| !has_entities) {
+                self.begin_metadata(id, farm);
+            }
+        }
         self.advance(now, id);
         Ok(())
     }
@@ -462,9 +504,15 @@ impl Orchestrator {
     }
 
     pub(crate) fn remove(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        // Who listens hears the last of it.
+        self.note();
+        self.publish(now, id, true);
+        self.feeds.close(id);
         // Out of the map first: what is closed must never be advanced again.
         let removed = self.simulations.remove(&id);
         let mut simulation = removed.ok_or(ControlError::UnknownSimulation { id })?;
+        self.chronicle.close(id);
+        self.metadata.remove(&id);
         simulation.close(&mut context!(self, now));
         self.verifier.simulation_gone(id);
         self.retired.0.merge(&totals(&simulation));
@@ -538,15 +586,25 @@ impl Orchestrator {
 
     /// When [`Orchestrator::handle_timeout`] has something to do; never if `None`.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
+        if self.ended.is_some() {
+            return None;
+        }
         let now = self.now;
         let timeout = self.config.heartbeat_timeout;
-        let strangers = self.strangers.values().min().map(|since| *since + timeout);
+        let strangers = self
+            .strangers
+            .values()
+            .map(|(since, _)| *since + timeout)
+            .min();
         let next = [
             self.registry.next_timeout(timeout),
             strangers,
             self.verifier.next_timeout(),
             self.rebalance_at,
             self.desk.expire_at,
+            self.gateways.next_timeout(timeout),
+            self.feeds.next_at(),
+            self.chronicle.next_at(),
         ]
         .into_iter()
         .flatten()
@@ -593,6 +651,16 @@ impl Orchestrator {
             lost_workers: self.lost_workers,
             unexpected_frames: self.unexpected_frames,
             traffic: self.traffic,
+            gateways: self.gateways.len() as u64,
+            published: self.published,
+            answered: self.desk.answered.clone(),
+            waiting_requests: self.desk.waiting() as u64,
+            backlog_bytes: self.chronicle.bytes() as u64,
+            backlog_age: self.chronicle.age(now),
+            batches: self.chronicle.batches,
+            store_faults: self.chronicle.faults,
+            commits: Times(self.desk.commits.all()),
+            appends: Times(self.appends.clone()),
         }
     }
 
@@ -617,7 +685,13 @@ impl Orchestrator {
 
     /// Nothing more is begun from now on: what is asked is refused, nothing is dispatched or written.
     pub(crate) fn end(&mut self, reason: String) {
-        self.ended.get_or_insert(reason);
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(reason);
+        for caller in self.desk.clear() {
+            self.answer(&caller, refused(ControlError::Ended));
+        }
     }
 
     /// Why nothing more is done; `None` while all goes on.
@@ -641,7 +715,8 @@ impl Orchestrator {
     fn excuse(&mut self, now: Duration, late: Duration) {
         self.registry
             .excuse(now, late, self.config.heartbeat_timeout);
-        for since in self.strangers.values_mut() {
+        (self.gateways).excuse(now, late, self.config.heartbeat_timeout);
+        for (since, _) in self.strangers.values_mut() {
             *since = (*since + late).min(now);
         }
         for simulation in self.simulations.values_mut() {
@@ -678,8 +753,8 @@ impl Orchestrator {
 
     fn handle_connected(&mut self, now: Duration, peer: PeerId, role: Role) {
         let known = self.strangers.len() < MAX_UNREGISTERED;
-        if role == Role::Worker && known {
-            self.strangers.insert(peer.0, now);
+        if role != Role::Orchestrator && known {
+            self.strangers.insert(peer.0, (now, role));
         } else {
             let reason = "no place for another connection of this role".to_owned();
             self.outbox.disconnect(peer, reason);
@@ -688,11 +763,14 @@ impl Orchestrator {
 
     fn handle_frame(&mut self, now: Duration, peer: PeerId, frame: Frame) {
         let Some(worker) = self.registry.by_peer(peer) else {
-            match frame.header.kind {
-                Kind::Register if self.strangers.contains_key(&peer.0) => {
-                    self.register(now, peer, &frame);
-                }
-                _ => self.unexpected_frames += 1,
+            if self.gateways.contains(peer) {
+                return self.handle_gateway(now, peer, &frame);
+            }
+            let role = self.strangers.get(&peer.0).map(|(_, role)| *role);
+            match role.filter(|_| frame.header.kind == Kind::Register) {
+                Some(Role::Gateway) => self.register_gateway(now, peer, &frame),
+                Some(_) => self.register(now, peer, &frame),
+                None => self.unexpected_frames += 1,
             }
             return;
         };
@@ -822,7 +900,7 @@ impl Orchestrator {
         self.advance_all(now);
     }
 
-    fn refuse(&mut self, peer: PeerId, name: String, reason: String) {
+    pub(crate) fn refuse(&mut self, peer: PeerId, name: String, reason: String) {
         self.refused += 1;
         self.strangers.remove(&peer.0);
         let frame = wire::refused(&self.outbox.pool, self.config.lease_epoch, &reason);
@@ -844,6 +922,7 @@ impl Orchestrator {
         if !self.registry.drain(worker) {
             return;
         }
+        self.note_runs_of(worker);
         self.outbox.event(Event::WorkerDraining { worker });
         for simulation in self.simulations.values_mut() {
             let goes = simulation.status == Status::Running || simulation.window.is_some();
@@ -867,6 +946,7 @@ impl Orchestrator {
         let Some(gone) = self.registry.remove(worker) else {
             return;
         };
+        self.note_runs_of(worker);
         if gone.state == WorkerState::Draining && self.rows(worker) == 0 {
             self.outbox.event(Event::WorkerLeft { worker });
         } else {
@@ -925,6 +1005,7 @@ impl Orchestrator {
             {
                 simulation.distrust(sample.partition);
             }
+            self.note_runs_of(worker);
             // One that drains already is not asked for what it has either.
             if self.registry.drain(worker) {
                 self.outbox.event(Event::WorkerDraining { worker });
@@ -1028,7 +1109,7 @@ impl Orchestrator {
         self.say_drained();
     }
 
-    fn advance_all(&mut self, now: Duration) {
+    pub(crate) fn advance_all(&mut self, now: Duration) {
         let ids: Vec<SimulationId> = self.simulations.keys().copied().collect();
         for id in ids {
             self.advance(now, id);
@@ -1037,7 +1118,7 @@ impl Orchestrator {
     }
 
     /// Lets a simulation dispatch what is due.
-    fn advance(&mut self, now: Duration, id: SimulationId) {
+    pub(crate) fn advance(&mut self, now: Duration, id: SimulationId) {
         let Some(simulation) = self.simulations.get_mut(&id) else {
             return;
         };

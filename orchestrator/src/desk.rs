@@ -189,6 +189,20 @@ impl Desk {
         Some(awaited.write.clone())
     }
 
+    /// Nothing waits any more; answers who did.
+    pub(crate) fn clear(&mut self) -> Vec<Caller> {
+        self.queue.clear();
+        self.queued = 0;
+        self.expire_at = None;
+        let planned = std::mem::take(&mut self.planned).into_values();
+        let awaited = std::mem::take(&mut self.awaited).into_values();
+        let queued = std::mem::take(&mut self.lanes).into_values().flatten();
+        (planned.map(|p| p.caller))
+            .chain(awaited.map(|a| a.caller))
+            .chain(queued.map(|q| q.caller))
+            .collect()
+    }
+
     /// The request of an answer is counted.
     pub(crate) fn count(&mut self, name: &'static str, answer: &Answer) {
         let outcome = match answer {

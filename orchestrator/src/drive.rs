@@ -281,7 +281,7 @@ impl Driver {
             let id = chore.id;
             let done = tokio::task::spawn_blocking(move || chore.carry_out()).await;
             let done = done.unwrap_or_else(|error| {
-                tracing::error!(%error, "a farm could not be cut");
+                tracing::error!(%error, "a thread that worked for the core has panicked");
                 Chore::failed(id)
             });
             // The loop has ended if nobody hears it.

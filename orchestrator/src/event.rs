@@ -98,6 +98,22 @@ pub enum Event {
         /// Which.
         worker: WorkerId,
     },
+    /// A gateway registered.
+    GatewayJoined {
+        /// Its number.
+        gateway: u32,
+        /// Its name.
+        name: String,
+    },
+    /// A gateway is gone.
+    GatewayLost {
+        /// Its number.
+        gateway: u32,
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// A partition has a new place.
     Moved {
         /// Of which simulation.
@@ -162,6 +178,8 @@ pub struct TickPublished {
     pub simulation: SimulationId,
     /// Last tick of the window.
     pub tick: u64,
+    /// Deadline of that tick; where it had none, when it was dispatched.
+    pub started_at: Duration,
     /// Ticks in the window; 0 where the present tick was asked about again.
     pub ticks: u32,
     /// Whether its ticks were published before, so that they are neither kept nor told again.

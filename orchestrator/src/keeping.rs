@@ -48,6 +48,8 @@ impl Orchestrator {
                 self.desk.commits.note(took);
                 let lane = awaited.lane;
                 self.do_kept(now, awaited, committed);
+                // History may have waited for this.
+                self.chronicle.wake(now);
                 if let Some(lane) = lane {
                     self.go_on(now, lane);
                 }
@@ -56,7 +58,8 @@ impl Orchestrator {
             Err(StoreFault::DiskFull) => {
                 if self.desk.awaited.contains_key(&id) {
                     self.desk.queue.insert(id);
-                    self.expire_later(now);
+                    self.desk.expire_at = Some(now);
+                    self.expire(now);
                 }
             }
             Err(StoreFault::Over { reason }) => self.end(reason),

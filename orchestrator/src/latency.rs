@@ -111,6 +111,8 @@ impl Durations {
 #[derive(Clone, Debug, Default)]
 pub struct Latencies {
     stages: [Durations; Stage::ALL.len()],
+    /// The same since [`Latencies::take_interval`] was last called; `None` where it never was.
+    interval: Option<Box<[Durations; Stage::ALL.len()]>>,
 }
 
 impl Latencies {
@@ -122,6 +124,18 @@ impl Latencies {
     /// Records the same duration `n` times.
     pub fn record_n(&mut self, stage: Stage, latency: Duration, n: u64) {
         self.stages[stage as usize].record_n(latency, n);
+        if let Some(interval) = &mut self.interval {
+            interval[stage as usize].record_n(latency, n);
+        }
+    }
+
+    /// What was recorded since the last call; by the first one, all of it.
+    pub(crate) fn take_interval(&mut self) -> Latencies {
+        let recorded = self.interval.replace(Box::default());
+        Latencies {
+            stages: recorded.map_or_else(|| self.stages.clone(), |recorded| *recorded),
+            interval: None,
+        }
     }
 
     /// Adds another run's.
@@ -245,6 +259,25 @@ mod tests {
         let h = latencies.stage(Stage::Compute);
         assert_eq!(h.len(), 2);
         assert!(h.max() >= MAX_US && h.max() < MAX_US + MAX_US / 1_000);
+    }
+
+    #[test]
+    fn an_interval_has_what_was_recorded_since_the_last_one() {
+        let mut latencies = Latencies::default();
+        let of = |l: &Latencies| l.stage(Stage::Compute).len();
+        latencies.record_n(Stage::Compute, Duration::from_millis(1), 3);
+        assert_eq!(of(&latencies.take_interval()), 3);
+        latencies.record(Stage::Compute, Duration::from_millis(2));
+        assert_eq!(of(&latencies.take_interval()), 1);
+        assert_eq!(of(&latencies.take_interval()), 0);
+        assert_eq!(of(&latencies), 4);
+        let bytes = encode_v2(latencies.stage(Stage::Compute));
+        let mut read = hdrhistogram::serialization::Deserializer::new();
+        let read: Histogram<u64> = read.deserialize(&mut &bytes[..]).unwrap();
+        assert_eq!(
+            (read.len(), read.max()),
+            (4, latencies.stage(Stage::Compute).max())
+        );
     }
 
     #[test]

@@ -77,11 +77,21 @@ mod cuts;
 
 pub mod arbitrate;
 
-// What is made of what happened.
+// What is made of what happened: for those who listen, and for the database.
 mod notes;
 
-// Gateways.
+mod journal;
+
+mod chronicle;
+
+mod writing;
+
+// Gateways: who they are, what they ask, what they are told.
 mod gateways;
+
+mod reception;
+
+mod feeds;
 
 // What is counted in tests.
 mod cost;

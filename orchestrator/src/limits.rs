@@ -152,6 +152,24 @@ pub const RECENT_COMMITS: usize = 256;
 /// Most ticks that a command is put off because commits take long.
 pub const MAX_LEAD_TICKS: u64 = 1 << 16;
 
+/// Most bytes of history that wait for the database, over all runs. At half of it runs wait for one that writes;
+/// at all of it, with one that does not, they are paused.
+pub const MAX_BACKLOG_BYTES: usize = 256 << 20;
+/// Bytes of history in one batch; a single larger piece goes alone.
+pub const MAX_BATCH_BYTES: usize = 4 << 20;
+/// History is gathered for so long before it is handed to the store.
+pub const BATCH_EVERY: Duration = Duration::from_millis(100);
+/// Sums and timings of a run are written so often while it goes.
+pub const METRICS_EVERY: Duration = Duration::from_secs(1);
+/// Rows of machines' metadata that are made and written at once.
+pub const ROWS_PER_CHORE: u32 = 8_192;
+/// Bytes of events not written yet that one answer holds.
+pub const MAX_UNFLUSHED_BYTES: usize = 6 << 20;
+/// Gateways are told of a run no more often than once in this time, but for ticks with a view.
+pub const PUBLISH_EVERY: Duration = Duration::from_millis(10);
+/// Bytes of events in one published frame; a single larger one goes alone.
+pub const MAX_PUBLISHED_EVENT_BYTES: usize = 2 << 20;
+
 /// Speeds and loads are measured over as long.
 pub const RECENT: Duration = Duration::from_secs(5);
 /// And between as many points of time.
@@ -175,6 +193,16 @@ const _: () = assert!(
         * (size_of::<transport::control::ArchivedToken>() + transport::control::MAX_LABEL_BYTES)
         < transport::limits::max_payload_bytes(transport::header::Kind::Tokens) as usize
 );
+const _: () = assert!(
+    MAX_UNFLUSHED_BYTES + (64 << 10)
+        < transport::limits::max_payload_bytes(transport::header::Kind::Response) as usize
+);
+// A frame holds a part, or the largest event there can be: of every machine of a run.
+const _: () = assert!(
+    MAX_PUBLISHED_EVENT_BYTES + 4 * kernel::config::MAX_ENTITIES as usize + (64 << 10)
+        < transport::limits::max_payload_bytes(transport::header::Kind::Published) as usize
+);
+const _: () = assert!(2 * MAX_BATCH_BYTES < MAX_BACKLOG_BYTES / 2);
 const _: () = assert!(MAX_GATEWAYS * MAX_GATEWAY_REQUESTS >= MAX_WAITING_REQUESTS);
 const _: () = assert!(RECENT_POINTS > 1);
 const _: () = assert!(MAX_PENDING_COMMANDS >= MAX_PARTITIONS);

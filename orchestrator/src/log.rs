@@ -136,6 +136,14 @@ fn write_worker(event: &Event) {
         } => {
             tracing::warn!(%worker, %simulation, tick, handed_over, "a worker's result is missing");
         }
+        Event::GatewayJoined { gateway, name } => {
+            tracing::info!(gateway, name, "gateway joined");
+        }
+        Event::GatewayLost {
+            gateway,
+            name,
+            reason,
+        } => tracing::warn!(gateway, name, reason, "gateway lost"),
         Event::WorkerDraining { worker } => tracing::info!(%worker, "worker draining"),
         Event::WorkerDrained { worker } => tracing::info!(%worker, "worker drained"),
         _ => {}

@@ -61,7 +61,8 @@ impl Collector for Page {
         let counters = run_counters(&snapshot.totals)
             .into_iter()
             .chain(verification_counters(&snapshot.verified))
-            .chain(worker_counters(snapshot));
+            .chain(worker_counters(snapshot))
+            .chain(store_counters(snapshot));
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
@@ -81,13 +82,26 @@ impl Collector for Page {
             MetricType::Histogram,
         )?;
         encode_histogram(family, stalls.histogram())?;
+        encode_answers(&mut encoder, snapshot)?;
+        encode_times(&mut encoder, snapshot)?;
         encode_traffic(&mut encoder, snapshot.traffic)?;
         encode_copies(&mut encoder, &self.pool)
     }
 }
 
-fn gauges(snapshot: &Snapshot) -> [Figure; 4] {
+fn gauges(snapshot: &Snapshot) -> [Figure; 7] {
     [
+        ("gateways", "Gateways registered", snapshot.gateways),
+        (
+            "waiting_requests",
+            "Requests that wait for their turn, their farm or their commit",
+            snapshot.waiting_requests,
+        ),
+        (
+            "backlog_bytes",
+            "History that waits for the database",
+            snapshot.backlog_bytes,
+        ),
         (
             "workers",
             "Workers registered",
@@ -206,6 +220,60 @@ fn worker_counters(snapshot: &Snapshot) -> [Figure; 3] {
     ]
 }
 
+fn store_counters(snapshot: &Snapshot) -> [Figure; 3] {
+    [
+        (
+            "published_frames",
+            "Frames published, each once however many gateways it went to",
+            snapshot.published,
+        ),
+        (
+            "history_batches",
+            "Batches of history written",
+            snapshot.batches,
+        ),
+        (
+            "store_faults",
+            "Times that the database could not write one",
+            snapshot.store_faults,
+        ),
+    ]
+}
+
+fn encode_answers(
+    encoder: &mut DescriptorEncoder<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), fmt::Error> {
+    let help = "Requests answered, by what was asked and how it ended";
+    let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+    for ((kind, outcome), count) in &snapshot.answered {
+        let labels = [("kind", *kind), ("outcome", *outcome)];
+        ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn encode_times(
+    encoder: &mut DescriptorEncoder<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), fmt::Error> {
+    let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
+    for (name, help, times) in [
+        (
+            "commit",
+            "Commits of what someone waits for",
+            &snapshot.commits,
+        ),
+        ("append", "Writing of a batch of history", &snapshot.appends),
+    ] {
+        let family = encoder.encode_descriptor(name, help, unit, kind)?;
+        encode_histogram(family, times.histogram())?;
+    }
+    let age = ConstGauge::new(snapshot.backlog_age.as_secs_f64());
+    let help = "How long the oldest history has waited for the database";
+    age.encode(encoder.encode_descriptor("backlog_age", help, unit, MetricType::Gauge)?)
+}
+
 fn encode_workers(
     encoder: &mut DescriptorEncoder<'_>,
     workers: &[WorkerSnapshot],
@@ -299,6 +367,7 @@ mod tests {
     fn the_page_holds_every_figure_under_its_name() {
         let mut snapshot =
             Orchestrator::new(crate::Config::default(), FramePool::new()).snapshot(Duration::ZERO);
+        snapshot.answered.insert(("workers", "done"), 1);
         snapshot.totals.late_ticks = 3;
         snapshot.totals.dilated = Duration::from_millis(1_500);
         let latency = Duration::from_micros(15);
@@ -313,6 +382,10 @@ mod tests {
             "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00002\",stage=\"compute\"} 1",
             "autofarm_orchestrator_stage_seconds_count{stage=\"publish\"} 0",
             "autofarm_orchestrator_stall_seconds_count 0",
+            "autofarm_orchestrator_backlog_bytes 0",
+            "autofarm_orchestrator_backlog_age_seconds 0.0",
+            "autofarm_orchestrator_commit_seconds_count 0",
+            "autofarm_orchestrator_requests_total{kind=\"workers\",outcome=\"done\"} 1",
             "autofarm_orchestrator_frames_total{way=\"sent\"} 0",
             "autofarm_orchestrator_copied_bytes_total{step=\"received\"} 0",
             "# EOF",

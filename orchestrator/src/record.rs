@@ -17,6 +17,8 @@ pub(crate) struct Record {
     ticks: Recent<1>,
     /// Seq of the newest event of the log `system`.
     pub(crate) last_system_seq: u64,
+    /// When its sums and timings were last noted for the database.
+    pub(crate) metrics_at: Option<Duration>,
     /// When late windows were last said, and ticks that were late since.
     pub(crate) late_said_at: Option<Duration>,
     pub(crate) late_unsaid: u64,

@@ -39,6 +39,7 @@ fn kind(error: &ControlError) -> RefusalKind {
         | ControlError::TooManyRequests { .. }
         | ControlError::TooManyTickets { .. }
         | ControlError::TooManyUnflushed { .. }
+        | ControlError::AnswerTooLong { .. }
         | ControlError::CommandBeingPlaced { .. } => RefusalKind::OverCapacity,
         ControlError::StoreUnavailable | ControlError::NoPlace { .. } => {
             RefusalKind::StoreUnavailable

@@ -11,7 +11,7 @@ use transport::control::{
 };
 
 use crate::answer;
-use crate::chore::{Chore, ChoreDone};
+use crate::chore::{Chore, ChoreDone, Outcome, Work};
 use crate::control::ControlError;
 use crate::core::Orchestrator;
 use crate::desk::{self, Asker, Caller, Effect, Lane, Planned, Queued};
@@ -32,6 +32,10 @@ impl Orchestrator {
     /// Something is asked. [`Orchestrator::poll_response`] gives one answer to it, perhaps later.
     pub fn handle_request(&mut self, now: Duration, from: Asker, request: Request) {
         self.begin(now);
+        self.take_request(now, from, request);
+    }
+
+    pub(crate) fn take_request(&mut self, now: Duration, from: Asker, request: Request) {
         let caller = Caller {
             asker: from,
             id: request.id,
@@ -46,7 +50,8 @@ impl Orchestrator {
         }
     }
 
-    /// The next answer for this process itself.
+    /// The next answer for this process itself; those for gateways are among what
+    /// [`Orchestrator::poll_publication`] gives.
     pub fn poll_response(&mut self) -> Option<(Asker, Response)> {
         self.desk.responses.pop_front()
     }
@@ -59,6 +64,11 @@ impl Orchestrator {
     /// A [`Chore`] is done.
     pub fn handle_chore(&mut self, now: Duration, done: ChoreDone) {
         self.begin(now);
+        let plan = match done.outcome {
+            Outcome::Described(simulation, rows) => return self.note_metadata(simulation, rows),
+            Outcome::Cut(plan) => plan.map_err(ControlError::from),
+            Outcome::Failed => Err(ControlError::Uncuttable),
+        };
         let Some(mut planned) = self.desk.planned.remove(&done.id) else {
             return;
         };
@@ -67,10 +77,6 @@ impl Orchestrator {
         for queued in self.desk.lanes.entry(planned.lane).or_default() {
             queued.caller.since = now;
         }
-        let plan = match done.plan {
-            Some(plan) => plan.map_err(ControlError::from),
-            None => Err(ControlError::Uncuttable),
-        };
         let course = plan.and_then(|plan| self.with_plan(now, planned.ask, plan));
         if !self.follow(now, planned.caller, Some(planned.lane), course) {
             self.go_on(now, planned.lane);
@@ -104,7 +110,7 @@ impl Orchestrator {
                 simulation,
                 view_hz,
             } => self.subscribe(now, caller, simulation, view_hz),
-            Ask::Unsubscribe(id) => self.unsubscribe(caller, id),
+            Ask::Unsubscribe(id) => self.unsubscribe(now, caller, id),
             ask => return Err(ask),
         };
         Ok(answered.unwrap_or_else(refused))
@@ -214,7 +220,8 @@ impl Orchestrator {
             Ok(Course::Cut) => {
                 let id = self.desk.new_id();
                 let config = self.config_of(&ask).expect("it was found");
-                self.desk.chores.push_back(Chore { id, config });
+                let work = Work::Cut(config);
+                self.desk.chores.push_back(Chore { id, work });
                 self.desk.planned.insert(id, Planned { caller, lane, ask });
                 true
             }
@@ -463,7 +470,12 @@ impl Orchestrator {
     pub(crate) fn apply(&mut self, now: Duration, effect: Effect) -> Result<Answer, ControlError> {
         match effect {
             Effect::Create { spec, plan, state } => {
+                let farm = plan.farm.clone();
                 let id = self.insert(*spec, *plan, state.created_at_us);
+                if self.config.durable {
+                    self.chronicle.open(id, 0, 0);
+                    self.begin_metadata(id, farm);
+                }
                 self.simulation(id).map(simulation_answer)
             }
             Effect::Move {
@@ -471,9 +483,14 @@ impl Orchestrator {
                 movement,
                 state,
             } => {
-                self.act(now, simulation, |s, ctx| {
+                let moved = self.act(now, simulation, |s, ctx| {
                     s.carry_out(ctx, &movement, &state)
-                })?;
+                });
+                let run = self.simulations.get(&simulation);
+                let is_so = run.is_some_and(|run| run.status == state.status);
+                self.chronicle.stated(now, simulation, is_so);
+                self.feeds.news(now, simulation, false);
+                moved?;
                 self.simulation(simulation).map(simulation_answer)
             }
             Effect::Delete(id) => self.remove(now, id).map(|()| Answer::Done),
@@ -588,7 +605,10 @@ impl Orchestrator {
             id: caller.id,
             answer,
         };
-        self.desk.responses.push_back((caller.asker, response));
+        match caller.asker {
+            Asker::Local => self.desk.responses.push_back((caller.asker, response)),
+            Asker::Gateway(peer) => self.respond(peer, response),
+        }
     }
 }
 

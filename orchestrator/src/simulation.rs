@@ -323,7 +323,8 @@ impl Simulation {
 
     /// What can be read of it.
     pub(crate) fn info(&self, now: Duration) -> SimulationInfo {
-        let stands = self.status != Status::Running && self.step_until.is_none();
+        let steps = self.step_until > self.completed;
+        let stands = self.status != Status::Running && !steps;
         let speed = || (self.record).achieved_speed_milli(now, self.spec.config.tick_ms);
         SimulationInfo {
             spec: self.spec.clone(),
@@ -343,6 +344,12 @@ impl Simulation {
             settled: self.settled,
             replaying_to: self.replaying_to(),
         }
+    }
+
+    /// Its newest digest.
+    pub(crate) fn newest_digest(&self) -> Option<TickDigest> {
+        self.digest
+            .map(|(tick, digest)| TickDigest { tick, digest })
     }
 
     /// Last tick that was sent out, complete or not.
@@ -467,6 +474,9 @@ impl Simulation {
 
     /// The window that begins with tick `first`, if it is due.
     fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
+        if ctx.holds_runs {
+            return Next::Wait;
+        }
         match self.full_until() {
             Some(until) if until > ctx.now => return Next::WaitUntil(until),
             Some(_) => {

@@ -1,5 +1,6 @@
 //! Everything measured, at one moment: for `/metrics` and for a run's summary.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -148,6 +149,18 @@ pub struct WorkerSnapshot {
     pub ns_per_row: Option<f64>,
 }
 
+/// How long something took, each time. A clone copies nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Times(pub(crate) Durations);
+
+impl Times {
+    /// All of them, in us.
+    #[must_use]
+    pub fn histogram(&self) -> &Histogram<u64> {
+        self.0.histogram()
+    }
+}
+
 /// Everything measured, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -171,6 +184,26 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// Frames that nobody waits for, or that came from a stranger.
     pub unexpected_frames: u64,
+    /// Gateways registered.
+    pub gateways: u64,
+    /// Frames published, each once however many gateways it went to.
+    pub published: u64,
+    /// Answers, by what was asked and how it ended.
+    pub answered: BTreeMap<(&'static str, &'static str), u64>,
+    /// Requests that wait for their turn, their farm or their commit.
+    pub waiting_requests: u64,
+    /// Bytes of history that wait for the database.
+    pub backlog_bytes: u64,
+    /// How long the oldest of it has waited.
+    pub backlog_age: Duration,
+    /// Batches of history written.
+    pub batches: u64,
+    /// Times that the database could not write one.
+    pub store_faults: u64,
+    /// From a write's being given to the store to its commit.
+    pub commits: Times,
+    /// From a batch's being given to the store to its commit.
+    pub appends: Times,
 }
 
 impl Snapshot {

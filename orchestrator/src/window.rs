@@ -111,6 +111,13 @@ impl Window {
         }
     }
 
+    /// Deadline of its last tick; where that has none, when it was dispatched.
+    pub(crate) fn started_at(&self) -> Duration {
+        let schedule = self.schedule.as_ref();
+        let deadline = schedule.and_then(|schedule| schedule.deadline(self.last));
+        deadline.unwrap_or(self.dispatched_at)
+    }
+
     /// Sets which digests are reported: those due every `every` ticks, and that of the last tick if
     /// it is wanted.
     #[must_use]

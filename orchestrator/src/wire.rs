@@ -63,35 +63,48 @@ pub(crate) fn from(frame: &Frame) -> From {
     }
 }
 
-/// Why a registration is refused, naming both sides; `None` if it is not.
+/// Why a worker's registration is refused, naming both sides; `None` if it is not.
 pub(crate) fn registration_fault(register: &Register) -> Option<String> {
+    let threads = register.threads;
+    let of_threads = || {
+        let fits = (1..=MAX_WORKER_THREADS).contains(&threads);
+        (!fits).then(|| format!("threads: {threads} is not in 1..={MAX_WORKER_THREADS}"))
+    };
+    (release_fault(register, "worker"))
+        .or_else(of_threads)
+        .or_else(|| name_fault(register))
+}
+
+/// Why a gateway's registration is refused, naming both sides; `None` if it is not.
+pub(crate) fn gateway_fault(register: &Register) -> Option<String> {
+    release_fault(register, "gateway").or_else(|| name_fault(register))
+}
+
+fn release_fault(register: &Register, role: &str) -> Option<String> {
     let (theirs, ours) = (register.protocol_version, u32::from(PROTOCOL_VERSION));
     if theirs != ours {
         return Some(format!(
-            "protocol version {theirs} of the worker is not {ours} of the orchestrator; run the same \
+            "protocol version {theirs} of the {role} is not {ours} of the orchestrator; run the same \
              release on both"
         ));
     }
     let (theirs, ours) = (register.kernel_version, KERNEL_VERSION);
     if theirs != ours {
         return Some(format!(
-            "kernel version {theirs} of the worker is not {ours} of the orchestrator, so digests \
+            "kernel version {theirs} of the {role} is not {ours} of the orchestrator, so digests \
              would differ; run the same release on both"
         ));
     }
     let (theirs, ours) = (register.schema_hash, SCHEMA_HASH);
-    if theirs != ours {
-        return Some(format!(
-            "frame schema {theirs:016x} of the worker is not {ours:016x} of the orchestrator; build \
+    (theirs != ours).then(|| {
+        format!(
+            "frame schema {theirs:016x} of the {role} is not {ours:016x} of the orchestrator; build \
              both from the same source"
-        ));
-    }
-    let threads = register.threads;
-    if !(1..=MAX_WORKER_THREADS).contains(&threads) {
-        return Some(format!(
-            "threads: {threads} is not in 1..={MAX_WORKER_THREADS}"
-        ));
-    }
+        )
+    })
+}
+
+fn name_fault(register: &Register) -> Option<String> {
     let bytes = register.name.len();
     (bytes > MAX_NAME_BYTES).then(|| format!("name: {bytes} bytes are more than {MAX_NAME_BYTES}"))
 }

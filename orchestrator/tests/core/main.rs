@@ -2,9 +2,14 @@
 
 mod cuts;
 mod driven;
+mod durable;
+mod gateways;
 mod hand_over;
 mod lifecycle;
+mod listener;
 mod recovery;
+mod requests;
+mod shelf;
 mod testbed;
 mod verification;
 mod views;

@@ -12,6 +12,7 @@ use orchestrator::event::{Event, TickPublished};
 use orchestrator::verify::Arbitration;
 use orchestrator::{Config, Orchestrator};
 use store::history::Cut;
+use transport::control::Answer;
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
 use transport::link::{DisconnectReason, LinkCommand, LinkEvent, PeerId, Role, Transmit};
@@ -21,9 +22,14 @@ use transport::message::{
 };
 use transport::pool::FramePool;
 
+use crate::listener::Listener;
+use crate::shelf::{Shelf, Told};
+
 /// Time a frame takes, each way together with the work.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(2);
 pub(crate) const MS: Duration = Duration::from_millis(1);
+/// UNIX time at which a durable testbed begins, us.
+pub(crate) const START_US: u64 = 1_700_000_000_000_000;
 pub(crate) const SIM: SimulationId = SimulationId(7);
 
 /// A worker that makes up what it computes.
@@ -77,25 +83,36 @@ pub(crate) struct Testbed {
     pub(crate) arbitrations: Vec<Arbitration>,
     /// Views that were passed on.
     pub(crate) views: Vec<Frame>,
+    is_durable: bool,
     /// Cuts that were handed out.
     pub(crate) cuts: Vec<Cut>,
     pub(crate) pool: FramePool,
+    pub(crate) shelf: Shelf,
+    pub(crate) listeners: BTreeMap<u64, Listener>,
+    /// Answers to local requests, by id.
+    pub(crate) answers: BTreeMap<u64, Answer>,
+    pub(crate) last_request: u64,
     in_flight: BTreeMap<(Duration, u64), LinkEvent>,
     sent: u64,
-    last_peer: u64,
+    pub(crate) last_peer: u64,
 }
 
 impl Testbed {
     pub(crate) fn new(config: Config) -> Testbed {
         Testbed {
-            core: Orchestrator::new(config, FramePool::new()),
+            core: Orchestrator::new(config.clone(), FramePool::new()),
             now: Duration::from_secs(1),
             workers: BTreeMap::new(),
             events: Vec::new(),
             arbitrations: Vec::new(),
             views: Vec::new(),
+            is_durable: config.durable,
             cuts: Vec::new(),
             pool: FramePool::new(),
+            shelf: Shelf::default(),
+            listeners: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            last_request: 0,
             in_flight: BTreeMap::new(),
             sent: 0,
             last_peer: 0,
@@ -110,6 +127,19 @@ impl Testbed {
             cut_every: None,
             ..Config::default()
         })
+    }
+
+    /// With a store that keeps everything.
+    pub(crate) fn durable() -> Testbed {
+        let mut testbed = Testbed::new(Config {
+            verify_one_in: 0,
+            rebalance: false,
+            durable: true,
+            cut_every: Some(Duration::from_secs(10)),
+            ..Config::default()
+        });
+        testbed.core.handle_wall(testbed.now, START_US);
+        testbed
     }
 
     /// A worker that registers.
@@ -172,12 +202,14 @@ impl Testbed {
             }
             let timeout = self.core.poll_timeout();
             let arrival = self.in_flight.keys().next().map(|(at, _)| *at);
-            let Some(next) = [timeout, arrival].into_iter().flatten().min() else {
+            let told = self.shelf.next_at();
+            let Some(next) = [timeout, arrival, told].into_iter().flatten().min() else {
                 panic!("nothing will ever happen again: {:#?}", self.events.last());
             };
             assert!(next < limit, "it never happened");
             self.now = self.now.max(next);
             match arrival {
+                _ if told.is_some_and(|at| at <= self.now) => self.hear_store(),
                 Some(at) if at <= self.now => {
                     let (_, event) = self.in_flight.pop_first().unwrap();
                     self.core.handle_link(self.now, event);
@@ -203,7 +235,11 @@ impl Testbed {
         loop {
             let timeout = self.core.poll_timeout();
             let arrival = self.in_flight.keys().next().map(|(at, _)| *at);
-            match [timeout, arrival].into_iter().flatten().min() {
+            match [timeout, arrival, self.shelf.next_at()]
+                .into_iter()
+                .flatten()
+                .min()
+            {
                 Some(next) if next <= end => {
                     let mut once = false;
                     self.run_until(|_| std::mem::replace(&mut once, true));
@@ -221,7 +257,12 @@ impl Testbed {
             .filter(|(_, w)| w.id.is_some() && !w.mute)
             .map(|(peer, w)| (*peer, w.draining))
             .collect();
-        for (peer, draining) in beats {
+        let listeners = self
+            .listeners
+            .iter()
+            .filter(|(_, l)| l.disconnected.is_none());
+        let listeners: Vec<_> = listeners.map(|(peer, _)| (*peer, false)).collect();
+        for (peer, draining) in beats.into_iter().chain(listeners) {
             let heartbeat = Heartbeat {
                 rows: 0,
                 row_steps: 0,
@@ -283,15 +324,33 @@ impl Testbed {
     }
 
     fn drain(&mut self) {
+        self.drain_frames();
+        while let Some(chore) = self.core.poll_chore() {
+            self.core.handle_chore(self.now, chore.carry_out());
+            self.drain_frames();
+        }
+        while let Some((_, response)) = self.core.poll_response() {
+            let before = self.answers.insert(response.id, response.answer);
+            assert!(before.is_none(), "answered once");
+        }
+        if self.shelf.takes_writes() {
+            let group = std::iter::from_fn(|| self.core.poll_write()).collect();
+            self.shelf.write(self.now, group);
+        }
+        if let Some(batch) = self.core.poll_batch() {
+            self.shelf.append(self.now, batch);
+        }
+    }
+
+    fn drain_frames(&mut self) {
         while let Some(command) = self.core.poll_transmit() {
-            match command {
-                LinkCommand::Transmit(transmit) => self.receive(&transmit),
-                LinkCommand::Disconnect { peer, reason } => {
-                    if let Some(worker) = self.workers.get_mut(&peer.0) {
-                        worker.disconnected = Some(reason);
-                    }
-                }
-            }
+            self.carry_out(command);
+        }
+        // Without gateways the views are the test's.
+        while !self.listeners.is_empty()
+            && let Some(command) = self.core.poll_publication()
+        {
+            self.carry_out(command);
         }
         while let Some(event) = self.core.poll_event() {
             self.events.push(event);
@@ -302,12 +361,43 @@ impl Testbed {
         while let Some(view) = self.core.poll_view() {
             self.views.push(view);
         }
-        while let Some((_, cut)) = self.core.poll_cut() {
+        while !self.is_durable
+            && let Some((_, cut)) = self.core.poll_cut()
+        {
             self.cuts.push(cut);
         }
     }
 
+    fn carry_out(&mut self, command: LinkCommand) {
+        match command {
+            LinkCommand::Transmit(transmit) => self.receive(&transmit),
+            LinkCommand::Disconnect { peer, reason } => {
+                if let Some(worker) = self.workers.get_mut(&peer.0) {
+                    worker.disconnected = Some(reason);
+                } else if let Some(listener) = self.listeners.get_mut(&peer.0) {
+                    listener.disconnected = Some(reason);
+                }
+            }
+        }
+    }
+
+    /// What the store says, and what is to be given to it.
+    fn hear_store(&mut self) {
+        match self.shelf.tell(self.now) {
+            Some(Told::Committed(told)) => {
+                for (id, result) in told {
+                    self.core.handle_committed(self.now, id, result);
+                }
+            }
+            Some(Told::Appended(id, result)) => self.core.handle_appended(self.now, id, result),
+            None => {}
+        }
+    }
+
     fn receive(&mut self, transmit: &Transmit) {
+        if let Some(listener) = self.listeners.get_mut(&transmit.peer.0) {
+            return listener.handle(&transmit.frame);
+        }
         let Some(worker) = self.workers.get_mut(&transmit.peer.0) else {
             return;
         };

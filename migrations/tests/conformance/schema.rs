@@ -1,0 +1,68 @@
+//! Schemas that are not this build's.
+
+use store::error::StoreError;
+use store::{Reader, Store};
+
+use crate::bench::Bench;
+
+pub(crate) async fn a_newer_schema_is_refused(bench: &Bench) {
+    let status = store::schema_status(&bench.url).await.unwrap();
+    assert_eq!(
+        (status.applied, status.pending.len(), status.newer),
+        (vec![1], 0, None)
+    );
+    bench
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT 4711, 'from the future', success, checksum, execution_time FROM _sqlx_migrations",
+        )
+        .await;
+    let status = store::schema_status(&bench.url).await.unwrap();
+    assert_eq!(status.newer, Some(4711));
+    for refused in [
+        Store::connect(&bench.url).await.unwrap_err(),
+        Reader::connect(&bench.url).await.unwrap_err(),
+        store::migrate(&bench.url).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                refused,
+                StoreError::SchemaNewer {
+                    found: 4711,
+                    known: 1
+                }
+            ),
+            "{refused}"
+        );
+    }
+}
+
+pub(crate) async fn an_older_schema_is_refused_until_migrated(bench: &Bench) {
+    let empty = Bench::unmigrated(bench.kind).await;
+    let status = store::schema_status(&empty.url).await.unwrap();
+    assert_eq!(
+        (status.applied.len(), status.pending),
+        (0, vec![(1, "initial")])
+    );
+    let refused = Store::connect(&empty.url).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::SchemaOlder { pending: 1 }),
+        "{refused}"
+    );
+    let before = store::migrate(&empty.url).await.unwrap();
+    assert_eq!(before.pending.len(), 1);
+    let again = store::migrate(&empty.url).await.unwrap();
+    assert_eq!(again.pending.len(), 0);
+    drop(Store::connect(&empty.url).await.unwrap());
+    empty.remove().await;
+}
+
+pub(crate) async fn two_that_migrate_at_once_both_succeed(bench: &Bench) {
+    let empty = Bench::unmigrated(bench.kind).await;
+    let (one, two) = tokio::join!(store::migrate(&empty.url), store::migrate(&empty.url));
+    one.unwrap();
+    two.unwrap();
+    let status = store::schema_status(&empty.url).await.unwrap();
+    assert_eq!((status.applied, status.pending.len()), (vec![1], 0));
+    empty.remove().await;
+}

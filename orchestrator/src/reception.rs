@@ -1,0 +1,310 @@
+//! Gateways at the core: they register, ask, listen, and are told. One that sends what a correct one
+//! does not, or takes nothing, is sent away; it comes again and begins where it was.
+
+use std::time::Duration;
+
+use transport::control::{
+    Answer, MAX_VIEW_HZ, Published, Request, Response, SimulationId, Subscribed,
+};
+use transport::frame::{self, Frame, FrameError};
+use transport::header::{Header, Kind};
+use transport::link::{Class, LinkCommand, PeerId, Transmit};
+use transport::message::{Heartbeat, Register};
+
+use crate::control::{ControlError, WorkerId};
+use crate::core::Orchestrator;
+use crate::desk::{self, Asker, Caller};
+use crate::event::Event;
+use crate::feeds::{Listener, News};
+use crate::limits::{MAX_GATEWAY_REQUESTS, MAX_GATEWAYS};
+use crate::request::refused;
+use crate::wire;
+
+impl Orchestrator {
+    /// What gateways are told next. To be polled after [`Orchestrator::poll_transmit`], so that no
+    /// worker waits for it.
+    pub fn poll_publication(&mut self) -> Option<LinkCommand> {
+        self.note();
+        let now = self.now;
+        loop {
+            if let Some(command) = self.publications.pop_front() {
+                if let LinkCommand::Transmit(transmit) = &command {
+                    self.traffic.sent(&transmit.frame);
+                }
+                return Some(command);
+            }
+            if std::mem::take(&mut self.tokens_changed) {
+                let peers: Vec<PeerId> = self.gateways.peers().collect();
+                self.tell_tokens(&peers);
+            } else if let Some(view) = self.outbox.views.pop_front() {
+                self.pass_on(&view);
+            } else if let Some(id) = self.feeds.due(now) {
+                self.publish(now, id, false);
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// Lets a gateway in, or not.
+    pub(crate) fn register_gateway(&mut self, now: Duration, peer: PeerId, frame: &Frame) {
+        let register = match frame.decode::<Register>() {
+            Ok(register) => register,
+            Err(fault) => return self.refuse(peer, String::new(), fault.to_string()),
+        };
+        let refusal = wire::gateway_fault(&register).or_else(|| {
+            let full = self.gateways.len() >= MAX_GATEWAYS;
+            full.then(|| format!("{MAX_GATEWAYS} gateways are registered; stop one first"))
+        });
+        if let Some(reason) = refusal {
+            return self.refuse(peer, register.name, reason);
+        }
+        self.strangers.remove(&peer.0);
+        let gateway = self.gateways.add(now, peer, register.name.clone());
+        let welcome = wire::welcome(
+            &self.outbox.pool,
+            self.config.lease_epoch,
+            WorkerId(gateway),
+            self.config.heartbeat,
+        );
+        self.outbox.send(peer, Class::Control, 0, welcome, false);
+        self.tell_tokens(&[peer]);
+        let name = register.name;
+        self.outbox.event(Event::GatewayJoined { gateway, name });
+    }
+
+    /// Something came from a gateway.
+    pub(crate) fn handle_gateway(&mut self, now: Duration, peer: PeerId, frame: &Frame) {
+        self.gateways.heard(now, peer);
+        let taken = match frame.header.kind {
+            Kind::Heartbeat => frame.decode::<Heartbeat>().map(drop),
+            Kind::Request => frame
+                .decode::<Request>()
+                .map(|request| self.handle_gateway_request(now, peer, request)),
+            found => {
+                let expected = Kind::Request;
+                Err(FrameError::Kind { expected, found })
+            }
+        };
+        if let Err(fault) = taken {
+            tracing::error!(%peer, %fault, "a gateway sent what a correct one does not");
+            self.expel_gateway(now, peer, &fault.to_string());
+        }
+    }
+
+    fn handle_gateway_request(&mut self, now: Duration, peer: PeerId, request: Request) {
+        let asker = Asker::Gateway(peer);
+        if self.gateways.asks(peer) {
+            return self.take_request(now, asker, request);
+        }
+        let caller = Caller {
+            asker,
+            id: request.id,
+            token: request.token,
+            idempotency: None,
+            name: desk::name(&request.ask),
+            since: now,
+        };
+        let limit = MAX_GATEWAY_REQUESTS;
+        self.answer(&caller, refused(ControlError::TooManyRequests { limit }));
+    }
+
+    /// Sends a gateway away.
+    pub(crate) fn expel_gateway(&mut self, now: Duration, peer: PeerId, reason: &str) {
+        self.outbox.disconnect(peer, reason.to_owned());
+        self.lose_gateway(now, peer, reason);
+    }
+
+    /// A gateway is gone.
+    pub(crate) fn lose_gateway(&mut self, now: Duration, peer: PeerId, reason: &str) {
+        let Some(gone) = self.gateways.remove(peer) else {
+            return;
+        };
+        for id in self.feeds.of(peer) {
+            self.feeds.leave(id, peer);
+            self.set_views(now, id);
+        }
+        self.outbox.event(Event::GatewayLost {
+            gateway: gone.id,
+            name: gone.name,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Publishes of a run to a gateway from now on.
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        id: SimulationId,
+        view_hz: u32,
+    ) -> Result<Answer, ControlError> {
+        let Asker::Gateway(peer) = caller.asker else {
+            return Err(ControlError::NeedsGateway);
+        };
+        let max = MAX_VIEW_HZ;
+        if view_hz > max {
+            return Err(ControlError::ViewRateOutOfRange { view_hz, max });
+        }
+        self.simulation(id)?;
+        // What others have not been told yet is no news to one that begins here.
+        self.note();
+        if self.feeds.waits(id) {
+            self.publish(now, id, false);
+        }
+        let unflushed = self.chronicle.unflushed(id);
+        let unflushed = unflushed.map_err(|bytes| ControlError::TooManyUnflushed { bytes })?;
+        let before = self.feeds.listener(id, peer);
+        let group = before.map_or_else(|| self.outbox.new_group(), |l| l.group);
+        self.feeds.listen(id, peer, Listener { group, view_hz });
+        if view_hz > 0
+            && let Some(run) = self.simulations.get_mut(&id)
+        {
+            run.ask_view();
+        }
+        self.set_views(now, id);
+        let run = &self.simulations[&id];
+        Ok(Answer::Subscribed(Box::new(Subscribed {
+            info: run.info(now),
+            unflushed,
+            last_sim_seq: run.last_sim_seq,
+            last_system_seq: run.record.last_system_seq,
+        })))
+    }
+
+    /// Ends that.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        id: SimulationId,
+    ) -> Result<Answer, ControlError> {
+        let Asker::Gateway(peer) = caller.asker else {
+            return Err(ControlError::NeedsGateway);
+        };
+        if self.feeds.leave(id, peer).is_some() {
+            self.set_views(now, id);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Views of a run come as often as anyone wants them.
+    fn set_views(&mut self, now: Duration, id: SimulationId) {
+        let hz = self.feeds.view_hz(id);
+        if let Some(run) = self.simulations.get_mut(&id) {
+            run.set_view_hz(hz);
+            self.advance(now, id);
+        }
+    }
+
+    /// Sends an answer to a gateway, if it is still there.
+    pub(crate) fn respond(&mut self, peer: PeerId, response: Response) {
+        if !self.gateways.answered(peer) {
+            return;
+        }
+        let id = response.id;
+        // It comes before all that is published, so it goes the same way.
+        let stream = match &response.answer {
+            Answer::Subscribed(subscribed) => {
+                let listener = self.feeds.listener(subscribed.info.spec.id, peer);
+                listener.map(|l| (Class::Tick, l.group))
+            }
+            _ => None,
+        };
+        let header = self.header(Kind::Response);
+        let frame = frame::encode(&self.outbox.pool, header, &response).unwrap_or_else(|fault| {
+            tracing::error!(%peer, %fault, "an answer does not fit a frame");
+            let limit = fault_limit(&fault);
+            let answer = refused(ControlError::AnswerTooLong { limit });
+            let short = Response { id, answer };
+            frame::encode(&self.outbox.pool, header, &short).expect("a refusal fits a frame")
+        });
+        let (class, group) = stream.unwrap_or((Class::Control, 0));
+        self.tell(peer, class, group, frame, false);
+    }
+
+    /// Says what is new of a run to all who listen.
+    pub(crate) fn publish(&mut self, now: Duration, id: SimulationId, deleted: bool) {
+        let Some(News {
+            parts,
+            started_at,
+            has_view,
+        }) = self.feeds.take(now, id)
+        else {
+            return;
+        };
+        let Some(run) = self.simulations.get(&id) else {
+            return;
+        };
+        let info = run.info(now);
+        let (flushed_sim_seq, flushed_system_seq) = self.chronicle.flushed(id);
+        let header = Header {
+            simulation: id,
+            tick: info.tick,
+            ..self.header(Kind::Published)
+        };
+        let last = parts.len() - 1;
+        for (n, events) in parts.into_iter().enumerate() {
+            let published = Published {
+                info: info.clone(),
+                started_at_us: self.wall.unix_us(started_at),
+                published_at_us: self.wall.unix_us(now),
+                has_view: u8::from(has_view && n == last),
+                events,
+                flushed_sim_seq,
+                flushed_system_seq,
+                deleted: u8::from(deleted && n == last),
+            };
+            let frame = frame::encode(&self.outbox.pool, header, &published);
+            let frame = frame.expect("its events were cut to fit");
+            self.published += 1;
+            let listeners: Vec<_> = self.feeds.listeners(id).collect();
+            for (peer, listener) in listeners {
+                let ends = deleted && n == last;
+                self.tell(peer, Class::Tick, listener.group, frame.clone(), ends);
+            }
+        }
+    }
+
+    /// Passes a partition's view on, as it came, to all who want views of its run.
+    fn pass_on(&mut self, view: &Frame) {
+        let listeners: Vec<_> = self.feeds.listeners(view.header.simulation).collect();
+        for (peer, listener) in listeners.into_iter().filter(|(_, l)| l.view_hz > 0) {
+            self.tell(peer, Class::View, listener.group, view.clone(), false);
+        }
+    }
+
+    fn tell_tokens(&mut self, peers: &[PeerId]) {
+        let header = self.header(Kind::Tokens);
+        let frame = frame::encode(&self.outbox.pool, header, &self.tokens.frame());
+        let frame = frame.expect("so many tokens fit a frame");
+        for peer in peers {
+            self.tell(*peer, Class::Control, 0, frame.clone(), false);
+        }
+    }
+
+    fn tell(&mut self, peer: PeerId, class: Class, group: u64, frame: Frame, last: bool) {
+        self.publications.push_back(LinkCommand::Transmit(Transmit {
+            peer,
+            class,
+            group,
+            frame,
+            last,
+        }));
+    }
+
+    fn header(&self, kind: Kind) -> Header {
+        Header {
+            lease_epoch: self.config.lease_epoch,
+            ..Header::new(kind)
+        }
+    }
+}
+
+/// Most bytes that a frame's kind holds.
+fn fault_limit(fault: &FrameError) -> usize {
+    match fault {
+        FrameError::TooLong { max, .. } => *max as usize,
+        _ => 0,
+    }
+}

@@ -1,0 +1,383 @@
+//! What is kept before it is done, and what is written behind the ticks.
+
+use std::time::Duration;
+
+use kernel::command::Action;
+use orchestrator::control::{
+    CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
+};
+use orchestrator::fault::StoreFault;
+use orchestrator::limits::{COMMIT_PATIENCE, MAX_STAMPS};
+use store::write::Change;
+use transport::control::{Answer, Ask, Cause, Idempotency, Log};
+
+use crate::shelf::Kept;
+use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+
+fn at_real_time() -> Spec {
+    Spec {
+        speed: Speed::REAL,
+        digest_every: 1,
+        max_ticks: None,
+        ..whole(2)
+    }
+}
+
+fn started(spec: Spec) -> Testbed {
+    let mut t = Testbed::durable();
+    t.join();
+    t.ask(Ask::Create(spec));
+    t.ask(Ask::Start(SIM));
+    t
+}
+
+fn hold(tick: Option<u64>) -> Ask {
+    Ask::Command(
+        SIM,
+        CommandRequest {
+            target: Target::Entity(1),
+            action: Action::Hold,
+            tick,
+        },
+    )
+}
+
+fn key(key: &str, body: u8) -> Option<Idempotency> {
+    Some(Idempotency {
+        key: key.to_owned(),
+        route: "POST /x".to_owned(),
+        body_hash: [body; 32],
+    })
+}
+
+fn stamp(answer: &Answer) -> CommandStamp {
+    match answer {
+        Answer::Stamp(stamp) => *stamp,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+fn refusal(answer: &Answer) -> RefusalKind {
+    match answer {
+        Answer::Refused(refusal) => refusal.kind,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+fn kept(t: &Testbed) -> &Kept {
+    &t.shelf.kept[&SIM]
+}
+
+/// Lets time pass, with heartbeats, until `done`.
+fn pass_until(t: &mut Testbed, done: impl Fn(&Testbed) -> bool) {
+    while !done(t) {
+        t.run_for(20 * MS);
+    }
+}
+
+#[test]
+fn nothing_is_done_or_answered_before_it_is_kept() {
+    let mut t = Testbed::durable();
+    t.join();
+    t.shelf.commit_takes = 300 * MS;
+    let id = t.begin_ask(Ask::Create(at_real_time()), None);
+    t.run_for(299 * MS);
+    assert!(t.core.simulation(SIM).is_err() && !t.answers.contains_key(&id));
+    t.run_for(MS);
+    assert!(matches!(t.answers[&id], Answer::Simulation(_)));
+    // One after the other, each as the one before it has left the run.
+    let ids = [
+        Ask::Start(SIM),
+        Ask::Pause(SIM),
+        Ask::Pause(SIM),
+        Ask::Stop(SIM),
+    ]
+    .map(|ask| t.begin_ask(ask, None));
+    t.run_for(299 * MS);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Created);
+    t.run_for(Duration::from_secs(2));
+    assert_eq!(refusal(&t.answers[&ids[2]]), RefusalKind::InvalidTransition);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Stopped);
+    assert_eq!(kept(&t).state.as_ref().unwrap().status, Status::Stopped);
+    assert!(kept(&t).state.as_ref().unwrap().ended_at_us.is_some());
+}
+
+#[test]
+fn a_command_whose_commit_comes_too_late_gets_a_later_place_and_is_applied_there() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = 130 * MS;
+    let first = stamp(&t.ask(hold(None)));
+    let commands = t
+        .shelf
+        .writes
+        .iter()
+        .filter(|w| matches!(w, Change::Command { .. }));
+    assert_eq!(commands.count(), 2, "the second lead is long enough");
+    assert_eq!(kept(&t).commands[&first.seq], first);
+    // The lead is known now.
+    let before = t.shelf.writes.len();
+    let second = stamp(&t.ask(hold(None)));
+    assert_eq!(t.shelf.writes.len(), before + 1);
+    assert!(second.seq == first.seq + 1 && second.tick > first.tick);
+    let last = second.tick + 10;
+    t.run_until(|t| t.tick() >= last);
+    let applied = [(first.tick, first.seq, 1), (second.tick, second.seq, 1)];
+    let expected = expected_digests(&at_real_time(), last, &applied);
+    assert_eq!(t.digests()[&last], expected[&last]);
+}
+
+#[test]
+fn no_history_of_a_tick_is_written_while_a_command_may_still_belong_to_it() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = Duration::from_secs(2);
+    let id = t.begin_ask(hold(None), None);
+    let meant_for = 52;
+    t.run_for(Duration::from_millis(1_900));
+    assert!(t.tick() > 80);
+    let head = kept(&t).head.clone().unwrap();
+    assert_eq!(head.tick, meant_for - 1);
+    assert_eq!(kept(&t).digests.keys().max(), Some(&(meant_for - 1)));
+    t.shelf.commit_takes = 2 * MS;
+    t.run_until(|t| t.answers.contains_key(&id));
+    let at = stamp(&t.answers[&id]).tick;
+    assert!(at > 85);
+    t.run_for(Duration::from_secs(10));
+    assert!(kept(&t).head.as_ref().unwrap().tick > at);
+    let digests = &kept(&t).digests;
+    let last = *digests.keys().max().unwrap();
+    assert!(
+        digests.keys().copied().eq(0..=last),
+        "each once, none missing"
+    );
+    let expected = expected_digests(&at_real_time(), last, &[(at, 1, 1)]);
+    assert!(digests.values().all(|d| expected[&d.tick] == d.digest));
+}
+
+#[test]
+fn a_command_that_never_gets_a_place_in_time_is_taken_back() {
+    let spec = Spec {
+        speed: Speed::Milli(1_000_000),
+        ..at_real_time()
+    };
+    let mut t = started(spec);
+    t.run_until(|t| t.tick() > 50);
+    t.shelf.commit_takes = 100 * MS;
+    let id = t.begin_ask(hold(None), None);
+    while !t.answers.contains_key(&id) {
+        // Each commit takes longer than the one before it let expect.
+        let longest = Duration::from_secs(7);
+        t.shelf.commit_takes = (t.shelf.commit_takes * 3).min(longest);
+        let writes = t.shelf.writes.len();
+        while t.shelf.writes.len() == writes {
+            t.run_for(100 * MS);
+        }
+    }
+    assert_eq!(refusal(&t.answers[&id]), RefusalKind::StoreUnavailable);
+    let writes = &t.shelf.writes;
+    let commands = writes
+        .iter()
+        .filter(|w| matches!(w, Change::Command { .. }));
+    assert_eq!(commands.count(), MAX_STAMPS as usize);
+    assert!(matches!(
+        writes.last(),
+        Some(Change::Withdraw { seq: 1, .. })
+    ));
+    assert!(kept(&t).commands.is_empty());
+    // A tick that was named is not changed.
+    t.shelf.commit_takes = 100 * MS;
+    let next = t.tick() + 500;
+    let answer = t.ask(hold(Some(next)));
+    assert_eq!(refusal(&answer), RefusalKind::TickPassed);
+    assert!(kept(&t).commands.is_empty());
+}
+
+#[test]
+fn many_commands_are_under_way_at_once_and_apply_in_the_order_they_were_asked() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = 50 * MS;
+    let far = Some(200);
+    let ids: Vec<u64> = (0..100).map(|_| t.begin_ask(hold(far), None)).collect();
+    t.run_until(|t| ids.iter().all(|id| t.answers.contains_key(id)));
+    let groups = t.now;
+    let seqs = ids.iter().map(|id| stamp(&t.answers[id]).seq);
+    assert!(seqs.eq(1..=100));
+    assert!(groups < Duration::from_secs(4), "committed together");
+    t.run_until(|t| t.tick() == 201);
+    let applied: Vec<_> = (1..=100).map(|seq| (200, seq, 1)).collect();
+    let expected = expected_digests(&at_real_time(), 201, &applied);
+    assert_eq!(t.digests()[&201], expected[&201]);
+}
+
+#[test]
+fn a_repeated_key_answers_the_same_and_does_nothing_more() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 10);
+    t.shelf.commit_takes = 130 * MS;
+    let answer = |t: &mut Testbed, ask: Ask, key: Option<Idempotency>| {
+        let id = t.begin_ask(ask, key);
+        t.run_until(|t| t.answers.contains_key(&id));
+        t.answers[&id].clone()
+    };
+    let first = answer(&mut t, hold(None), key("a", 1));
+    let again = answer(&mut t, hold(None), key("a", 1));
+    assert_eq!(first, again);
+    assert_eq!(kept(&t).commands.len(), 1);
+    let other = answer(&mut t, hold(None), key("a", 2));
+    assert_eq!(refusal(&other), RefusalKind::KeyReused);
+    let first = answer(&mut t, Ask::Pause(SIM), key("b", 1));
+    assert!(matches!(&first, Answer::Simulation(info) if info.status == Status::Paused));
+    answer(&mut t, Ask::Resume(SIM), None);
+    t.run_for(Duration::from_secs(1));
+    // A pause would be possible again, and is not done.
+    let again = answer(&mut t, Ask::Pause(SIM), key("b", 1));
+    assert_eq!(first, again);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+    let bad = answer(&mut t, Ask::Pause(SIM), key("", 1));
+    assert_eq!(refusal(&bad), RefusalKind::Invalid);
+}
+
+#[test]
+fn in_an_outage_what_was_begun_is_answered_when_its_fate_is_known_and_the_rest_at_once() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 10);
+    t.shelf.fault = Some(StoreFault::Unavailable);
+    let begun = t.begin_ask(hold(None), None);
+    let waits = [hold(None), Ask::Pause(SIM), Ask::Stop(SIM)].map(|ask| t.begin_ask(ask, None));
+    t.run_for(COMMIT_PATIENCE - 10 * MS);
+    assert!(waits.iter().all(|id| !t.answers.contains_key(id)));
+    t.run_for(200 * MS);
+    for id in waits {
+        assert_eq!(refusal(&t.answers[&id]), RefusalKind::StoreUnavailable);
+    }
+    assert!(t.tick() > 100, "the run goes on");
+    assert!(!t.answers.contains_key(&begun));
+    t.run_for(Duration::from_secs(60));
+    t.shelf.fault = None;
+    t.run_until(|t| t.answers.contains_key(&begun));
+    let at = stamp(&t.answers[&begun]);
+    assert_eq!((at.seq, t.shelf.kept[&SIM].commands.len()), (1, 1));
+    t.run_for(Duration::from_secs(2));
+    let digests = &kept(&t).digests;
+    let last = *digests.keys().max().unwrap();
+    assert!(
+        digests.keys().copied().eq(0..=last),
+        "nothing of the outage is lost"
+    );
+    let expected = expected_digests(&at_real_time(), last, &[(at.tick, 1, 1)]);
+    assert_eq!(digests[&last].digest, expected[&last]);
+}
+
+#[test]
+fn a_full_disk_refuses_at_once_what_it_is_known_not_to_have_kept() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 10);
+    t.shelf.fault = Some(StoreFault::DiskFull);
+    let asked = [hold(None), Ask::Pause(SIM)].map(|ask| t.begin_ask(ask, None));
+    t.run_for(COMMIT_PATIENCE + 200 * MS);
+    for id in asked {
+        assert_eq!(refusal(&t.answers[&id]), RefusalKind::StoreUnavailable);
+    }
+    t.shelf.fault = None;
+    t.run_for(Duration::from_secs(2));
+    assert!(kept(&t).commands.is_empty());
+    assert!(
+        kept(&t).head.as_ref().unwrap().tick > 120,
+        "nothing holds history back"
+    );
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+}
+
+#[test]
+fn history_is_whole_numbered_and_says_where_the_run_stands() {
+    let spec = Spec {
+        max_ticks: Some(300),
+        digest_every: 1,
+        ..cut()
+    };
+    let mut t = started(spec.clone());
+    t.run_until(|t| t.core.simulation(SIM).unwrap().settled);
+    t.run_for(Duration::from_secs(1));
+    let kept = kept(&t);
+    let state = kept.state.as_ref().unwrap();
+    assert_eq!(
+        (state.status, state.cause),
+        (Status::Completed, Cause::LastTick)
+    );
+    assert!(state.ended_at_us > state.started_at_us);
+    assert_eq!(kept.head.as_ref().unwrap().tick, 300);
+    let expected = expected_digests(&spec, 300, &[]);
+    let found = kept.digests.values().map(|d| (d.tick, d.digest));
+    assert!(found.eq(expected.into_iter()));
+    let seqs: Vec<u64> = kept
+        .events
+        .keys()
+        .filter(|k| k.0 == Log::System)
+        .map(|k| k.1)
+        .collect();
+    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{seqs:?}");
+    let texts: Vec<&str> = kept.events.values().map(|e| &*e.text).collect();
+    assert_eq!(texts[0], r#"{"status":"created","cause":"requested"}"#);
+    assert!(texts.iter().any(|t| t.contains("settled")));
+    let entities = spec.config.entities;
+    assert!(kept.entities.keys().copied().eq(1..=entities));
+    let metrics = kept.metrics.last().unwrap();
+    assert_eq!(metrics.tick, 300);
+    assert!(metrics.stages.iter().any(|s| s.stage == "compute"));
+}
+
+#[test]
+fn at_half_the_bound_a_run_waits_for_a_slow_store_and_at_the_bound_it_is_paused_by_a_failing_one() {
+    let spec = Spec {
+        speed: Speed::Max,
+        max_ticks: None,
+        digest_every: 1,
+        ..whole(2)
+    };
+    // A digest a tick fills the backlog.
+    let mut t = started(spec);
+    t.shelf.append_takes = Duration::from_secs(400);
+    let backlog = |t: &Testbed| t.core.snapshot(t.now).backlog_bytes;
+    let half = orchestrator::limits::MAX_BACKLOG_BYTES as u64 / 2;
+    pass_until(&mut t, |t| backlog(t) >= half);
+    t.run_for(100 * MS);
+    let stands_at = t.tick();
+    t.run_for(Duration::from_secs(2));
+    assert_eq!(t.tick(), stands_at);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+    t.shelf.append_takes = 2 * MS;
+    pass_until(&mut t, |t| t.tick() > stands_at);
+    t.shelf.fault = Some(StoreFault::DiskFull);
+    pass_until(&mut t, |t| {
+        t.core.simulation(SIM).unwrap().status == Status::Paused
+    });
+    assert_eq!(t.core.simulation(SIM).unwrap().cause, Cause::DiskFull);
+    assert!(backlog(&t) >= 2 * half && backlog(&t) < 2 * half + (8 << 20));
+    t.shelf.fault = None;
+    pass_until(&mut t, |t| backlog(t) == 0);
+    assert_eq!(kept(&t).state.as_ref().unwrap().cause, Cause::DiskFull);
+    assert!(matches!(t.ask(Ask::Resume(SIM)), Answer::Simulation(_)));
+    let at = t.tick();
+    pass_until(&mut t, |t| t.tick() > at + 1_000);
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(kept(&t).state.as_ref().unwrap().status, Status::Running);
+}
+
+#[test]
+fn one_that_lost_the_database_does_nothing_more() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 10);
+    let reason = "another one owns it".to_owned();
+    t.shelf.fault = Some(StoreFault::Over { reason });
+    let id = t.begin_ask(hold(None), None);
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(t.core.ended(), Some("another one owns it"));
+    let at = t.tick();
+    t.run_for(Duration::from_secs(2));
+    assert_eq!(t.tick(), at);
+    assert_eq!(refusal(&t.answers[&id]), RefusalKind::Ending);
+    assert_eq!(refusal(&t.ask(Ask::Pause(SIM))), RefusalKind::Ending);
+    assert!(t.core.poll_write().is_none() && t.core.poll_batch().is_none());
+}
