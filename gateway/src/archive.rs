@@ -46,6 +46,13 @@ impl Archive {
         };
         reader.ok_or_else(|| Problem::new(ProblemKind::StoreUnavailable, detail))
     }
+
+    /// Waits for a way to the database; `None` where there never will be one.
+    pub async fn wait(&self) -> Option<Reader> {
+        let mut reader = self.reader.clone();
+        let found = reader.wait_for(Option::is_some).await;
+        found.ok().and_then(|reader| reader.clone())
+    }
 }
 
 impl Archived {
