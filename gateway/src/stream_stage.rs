@@ -210,7 +210,7 @@ async fn orchestrate(
                 Kind::Request => {
                     let Request { id, ask, .. } = frame.decode::<Request>().unwrap();
                     let head = head(Kind::Response);
-                    let answer = known.answer(ask);
+                    let answer = known.answer(&ask);
                     answers.push(frame::encode(&pool, head, &Response { id, answer }));
                 }
                 _ => {}
@@ -225,7 +225,7 @@ async fn orchestrate(
 }
 
 impl Known {
-    fn answer(&mut self, ask: Ask) -> Answer {
+    fn answer(&mut self, ask: &Ask) -> Answer {
         let refused = |kind| {
             Answer::Refused(Refusal {
                 kind,
@@ -235,18 +235,18 @@ impl Known {
             })
         };
         match ask {
-            Ask::Subscribe { simulation, .. } if simulation != SIMULATION => {
+            Ask::Subscribe { simulation, .. } if *simulation != SIMULATION => {
                 refused(RefusalKind::NotFound)
             }
             Ask::Subscribe { view_hz, .. } => {
-                self.asked_hz.push(view_hz);
+                self.asked_hz.push(*view_hz);
                 let config = &self.sample.config;
                 let mut subscribed = sample::subscribed(config, self.tick, &self.unflushed);
                 subscribed.last_sim_seq = self.last_seqs[0];
                 subscribed.last_system_seq = self.last_seqs[1];
                 Answer::Subscribed(Box::new(subscribed))
             }
-            Ask::RedeemTicket { secret_hash } if self.ticket == Some(secret_hash) => {
+            Ask::RedeemTicket { secret_hash } if self.ticket == Some(*secret_hash) => {
                 self.ticket = None;
                 Answer::Ticket(Access::Viewer)
             }
