@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod frames;
 pub mod stepper;
+pub mod stream;
 
 use std::time::Duration;
 

@@ -172,7 +172,10 @@ fn check_host(config: &Config, headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    let authority = given.and_then(|host| Authority::from_str(host).ok());
+    // A header Host has no user in it, though an authority may.
+    let authority = given
+        .filter(|host| !host.contains('@'))
+        .and_then(|host| Authority::from_str(host).ok());
     let is_right = authority.is_some_and(|authority| {
         let name = authority.host().trim_matches(['[', ']']);
         let is_loopback = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());

@@ -52,6 +52,13 @@ impl Archive {
     pub fn is_configured(&self) -> bool {
         self.is_configured
     }
+
+    /// Waits for a way to the database; `None` where there never will be one.
+    pub async fn wait(&self) -> Option<Reader> {
+        let mut reader = self.reader.clone();
+        let found = reader.wait_for(Option::is_some).await;
+        found.ok().and_then(|reader| reader.clone())
+    }
 }
 
 impl Archived {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 use transport::control::Answer;
 use transport::link::Endpoint;
@@ -142,7 +142,7 @@ impl Connection {
                         self.take(question);
                     }
                 }
-                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.exchange.handle_timeout(self.start.elapsed());
                 }
             }

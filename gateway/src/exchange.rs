@@ -397,3 +397,207 @@ fn too_long(error: &FrameError) -> Refusal {
         retry_after_ms: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transport::link::Role;
+    use transport::memory::HUB;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn frame<M>(
+        epoch: u32,
+        encode: impl FnOnce(&FramePool, Header) -> Result<Frame, FrameError>,
+    ) -> LinkEvent
+    where
+        M: frame::Message,
+    {
+        let header = Header {
+            lease_epoch: epoch,
+            ..Header::new(M::KIND)
+        };
+        let frame = encode(&FramePool::new(), header).expect("it fits");
+        LinkEvent::Frame { peer: HUB, frame }
+    }
+
+    fn welcome(epoch: u32) -> LinkEvent {
+        let welcome = Welcome {
+            worker: 3,
+            heartbeat_ms: 100,
+        };
+        frame::<Welcome>(epoch, |pool, header| frame::encode(pool, header, &welcome))
+    }
+
+    fn tokens(epoch: u32) -> LinkEvent {
+        let tokens = Tokens { tokens: Vec::new() };
+        frame::<Tokens>(epoch, |pool, header| frame::encode(pool, header, &tokens))
+    }
+
+    fn response(epoch: u32, id: u64, answer: Answer) -> LinkEvent {
+        let response = Response { id, answer };
+        frame::<Response>(epoch, |pool, header| frame::encode(pool, header, &response))
+    }
+
+    fn connected() -> LinkEvent {
+        LinkEvent::Connected {
+            peer: HUB,
+            role: Role::Orchestrator,
+            name: "orchestrator".to_owned(),
+        }
+    }
+
+    fn kinds(exchange: &mut Exchange) -> Vec<Kind> {
+        let commands = std::iter::from_fn(|| exchange.poll_transmit());
+        commands
+            .map(|command| match command {
+                LinkCommand::Transmit(transmit) => transmit.frame.header.kind,
+                LinkCommand::Disconnect { .. } => panic!("it only drops its endpoint"),
+            })
+            .collect()
+    }
+
+    /// One that is ready at 1 ms, with nothing left to hand out.
+    fn ready(newest_epoch: u32, epoch: u32) -> Exchange {
+        let mut exchange = Exchange::new("gateway", FramePool::new(), newest_epoch, Duration::ZERO);
+        for event in [connected(), welcome(epoch), tokens(epoch)] {
+            exchange.handle_link(MS, event);
+        }
+        assert_eq!(kinds(&mut exchange), [Kind::Register]);
+        let connected = exchange.poll_feed();
+        assert!(matches!(connected, Some(FeedInput::Connected { epoch: e }) if e == epoch));
+        assert!(exchange.poll_tokens().is_some());
+        assert!(exchange.is_ready());
+        exchange
+    }
+
+    #[test]
+    fn it_is_ready_only_with_a_welcome_and_the_tokens() {
+        let mut exchange = Exchange::new("gateway", FramePool::new(), 0, Duration::ZERO);
+        let ask = |exchange: &mut Exchange| exchange.handle_ask(MS, 0, None, Ask::Workers);
+        assert_eq!(ask(&mut exchange), Err(AskError::Disconnected));
+        exchange.handle_link(MS, connected());
+        exchange.handle_link(MS, welcome(1));
+        assert!(!exchange.is_ready() && exchange.poll_tokens().is_none());
+        assert_eq!(ask(&mut exchange), Err(AskError::Disconnected));
+        exchange.handle_link(MS, tokens(1));
+        assert_eq!(ask(&mut exchange), Ok(1));
+    }
+
+    #[test]
+    fn an_orchestrator_that_says_nothing_is_given_up() {
+        let mut exchange = Exchange::new("gateway", FramePool::new(), 0, Duration::ZERO);
+        exchange.handle_link(MS, connected());
+        exchange.handle_link(MS, welcome(1));
+        let due = exchange.poll_timeout().expect("it waits");
+        exchange.handle_timeout(due - MS);
+        assert_eq!(exchange.over(), None);
+        exchange.handle_timeout(due);
+        assert_eq!(exchange.over(), Some(&Over::Silent));
+        assert_eq!(exchange.poll_timeout(), None);
+    }
+
+    #[test]
+    fn answers_find_their_questions_in_any_order_and_late_ones_find_none() {
+        let mut exchange = ready(0, 1);
+        for id in 1..=3 {
+            assert_eq!(exchange.handle_ask(MS, 0, None, Ask::Workers), Ok(id));
+        }
+        exchange.handle_link(2 * MS, response(1, 3, Answer::Done));
+        let refusal = Refusal {
+            kind: RefusalKind::NotFound,
+            field: String::new(),
+            detail: "none".to_owned(),
+            retry_after_ms: 0,
+        };
+        exchange.handle_link(2 * MS, response(1, 1, Answer::Refused(refusal.clone())));
+        assert_eq!(exchange.poll_answer(), Some((3, Ok(Answer::Done))));
+        assert_eq!(
+            exchange.poll_answer(),
+            Some((1, Err(AskError::Refused(refusal))))
+        );
+        exchange.handle_timeout(MS + ASK_PATIENCE);
+        assert_eq!(exchange.poll_answer(), Some((2, Err(AskError::Timeout))));
+        exchange.handle_link(MS + ASK_PATIENCE, response(1, 2, Answer::Done));
+        assert_eq!(exchange.poll_answer(), None);
+        assert_eq!(exchange.over(), None);
+    }
+
+    #[test]
+    fn questions_that_wait_are_bounded_and_end_with_the_connection() {
+        let mut exchange = ready(0, 1);
+        for _ in 0..MAX_IN_FLIGHT {
+            assert!(exchange.handle_ask(MS, 0, None, Ask::Workers).is_ok());
+        }
+        let one_more = exchange.handle_ask(MS, 0, None, Ask::Workers);
+        assert_eq!(one_more, Err(AskError::TooMany));
+        let error = "gone".to_owned();
+        exchange.handle_link(
+            MS,
+            LinkEvent::Disconnected {
+                peer: HUB,
+                reason: DisconnectReason::Lost { error },
+            },
+        );
+        let ended = std::iter::from_fn(|| exchange.poll_answer());
+        assert_eq!(
+            ended
+                .filter(|(_, answer)| *answer == Err(AskError::Disconnected))
+                .count(),
+            MAX_IN_FLIGHT
+        );
+        assert!(kinds(&mut exchange).is_empty());
+    }
+
+    #[test]
+    fn it_says_that_it_lives_as_often_as_it_is_told_to() {
+        let mut exchange = ready(0, 1);
+        for n in 1..=3 {
+            let due = exchange.poll_timeout().expect("a heartbeat");
+            assert_eq!(due, MS + 100 * n * MS);
+            exchange.handle_timeout(due);
+            assert_eq!(kinds(&mut exchange), [Kind::Heartbeat]);
+        }
+    }
+
+    #[test]
+    fn what_an_older_lease_says_ends_the_connection_but_for_views() {
+        let old_view =
+            |epoch| frame::<transport::view::View>(epoch, |_, header| Ok(Frame::bare(header)));
+        let mut exchange = ready(4, 5);
+        exchange.handle_link(MS, old_view(4));
+        assert!(exchange.poll_feed().is_none() && exchange.over().is_none());
+        exchange.handle_link(MS, old_view(5));
+        assert!(matches!(exchange.poll_feed(), Some(FeedInput::View(_))));
+        assert_eq!(exchange.handle_ask(MS, 0, None, Ask::Workers), Ok(1));
+        exchange.handle_link(MS, response(4, 1, Answer::Done));
+        let over = Over::OldEpoch {
+            found: 4,
+            newest: 5,
+        };
+        assert_eq!(exchange.over(), Some(&over));
+        assert_eq!(
+            exchange.poll_answer(),
+            Some((1, Err(AskError::Disconnected)))
+        );
+        // A later connection knows it too.
+        let mut later = Exchange::new(
+            "gateway",
+            FramePool::new(),
+            exchange.newest_epoch(),
+            Duration::ZERO,
+        );
+        later.handle_link(MS, connected());
+        later.handle_link(MS, welcome(4));
+        assert_eq!(later.over(), Some(&over));
+    }
+
+    #[test]
+    fn a_frame_that_is_not_for_gateways_ends_the_connection() {
+        let mut exchange = ready(0, 1);
+        let dispatch =
+            frame::<transport::message::Dispatch>(1, |_, header| Ok(Frame::bare(header)));
+        exchange.handle_link(MS, dispatch);
+        assert!(matches!(exchange.over(), Some(Over::Wrong { .. })));
+    }
+}

@@ -525,7 +525,7 @@ impl FeedTask {
             "fields": index.fields,
         });
         let simulation = (self.streams.shared().show)(info);
-        stream_json::hello(simulation, world, self.feed.begin())
+        stream_json::hello(&simulation, &world, self.feed.begin())
     }
 
     fn change(&mut self, id: ClientId, wish: Wish) {

@@ -37,6 +37,10 @@ pub mod stream_json;
 pub mod stream_limits;
 pub mod stream_metrics;
 pub mod stream_request;
+#[cfg(test)]
+mod stream_stage;
+#[cfg(test)]
+mod stream_tests;
 pub mod streams;
 pub mod token;
 pub mod view_index;

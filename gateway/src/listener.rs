@@ -1,6 +1,5 @@
 //! Sockets: accepted under a cap, with TLS or without, and each bounded in the time it may say nothing.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -176,11 +175,9 @@ impl Serving {
 }
 
 /// Ready once the gateway closes.
-fn closing(life: &mut watch::Receiver<Life>) -> impl Future<Output = ()> {
-    async {
-        // An error is the end of the gateway too.
-        let _ = life.wait_for(|life| *life == Life::Closing).await;
-    }
+async fn closing(life: &mut watch::Receiver<Life>) {
+    // An error is the end of the gateway too.
+    let _ = life.wait_for(|life| *life == Life::Closing).await;
 }
 
 /// Tells a connection over the cap that it is one.

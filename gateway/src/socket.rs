@@ -128,10 +128,13 @@ impl SocketReader {
 async fn frame(socket: &mut WebSocketRead<ReadHalf<Io>>) -> Result<Frame<'_>, Fault> {
     // Neither pongs nor closes are sent by the reader, so there is never anything to send.
     let mut nothing = |_: Frame<'_>| async { Ok::<(), std::io::Error>(()) };
-    socket.read_frame(&mut nothing).await.map_err(fault)
+    socket
+        .read_frame(&mut nothing)
+        .await
+        .map_err(|error| fault(&error))
 }
 
-fn fault(error: WebSocketError) -> Fault {
+fn fault(error: &WebSocketError) -> Fault {
     Fault::Close(match error {
         WebSocketError::FrameTooLarge => Close::TooBig("frame_too_large"),
         WebSocketError::PingFrameTooLarge => Close::Protocol("control_frame_too_large"),

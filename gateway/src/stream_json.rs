@@ -203,7 +203,7 @@ pub struct Begin {
 
 /// The first message of a stream, and of each new epoch.
 #[must_use]
-pub fn hello(simulation: Value, world: Value, begin: Begin) -> Bytes {
+pub fn hello(simulation: &Value, world: &Value, begin: Begin) -> Bytes {
     text(&json!({
         "type": "hello",
         "simulation": simulation,
@@ -309,7 +309,7 @@ mod tests {
             near(&entity["y"], row.y as f64 / 65_536.0, 0.005_1);
             near(
                 &entity["heading"],
-                f64::from(row.heading) / 256.0 * 6.283_185,
+                f64::from(row.heading) / 256.0 * std::f64::consts::TAU,
                 0.000_51,
             );
             near(&entity["speed"], f64::from(row.speed) / 10.0, 1e-9);

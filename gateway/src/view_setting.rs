@@ -116,7 +116,7 @@ impl Tiles {
     /// The same in 2^-16 m.
     #[must_use]
     pub fn bounds_units(&self) -> [i64; 4] {
-        [self.west, self.south, self.east, self.north].map(|cell| cell * self.side_m << 16)
+        [self.west, self.south, self.east, self.north].map(|cell| (cell * self.side_m) << 16)
     }
 }
 

@@ -157,7 +157,7 @@ pub(crate) struct MachineAt {
 }
 
 /// Lists machines by id, with what each is doing at the newest tick that was shown.
-#[utoipa::path(get, path = "/v1/simulations/{id}/entities", tag = "farm",
+#[utoipa::path(get, path = "/v1/simulations/{id}/entities", operation_id = "list_entities", tag = "farm",
     params(super::IdParam, EntityQuery),
     responses((status = 200, body = MachinePage, description = "A page."), EntityProblems))]
 pub(crate) async fn list(
@@ -189,7 +189,7 @@ pub(crate) async fn list(
 }
 
 /// Reads one machine.
-#[utoipa::path(get, path = "/v1/simulations/{id}/entities/{entity}", tag = "farm",
+#[utoipa::path(get, path = "/v1/simulations/{id}/entities/{entity}", operation_id = "read_entity", tag = "farm",
     params(super::IdParam, ("entity" = u32, Path, description = "The machine's id.", minimum = 1, maximum = 1_000_000)),
     responses((status = 200, body = MachineAt, description = "As it was seen last."), ReadProblems))]
 pub(crate) async fn read(

@@ -79,7 +79,7 @@ pub(crate) struct Snapshot {
 }
 
 /// Lists snapshots of sums and timings, by tick.
-#[utoipa::path(get, path = "/v1/simulations/{id}/metrics", tag = "history",
+#[utoipa::path(get, path = "/v1/simulations/{id}/metrics", operation_id = "list_metrics", tag = "history",
     params(super::IdParam, MetricsQuery),
     responses((status = 200, body = Page<Snapshot>, description = "A page."), PartProblems))]
 pub(crate) async fn metrics(
@@ -201,7 +201,7 @@ pub(crate) struct EventPageShape {
 }
 
 /// Lists events by tick, log and seq.
-#[utoipa::path(get, path = "/v1/simulations/{id}/events", tag = "history",
+#[utoipa::path(get, path = "/v1/simulations/{id}/events", operation_id = "list_events", tag = "history",
     params(super::IdParam, EventsQuery),
     responses((status = 200, body = EventPageShape, description = "A page."), PartProblems))]
 pub(crate) async fn events(
@@ -300,7 +300,7 @@ pub(crate) struct Digest {
 }
 
 /// Lists digests by tick.
-#[utoipa::path(get, path = "/v1/simulations/{id}/digests", tag = "history",
+#[utoipa::path(get, path = "/v1/simulations/{id}/digests", operation_id = "list_digests", tag = "history",
     params(super::IdParam, DigestsQuery),
     responses((status = 200, body = Page<Digest>, description = "A page."), PartProblems))]
 pub(crate) async fn digests(

@@ -66,7 +66,7 @@ pub(crate) struct StagePercentiles {
 
 /// Tells where ticks' time goes: percentiles of each stage, or with `Accept: application/vnd.hgrm` or `text/plain`
 /// the HDR histogram of one stage, in ms.
-#[utoipa::path(get, path = "/v1/simulations/{id}/latency", tag = "history",
+#[utoipa::path(get, path = "/v1/simulations/{id}/latency", operation_id = "read_latency", tag = "history",
     params(super::IdParam, LatencyQuery),
     responses((status = 200, description = "Percentiles, or a histogram.", content(
         (Latency = "application/json"), (String = "application/vnd.hgrm"), (String = "text/plain"))), ReadProblems))]

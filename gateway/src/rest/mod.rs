@@ -61,7 +61,6 @@ pub(crate) struct IdempotencyParam {
 }
 
 /// Everything that the gateway serves.
-#[must_use]
 pub fn router(app: App) -> Router {
     let (routes, document) = documented();
     routes

@@ -12,14 +12,14 @@ use crate::problem::{Problem, ProblemKind};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the gateway lives. Needs no token.
-#[utoipa::path(get, path = "/healthz", tag = "system", security(()),
+#[utoipa::path(get, path = "/healthz", operation_id = "probe_life", tag = "system", security(()),
     responses((status = 200, description = "It lives.", body = String, content_type = "text/plain"), super::described::OpenProblems))]
 pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// Whether the gateway is connected to the orchestrator and not about to leave. Needs no token.
-#[utoipa::path(get, path = "/readyz", tag = "system", security(()),
+#[utoipa::path(get, path = "/readyz", operation_id = "probe_readiness", tag = "system", security(()),
     responses((status = 200, description = "It is ready.", body = String, content_type = "text/plain"), super::described::ReadyProblems))]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
     if *app.life.borrow() != Life::Serving {
@@ -36,7 +36,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Probl
 }
 
 /// Metrics for Prometheus, in the OpenMetrics text format.
-#[utoipa::path(get, path = "/metrics", tag = "system",
+#[utoipa::path(get, path = "/metrics", operation_id = "read_gateway_metrics", tag = "system",
     responses((status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text"), PlainProblems))]
 pub(crate) async fn metrics(
     _: Viewer,

@@ -31,7 +31,7 @@ pub(crate) struct ScenarioResource {
 }
 
 /// Lists the built-in scenarios.
-#[utoipa::path(get, path = "/v1/scenarios", tag = "system",
+#[utoipa::path(get, path = "/v1/scenarios", operation_id = "list_scenarios", tag = "system",
     responses((status = 200, body = Page<ScenarioResource>, description = "All of them."), PlainProblems))]
 pub(crate) async fn list(_: Viewer) -> Result<Answered<Page<ScenarioResource>>, Problem> {
     Ok(Answered(Page {

@@ -44,7 +44,7 @@ pub(crate) struct ListQuery {
 }
 
 /// Creates a simulation, not started yet.
-#[utoipa::path(post, path = "/v1/simulations", tag = "simulations",
+#[utoipa::path(post, path = "/v1/simulations", operation_id = "create_simulation", tag = "simulations",
     params(super::IdempotencyParam),
     request_body = CreateSimulation,
     responses(
@@ -62,7 +62,7 @@ pub(crate) async fn create(
 }
 
 /// Lists simulations, oldest first.
-#[utoipa::path(get, path = "/v1/simulations", tag = "simulations",
+#[utoipa::path(get, path = "/v1/simulations", operation_id = "list_simulations", tag = "simulations",
     params(ListQuery),
     responses((status = 200, body = Page<SimulationResource>, description = "A page."), ListProblems))]
 pub(crate) async fn list(
@@ -90,7 +90,7 @@ pub(crate) async fn list(
 }
 
 /// Reads a simulation.
-#[utoipa::path(get, path = "/v1/simulations/{id}", tag = "simulations",
+#[utoipa::path(get, path = "/v1/simulations/{id}", operation_id = "read_simulation", tag = "simulations",
     params(super::IdParam),
     responses((status = 200, body = SimulationResource, description = "As it is now."), ReadProblems))]
 pub(crate) async fn read(
@@ -103,7 +103,7 @@ pub(crate) async fn read(
 }
 
 /// Changes its speed, its name or both.
-#[utoipa::path(patch, path = "/v1/simulations/{id}", tag = "simulations",
+#[utoipa::path(patch, path = "/v1/simulations/{id}", operation_id = "change_simulation", tag = "simulations",
     params(super::IdParam, super::IdempotencyParam),
     request_body = ChangeSimulation,
     responses((status = 200, body = SimulationResource, description = "As it is now."), ChangeProblems))]
@@ -123,7 +123,7 @@ pub(crate) async fn change(
 }
 
 /// Deletes a simulation and all that is kept of it.
-#[utoipa::path(delete, path = "/v1/simulations/{id}", tag = "simulations",
+#[utoipa::path(delete, path = "/v1/simulations/{id}", operation_id = "delete_simulation", tag = "simulations",
     params(super::IdParam),
     responses((status = 204, description = "It is gone."), DeleteProblems))]
 pub(crate) async fn delete(
@@ -138,10 +138,10 @@ pub(crate) async fn delete(
 }
 
 macro_rules! life {
-    ($($(#[$doc:meta])* $name:ident $path:literal $ask:ident)*) => {
+    ($($(#[$doc:meta])* $name:ident $path:literal $operation:literal $ask:ident)*) => {
         $(
             $(#[$doc])*
-            #[utoipa::path(post, path = $path, tag = "lifecycle",
+            #[utoipa::path(post, path = $path, operation_id = $operation, tag = "lifecycle",
                 params(super::IdParam, super::IdempotencyParam),
                 request_body(content = Option<Nothing>, description = "Nothing, or an empty object."),
                 responses((status = 200, body = SimulationResource, description = "As it is after that."), LifeProblems))]
@@ -159,17 +159,17 @@ macro_rules! life {
 
 life! {
     /// Starts a created simulation.
-    start "/v1/simulations/{id}/start" Start
+    start "/v1/simulations/{id}/start" "start_simulation" Start
     /// Pauses a running simulation at the end of the tick that is under way.
-    pause "/v1/simulations/{id}/pause" Pause
+    pause "/v1/simulations/{id}/pause" "pause_simulation" Pause
     /// Lets a paused simulation go on.
-    resume "/v1/simulations/{id}/resume" Resume
+    resume "/v1/simulations/{id}/resume" "resume_simulation" Resume
     /// Ends a running or paused simulation for good.
-    stop "/v1/simulations/{id}/stop" Stop
+    stop "/v1/simulations/{id}/stop" "stop_simulation" Stop
 }
 
 /// Advances a paused simulation some ticks, one if nothing else is said.
-#[utoipa::path(post, path = "/v1/simulations/{id}/step", tag = "lifecycle",
+#[utoipa::path(post, path = "/v1/simulations/{id}/step", operation_id = "step_simulation", tag = "lifecycle",
     params(super::IdParam, super::IdempotencyParam),
     request_body = Option<StepSimulation>,
     responses((status = 200, body = SimulationResource, description = "As it is once the step is accepted; its ticks may follow."), LifeProblems))]
@@ -184,7 +184,7 @@ pub(crate) async fn step(
 }
 
 /// Makes a paused copy at a tick of its past or its present.
-#[utoipa::path(post, path = "/v1/simulations/{id}/fork", tag = "simulations",
+#[utoipa::path(post, path = "/v1/simulations/{id}/fork", operation_id = "fork_simulation", tag = "simulations",
     params(super::IdParam, super::IdempotencyParam),
     request_body = Option<ForkSimulation>,
     responses(
@@ -217,7 +217,7 @@ pub(crate) struct CommandPlace {
 
 /// Gives a command; answered once it is kept. One that cannot be carried out when its tick comes is a
 /// `command_rejected` event.
-#[utoipa::path(post, path = "/v1/simulations/{id}/commands", tag = "commands",
+#[utoipa::path(post, path = "/v1/simulations/{id}/commands", operation_id = "give_command", tag = "commands",
     params(super::IdParam, super::IdempotencyParam),
     request_body = GiveCommand,
     responses((status = 202, body = CommandPlace, description = "Kept, with its place."), CommandProblems))]

@@ -89,7 +89,7 @@ impl From<&Token> for TokenResource {
 type Created = (StatusCode, [(HeaderName, String); 2], Answered<NewToken>);
 
 /// Makes a token. Its secret is in this answer and nowhere else.
-#[utoipa::path(post, path = "/v1/tokens", tag = "access",
+#[utoipa::path(post, path = "/v1/tokens", operation_id = "create_token", tag = "access",
     params(super::IdempotencyParam),
     request_body = CreateToken,
     responses(
@@ -138,7 +138,7 @@ pub(crate) async fn create(
 }
 
 /// Lists tokens, without their secrets.
-#[utoipa::path(get, path = "/v1/tokens", tag = "access",
+#[utoipa::path(get, path = "/v1/tokens", operation_id = "list_tokens", tag = "access",
     params(PageQuery),
     responses((status = 200, body = Page<TokenResource>, description = "A page."), ListProblems))]
 pub(crate) async fn list(
@@ -162,7 +162,7 @@ pub(crate) async fn list(
 }
 
 /// Revokes a token: from now on it opens nothing.
-#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "access",
+#[utoipa::path(delete, path = "/v1/tokens/{id}", operation_id = "revoke_token", tag = "access",
     params(("id" = String, Path, description = "The token's number, hex.", pattern = "^[0-9a-f]{16}$")),
     responses((status = 204, description = "It is revoked."), DeleteProblems))]
 pub(crate) async fn revoke(
@@ -182,7 +182,7 @@ pub(crate) async fn revoke(
 
 /// Makes a ticket for one connection to a live stream, with the caller's role. Browsers cannot send a token
 /// with a WebSocket. A repetition with the same Idempotency-Key makes another ticket: one that is not used ends by itself.
-#[utoipa::path(post, path = "/v1/stream-tickets", tag = "access",
+#[utoipa::path(post, path = "/v1/stream-tickets", operation_id = "create_stream_ticket", tag = "access",
     params(super::IdempotencyParam),
     request_body(content = Option<Nothing>, description = "Nothing, or an empty object."),
     responses((status = 201, body = StreamTicket, description = "The ticket."), SecretProblems))]

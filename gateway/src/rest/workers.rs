@@ -59,7 +59,7 @@ impl From<WorkerInfo> for WorkerResource {
 }
 
 /// Lists workers with their load and throughput.
-#[utoipa::path(get, path = "/v1/workers", tag = "system",
+#[utoipa::path(get, path = "/v1/workers", operation_id = "list_workers", tag = "system",
     params(PageQuery),
     responses((status = 200, body = Page<WorkerResource>, description = "A page."), ListProblems))]
 pub(crate) async fn list(

@@ -126,7 +126,7 @@ pub(crate) struct Station {
 
 /// Shows sites, fields, rows, headlands and stations. All sites of a simulation are made alike, so what they are made
 /// of is told once.
-#[utoipa::path(get, path = "/v1/simulations/{id}/world", tag = "farm",
+#[utoipa::path(get, path = "/v1/simulations/{id}/world", operation_id = "read_world", tag = "farm",
     params(super::IdParam, WorldQuery),
     responses((status = 200, body = WorldPage, description = "A page."), PartProblems))]
 pub(crate) async fn read(
