@@ -1,0 +1,212 @@
+//! What one client is told, in order: ticks, epochs and events. No I/O and no clock.
+//!
+//! Call [`Sequence::handle_connected`] for each connection, then one `handle_*` for each message of it.
+
+use crate::load::args::Events;
+use crate::load::message::{Hello, Log, Tick};
+use crate::load::violation::{Check, Finding, finding};
+
+/// Where one client is in what it is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Sequence {
+    events: Events,
+    epoch: u64,
+    /// Last tick of this epoch.
+    tick: Option<u64>,
+    /// Ticks of this connection.
+    ticks_of_connection: u64,
+    sim_seq: Option<u64>,
+    system_seq: Option<u64>,
+    /// An event came that only clients who asked for all are told: what was asked for holds now.
+    all_hold: bool,
+}
+
+impl Sequence {
+    /// Nothing was told yet.
+    pub(crate) fn new(events: Events) -> Sequence {
+        Sequence {
+            events,
+            epoch: 0,
+            tick: None,
+            ticks_of_connection: 0,
+            sim_seq: None,
+            system_seq: None,
+            all_hold: false,
+        }
+    }
+
+    /// A connection was opened. Its first tick may be the last one of the connection before, and may come
+    /// again once in the view that was asked for meanwhile.
+    pub(crate) fn handle_connected(&mut self) {
+        self.ticks_of_connection = 0;
+        self.all_hold = false;
+        (self.sim_seq, self.system_seq) = (None, None);
+    }
+
+    /// A connection has said where it begins.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn handle_hello(&mut self, hello: &Hello) -> Result<(), Finding> {
+        self.enter_epoch(hello.epoch)
+    }
+
+    /// A tick came.
+    ///
+    /// # Errors
+    /// What is wrong with its place; the next ones are judged from it on.
+    pub(crate) fn handle_tick(&mut self, tick: &Tick) -> Result<(), Finding> {
+        self.enter_epoch(tick.epoch)?;
+        self.ticks_of_connection += 1;
+        let Some(last) = self.tick.replace(tick.tick) else {
+            return Ok(());
+        };
+        let now = tick.tick;
+        if now < last {
+            let what = format!("tick {now} after tick {last} of the same epoch");
+            return Err(finding(Check::TickOrder, what));
+        }
+        if now == last && self.ticks_of_connection > 2 {
+            return Err(finding(Check::TickOrder, format!("tick {now} twice")));
+        }
+        Ok(())
+    }
+
+    /// An event came.
+    ///
+    /// # Errors
+    /// What is wrong with its number; the next ones are judged from it on.
+    pub(crate) fn handle_event(
+        &mut self,
+        log: Log,
+        seq: u64,
+        is_lifecycle: bool,
+    ) -> Result<(), Finding> {
+        let all_held = self.all_hold;
+        self.all_hold |= self.events == Events::All && !is_lifecycle;
+        let Some(last) = self.last_seq(log).replace(seq) else {
+            return Ok(());
+        };
+        let is_next = if all_held { seq == last + 1 } else { seq > last };
+        if is_next {
+            return Ok(());
+        }
+        let what = format!("event {seq} after event {last} of the log {log:?}");
+        Err(finding(Check::EventGap, what))
+    }
+
+    /// Events up to this one cannot be had any more.
+    pub(crate) fn handle_events_missing(&mut self, log: Log, to_seq: u64) {
+        *self.last_seq(log) = Some(to_seq);
+    }
+
+    fn last_seq(&mut self, log: Log) -> &mut Option<u64> {
+        match log {
+            Log::Sim => &mut self.sim_seq,
+            Log::System => &mut self.system_seq,
+        }
+    }
+
+    fn enter_epoch(&mut self, epoch: u64) -> Result<(), Finding> {
+        if epoch > self.epoch {
+            // What a newer epoch says replaces what an older one said.
+            self.epoch = epoch;
+            self.tick = None;
+        } else if epoch < self.epoch {
+            let what = format!("epoch {epoch} after epoch {}", self.epoch);
+            return Err(finding(Check::EpochOrder, what));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::api::Resource;
+
+    fn tick(epoch: u64, tick: u64) -> Tick {
+        Tick {
+            epoch,
+            tick,
+            started_at_us: None,
+            sent_at_us: None,
+            entities_total: 1,
+            shown: None,
+            aggregate: None,
+            machines: None,
+        }
+    }
+
+    fn check_of(result: Result<(), Finding>) -> Option<Check> {
+        result.err().map(|finding| finding.check)
+    }
+
+    #[test]
+    fn a_tick_twice_or_back_is_found_and_the_next_one_judged_from_there() {
+        let mut sequence = Sequence::new(Events::None);
+        sequence.handle_connected();
+        let told = [5, 6, 9, 9, 10, 8, 9];
+        let found: Vec<_> = (told.iter())
+            .map(|&t| check_of(sequence.handle_tick(&tick(1, t))))
+            .collect();
+        let wrong = Some(Check::TickOrder);
+        assert_eq!(found, [None, None, None, wrong, None, wrong, None]);
+    }
+
+    #[test]
+    fn a_connection_may_begin_with_the_tick_of_the_last_but_with_none_before() {
+        let mut sequence = Sequence::new(Events::None);
+        sequence.handle_connected();
+        assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
+        sequence.handle_connected();
+        assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
+        assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()), "in the view asked for");
+        sequence.handle_connected();
+        let back = sequence.handle_tick(&tick(1, 4));
+        assert_eq!(check_of(back), Some(Check::TickOrder));
+    }
+
+    #[test]
+    fn a_newer_epoch_may_go_back_and_an_older_one_may_not_come() {
+        let mut sequence = Sequence::new(Events::None);
+        sequence.handle_connected();
+        assert_eq!(sequence.handle_tick(&tick(1, 50)), Ok(()));
+        let hello = Hello {
+            epoch: 2,
+            simulation: Resource::default(),
+        };
+        assert_eq!(sequence.handle_hello(&hello), Ok(()));
+        assert_eq!(sequence.handle_tick(&tick(2, 40)), Ok(()));
+        let old = sequence.handle_tick(&tick(1, 51));
+        assert_eq!(check_of(old), Some(Check::EpochOrder));
+    }
+
+    #[test]
+    fn a_gap_in_a_log_is_found_where_all_events_are_told() {
+        let mut all = Sequence::new(Events::All);
+        let found: Vec<_> = [3, 4, 6, 7, 7]
+            .map(|seq| check_of(all.handle_event(Log::Sim, seq, false)))
+            .into();
+        let wrong = Some(Check::EventGap);
+        assert_eq!(found, [None, None, wrong, None, wrong]);
+        assert_eq!(all.handle_event(Log::System, 1, true), Ok(()), "numbered apart");
+        all.handle_events_missing(Log::Sim, 20);
+        assert_eq!(all.handle_event(Log::Sim, 21, false), Ok(()), "told as missing");
+    }
+
+    #[test]
+    fn changes_of_status_alone_have_gaps_but_never_go_back() {
+        let mut some = Sequence::new(Events::Lifecycle);
+        assert_eq!(some.handle_event(Log::System, 3, true), Ok(()));
+        assert_eq!(some.handle_event(Log::System, 9, true), Ok(()));
+        let back = some.handle_event(Log::System, 9, true);
+        assert_eq!(check_of(back), Some(Check::EventGap));
+        // Before the wish for all holds, only those come.
+        let mut all = Sequence::new(Events::All);
+        assert_eq!(all.handle_event(Log::System, 3, true), Ok(()));
+        assert_eq!(all.handle_event(Log::System, 9, false), Ok(()));
+        let gap = all.handle_event(Log::System, 11, true);
+        assert_eq!(check_of(gap), Some(Check::EventGap));
+    }
+}
