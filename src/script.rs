@@ -3,21 +3,13 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use kernel::command::{Action, Component};
-use orchestrator::control::{CommandRequest, Target};
-use serde::Deserialize;
-use serde_json::Value;
+use store::command_json::{CommandError, CommandJson};
+use transport::control::CommandRequest;
 
 /// Most lines of a script.
 pub(crate) const MAX_SCRIPT_LINES: usize = 1_000_000;
 /// Longest line of a script, so that a file that is no script is refused early.
 const MAX_LINE_BYTES: usize = 1 << 20;
-/// Farthest that a target may lie from the site's origin; the kernel's positions end there.
-const MAX_DISTANCE_M: f64 = 32_000.0;
-/// Fastest speed limit.
-const MAX_SPEED_M_PER_S: f64 = 100.0;
-/// Longest injected fault, a week.
-const MAX_FAULT_S: f64 = 7.0 * 86_400.0;
 
 /// What is wrong with a script.
 #[derive(Debug, thiserror::Error)]
@@ -44,70 +36,10 @@ pub(crate) enum LineError {
     Json(#[from] serde_json::Error),
     #[error("longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
-    #[error("give just one of `entity`, `entities` and `all`")]
-    Target,
-    #[error("`{field}`: {value} is not in {min}..={max}")]
-    OutOfRange {
-        field: &'static str,
-        value: f64,
-        min: f64,
-        max: f64,
-    },
-}
-
-/// One line: `{"tick":100,"entity":17,"command":"set_speed_limit","args":{"m_per_s":0.1}}`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    tick: u64,
-    entity: Option<u32>,
-    entities: Option<Vec<u32>>,
-    all: Option<bool>,
-    command: Name,
-    #[serde(default)]
-    args: serde_json::Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Name {
-    Hold,
-    Release,
-    ReturnToCharger,
-    Goto,
-    SetSpeedLimit,
-    InjectFault,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoArgs {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GotoArgs {
-    x_m: f64,
-    y_m: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SpeedLimitArgs {
-    m_per_s: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultArgs {
-    component: ComponentArg,
-    for_s: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ComponentArg {
-    Drive,
-    Battery,
+    #[error("missing field `tick`")]
+    NoTick,
+    #[error("{0}")]
+    Command(#[from] CommandError),
 }
 
 /// Reads a script. Empty lines are passed over.
@@ -144,71 +76,18 @@ fn parse(line: &str) -> Result<CommandRequest, LineError> {
     if line.len() > MAX_LINE_BYTES {
         return Err(LineError::TooLong);
     }
-    let line: Line = serde_json::from_str(line)?;
-    let target = match (line.entity, line.entities, line.all) {
-        (Some(entity), None, None) => Target::Entity(entity),
-        (None, Some(entities), None) => Target::Entities(entities),
-        (None, None, Some(true)) => Target::All,
-        _ => return Err(LineError::Target),
-    };
-    Ok(CommandRequest {
-        target,
-        action: action(&line.command, Value::Object(line.args))?,
-        tick: Some(line.tick),
-    })
-}
-
-fn action(name: &Name, args: Value) -> Result<Action, LineError> {
-    let plain = |args, action| serde_json::from_value::<NoArgs>(args).map(|_| action);
-    Ok(match name {
-        Name::Hold => plain(args, Action::Hold)?,
-        Name::Release => plain(args, Action::Release)?,
-        Name::ReturnToCharger => plain(args, Action::ReturnToCharger)?,
-        Name::Goto => {
-            let to: GotoArgs = serde_json::from_value(args)?;
-            Action::Goto {
-                x_mm: milli("x_m", to.x_m, -MAX_DISTANCE_M, MAX_DISTANCE_M)?,
-                y_mm: milli("y_m", to.y_m, -MAX_DISTANCE_M, MAX_DISTANCE_M)?,
-            }
-        }
-        Name::SetSpeedLimit => {
-            let limit: SpeedLimitArgs = serde_json::from_value(args)?;
-            Action::SetSpeedLimit {
-                mm_per_s: milli("m_per_s", limit.m_per_s, 0.0, MAX_SPEED_M_PER_S)?,
-            }
-        }
-        Name::InjectFault => {
-            let fault: FaultArgs = serde_json::from_value(args)?;
-            Action::InjectFault {
-                component: match fault.component {
-                    ComponentArg::Drive => Component::Drive,
-                    ComponentArg::Battery => Component::Battery,
-                },
-                for_ms: milli("for_s", fault.for_s, 0.001, MAX_FAULT_S)?,
-            }
-        }
-    })
-}
-
-/// A value in thousandths of its unit.
-fn milli(field: &'static str, value: f64, min: f64, max: f64) -> Result<i32, LineError> {
-    if !(min..=max).contains(&value) {
-        return Err(LineError::OutOfRange {
-            field,
-            value,
-            min,
-            max,
-        });
+    let command: CommandJson = serde_json::from_str(line)?;
+    if command.tick.is_none() {
+        return Err(LineError::NoTick);
     }
-    Ok((value * 1_000.0).round() as i32)
+    Ok(command.request()?)
 }
-
-const _: () = assert!(MAX_FAULT_S * 1_000.0 < i32::MAX as f64);
-const _: () = assert!(MAX_DISTANCE_M * 1_000.0 < i32::MAX as f64);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernel::command::Action;
+    use transport::control::Target;
 
     #[test]
     fn lines_are_commands_of_the_api() {

@@ -11,9 +11,10 @@ use hdrhistogram::Histogram;
 use kernel::config::Scenario;
 use kernel::rows::State;
 use orchestrator::control::SimulationId;
-use orchestrator::latency::{Latencies, Stage, write_hgrm};
+use orchestrator::latency::{Latencies, Stage};
 use orchestrator::snapshot::{SimulationSnapshot, Snapshot, WorkerSnapshot};
 use serde::Serialize;
+use transport::hgrm::write_hgrm;
 
 use crate::failure::wrong_input;
 use crate::simulation_args::speed_text;

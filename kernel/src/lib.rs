@@ -29,6 +29,7 @@ pub mod rows;
 pub mod site;
 mod step;
 pub mod view;
+pub mod world;
 
 pub use mail::MailError;
 pub use partition::{CHECKPOINT_ALIGN, CheckpointError, Partition};

@@ -414,17 +414,9 @@ impl Partition {
         assert_eq!(written, blocks.len());
     }
 
-    /// Rows of each block: consecutive, of one site, at most [`BLOCK_ROWS`].
+    /// Rows of each block of its view.
     fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        let site = &self.state.rows.site;
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            let of = *site.get(start)?;
-            let most = &site[start..site.len().min(start + BLOCK_ROWS as usize)];
-            let rows = most.iter().take_while(|s| **s == of).count();
-            start += rows;
-            Some(start - rows..start)
-        })
+        crate::view::blocks(&self.state.rows.site)
     }
 
     /// Whether the state of its sites is here and not in another part.
@@ -715,6 +707,16 @@ struct Machine {
     local: u32,
     /// Index in the site.
     machine: u32,
+}
+
+/// Site and id of each machine of a partition, in the order of its rows.
+pub(crate) fn sites_and_entities(plan: &Plan, index: u32) -> (Vec<u32>, Vec<u32>) {
+    let partition = &plan.partitions[index as usize];
+    let of = |m: Machine| {
+        let site = partition.first_site + m.local;
+        (site, plan.farm.first_entity(site) + m.machine)
+    };
+    machines(plan, partition).into_iter().map(of).unzip()
 }
 
 /// The machines of a partition in the order of their rows.

@@ -8,6 +8,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::plan::Plan;
 use crate::rows::{FULL_CHARGE, Rows};
 
 /// Most rows in a block.
@@ -37,6 +38,48 @@ pub struct ViewBlock {
     pub x1: i32,
     /// North edge of the box, 2^-16 m.
     pub y1: i32,
+}
+
+/// What a partition's views never say, because it never changes: whose the records are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewLayout {
+    /// Site of each block, 0-based, and where its records stand among the partition's.
+    pub blocks: Vec<(u32, std::ops::Range<usize>)>,
+    /// Machine of each record, 1-based.
+    pub entities: Vec<u32>,
+}
+
+impl ViewLayout {
+    /// The layout of a partition's views: a pure function of the plan.
+    ///
+    /// # Panics
+    /// Panics where the plan has no such partition.
+    #[must_use]
+    pub fn new(plan: &Plan, partition: u32) -> ViewLayout {
+        let (sites, rows) = crate::partition::sites_and_entities(plan, partition);
+        let mut entities = Vec::with_capacity(rows.len());
+        let mut laid_out = Vec::new();
+        for block in blocks(&sites) {
+            entities.extend(bit_reversed(block.len()).map(|row| rows[block.start + row]));
+            laid_out.push((sites[block.start], block));
+        }
+        ViewLayout {
+            blocks: laid_out,
+            entities,
+        }
+    }
+}
+
+/// Rows of each block, by the sites of all rows: consecutive, of one site, at most [`BLOCK_ROWS`].
+pub(crate) fn blocks(sites: &[u32]) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let of = *sites.get(start)?;
+        let most = &sites[start..sites.len().min(start + BLOCK_ROWS as usize)];
+        let rows = most.iter().take_while(|s| **s == of).count();
+        start += rows;
+        Some(start - rows..start)
+    })
 }
 
 /// Writes the records of consecutive rows of one site, and says what box they are relative to.
@@ -117,6 +160,54 @@ mod tests {
             }
             order.sort_unstable();
             assert_eq!(order, (0..n).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_layout_names_the_machine_of_every_record_of_every_partition() {
+        use crate::config::{Scenario, SimulationConfig};
+        for (scenario, entities, partition_rows) in [
+            (Scenario::Weeding, 100, 30),
+            (Scenario::Dense, 300, 4_096),
+            (Scenario::Dense, 700, 97),
+        ] {
+            let plan = Plan::new(&SimulationConfig {
+                scenario: scenario.code(),
+                entities,
+                tick_ms: 50,
+                seed: 9,
+                partition_rows,
+            })
+            .expect("valid");
+            let mut seen = Vec::new();
+            for index in 0..plan.partitions.len() as u32 {
+                let layout = ViewLayout::new(&plan, index);
+                let partition = crate::Partition::create(&plan, index);
+                let mut blocks = vec![ViewBlock::default(); partition.view_blocks() as usize];
+                let mut records = vec![ViewRecord::default(); partition.rows() as usize];
+                partition.write_view(&mut blocks, &mut records);
+                assert_eq!(blocks.len(), layout.blocks.len());
+                for (block, (site, of)) in blocks.iter().zip(&layout.blocks) {
+                    assert_eq!((block.site, block.rows as usize), (*site, of.len()));
+                    for place in of.clone() {
+                        let entity = layout.entities[place];
+                        assert_eq!(plan.partition_of(entity), index);
+                        // At creation every machine is at its home.
+                        let home = plan
+                            .farm
+                            .layout
+                            .home(entity - plan.farm.first_entity(*site));
+                        let [x_low, x_high, y_low, y_high, ..] = records[place];
+                        let x = quantise(home.x, block.x0, block.x1);
+                        let y = quantise(home.y, block.y0, block.y1);
+                        assert_eq!(x, u16::from_le_bytes([x_low, x_high]));
+                        assert_eq!(y, u16::from_le_bytes([y_low, y_high]));
+                    }
+                }
+                seen.extend(layout.entities);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (1..=entities).collect::<Vec<_>>());
         }
     }
 

@@ -5,6 +5,7 @@
 //! read what is kept through a pool that cannot write.
 
 pub mod aggregates;
+pub mod command_json;
 pub mod history;
 pub mod recovery;
 pub mod write;

@@ -11,6 +11,7 @@ pub mod certs;
 pub mod control;
 pub mod frame;
 pub mod header;
+pub mod hgrm;
 pub mod identity;
 pub mod limits;
 pub mod link;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use orchestrator::latency::write_hgrm;
+use transport::hgrm::write_hgrm;
 use serde::Serialize;
 
 use crate::load::leg::{Advance, Measured};

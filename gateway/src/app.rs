@@ -1,0 +1,47 @@
+//! What every handler may use.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::latest::LatestView;
+
+/// What every handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// What the gateway was started with.
+    pub config: Arc<Config>,
+    /// Asks the orchestrator.
+    pub client: Client,
+    /// Newest views.
+    pub views: Arc<dyn LatestView>,
+    /// Where the gateway is in its life.
+    pub life: watch::Receiver<Life>,
+}
+
+/// Where a gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It serves.
+    Serving,
+    /// It says that it is not ready, so that nobody new comes, and serves.
+    Leaving,
+    /// Its listeners are closed; connections are to end, those of the live stream with 1001.
+    Closing,
+}
+
+/// How a request came; an extension of every request.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The listener's address.
+    pub local: SocketAddr,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Whether over TLS.
+    pub tls: bool,
+    /// The connection's place among [`Config::max_connections`]: who takes a socket over keeps a clone.
+    pub place: Arc<OwnedSemaphorePermit>,
+}

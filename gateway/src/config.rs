@@ -1,0 +1,87 @@
+//! What a gateway is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a gateway is started with. [`Config::default`] serves a loopback address without credentials.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name in the orchestrator's log, 1..=64 bytes.
+    pub name: String,
+    /// Where it listens. On a loopback address no credentials are needed unless
+    /// [`Config::require_tokens`]; on any other one a bearer token is.
+    pub listen: Vec<SocketAddr>,
+    /// HTTPS on every address, if given.
+    pub tls: Option<TlsFiles>,
+    /// Wants tokens on loopback addresses too.
+    pub require_tokens: bool,
+    /// Origins whose pages may open the live stream, as `https://farm.example`, beside the gateway's own.
+    pub allowed_origins: Vec<String>,
+    /// Names under which a loopback listener may be called, beside `localhost` and its addresses.
+    pub allowed_hosts: Vec<String>,
+    /// Requests a second that one token may make in the long run.
+    pub requests_per_s: u32,
+    /// Requests that one token may make at once.
+    pub burst: u32,
+    /// Most connections, of the live stream too.
+    pub max_connections: usize,
+    /// Largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// How long a connection may take to send the head of a request, or say nothing.
+    pub head_patience: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_patience: Duration,
+    /// How long a body may take to arrive.
+    pub body_patience: Duration,
+    /// How long a client may take no byte of what is written to it.
+    pub write_patience: Duration,
+    /// How long `/readyz` says that the gateway is leaving before its listeners close.
+    pub leave_notice: Duration,
+    /// How long connections have to end once the listeners are closed.
+    pub leave_patience: Duration,
+}
+
+/// A certificate chain and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// Where a gateway listens if it is not told.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8_080);
+/// Requests a second of one token if nothing else is set.
+pub const DEFAULT_REQUESTS_PER_S: u32 = 200;
+/// Requests at once of one token if nothing else is set.
+pub const DEFAULT_BURST: u32 = 400;
+/// Connections if nothing else is set.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
+/// Bytes of a body if nothing else is set: 100,000 ids of seven digits and their commas fit.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            name: "gateway".to_owned(),
+            listen: vec![DEFAULT_LISTEN],
+            tls: None,
+            require_tokens: false,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            requests_per_s: DEFAULT_REQUESTS_PER_S,
+            burst: DEFAULT_BURST,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            head_patience: Duration::from_secs(10),
+            handshake_patience: Duration::from_secs(10),
+            body_patience: Duration::from_secs(10),
+            write_patience: Duration::from_secs(30),
+            leave_notice: Duration::from_millis(500),
+            leave_patience: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Every bound of the gateway that outside input can meet, by name.
+
+use std::time::Duration;
+
+/// Requests that the orchestrator has not answered yet; further ones are refused.
+pub const MAX_IN_FLIGHT: usize = 1_024;
+/// Requests that wait for the loop to take them.
+pub const MAX_WAITING_ASKS: usize = 256;
+/// How long a request waits for its response.
+pub const ASK_PATIENCE: Duration = Duration::from_secs(10);
+/// Link events or asks that are taken in one turn of the loop.
+pub const MAX_BATCH: usize = 256;
+/// Frames that may wait for the feed; one more, and the connection is made anew.
+pub const MAX_WAITING_FEED: usize = 4_096;
+/// How long the orchestrator has to answer a registration with a welcome and the tokens.
+pub const REGISTER_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause before the first new connection, before it is jittered.
+pub const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// Longest pause between connections, before it is jittered.
+pub const LAST_RETRY: Duration = Duration::from_secs(2);
+/// Shortest interval of heartbeats that a welcome may ask for.
+pub const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
+/// Longest interval likewise.
+pub const MAX_HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Sockets that one gateway has open at most, whatever a configuration says.
+pub const MAX_CONNECTIONS: usize = 65_536;
+/// Connections over the cap that are told so; further ones are closed without a word.
+pub const MAX_TURNED_AWAY: usize = 64;
+/// How long a connection over the cap has to take its answer.
+pub const TURN_AWAY_PATIENCE: Duration = Duration::from_secs(1);
+/// Longest request head: request line and headers, in bytes.
+pub const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Most headers of a request.
+pub const MAX_HEADERS: usize = 64;
+/// Largest body that a configuration may allow.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+/// How often an accept that failed, as it does without file descriptors, is tried again.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+const _: () = assert!(MAX_WAITING_ASKS <= MAX_IN_FLIGHT);
+// A loop that is told of a whole batch of requests has room for it.
+const _: () = assert!(MAX_BATCH <= MAX_IN_FLIGHT);
+const _: () = assert!(FIRST_RETRY.as_millis() < LAST_RETRY.as_millis());
