@@ -162,7 +162,11 @@ async fn paired(
     for n in 0..count {
         let without_first = without_first(n);
         let stalled = field.args.stalled_clients;
-        let order = if without_first { [0, stalled] } else { [stalled, 0] };
+        let order = if without_first {
+            [0, stalled]
+        } else {
+            [stalled, 0]
+        };
         let mut runs = Vec::new();
         for stalled in order {
             let measured = field.run(api, stalled, leg, &progress, stop).await?;
@@ -211,7 +215,11 @@ async fn paired(
 async fn checks(field: &Field, api: &mut Api) -> anyhow::Result<CheckReport> {
     let (mut compared_ticks, mut compared_digests) = (0, 0);
     for target in field.targets.iter() {
-        let range = target.agreement.lock().expect("nobody panics with it").digest_range();
+        let range = target
+            .agreement
+            .lock()
+            .expect("nobody panics with it")
+            .digest_range();
         let kept = match range {
             Some((first, last)) => api.digests(&target.id, first, last).await?,
             None => Vec::new(),

@@ -144,7 +144,9 @@ impl Api {
     /// # Errors
     /// What was answered.
     pub(crate) async fn read(&mut self, id: &str) -> anyhow::Result<Resource> {
-        let reply = self.call(&Call::get(format!("/v1/simulations/{id}"))).await?;
+        let reply = self
+            .call(&Call::get(format!("/v1/simulations/{id}")))
+            .await?;
         resource(&reply, 200).with_context(|| format!("simulation {id} could not be read"))
     }
 
@@ -211,7 +213,10 @@ impl Api {
             expect(&reply, &[200]).with_context(|| format!("stage {stage} could not be read"))?;
             let text = String::from_utf8_lossy(&reply.body);
             let read = Cumulative::parse(&text).map_err(anyhow::Error::msg);
-            stages.insert(stage.clone(), read.with_context(|| format!("stage {stage}"))?);
+            stages.insert(
+                stage.clone(),
+                read.with_context(|| format!("stage {stage}"))?,
+            );
         }
         Ok(stages)
     }

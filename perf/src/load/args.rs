@@ -196,7 +196,9 @@ impl LoadArgs {
             return Err("in --pairs, stalled clients join while warming up: --stall-after is longer than --warm-up".into());
         }
         if self.pairs.is_some() && self.json_clients + self.binary_clients == 0 {
-            return Err("--pairs compares what clients measure, and there are none that read".into());
+            return Err(
+                "--pairs compares what clients measure, and there are none that read".into(),
+            );
         }
         if self.duration <= 0.0 {
             return Err("--duration is 0".into());

@@ -158,15 +158,22 @@ fn machines(
     let mut record = records_at;
     for block in 0..blocks {
         let at = head + block * TICK_BLOCK_BYTES;
-        let (index, taken) = (u32_at(message, at)? as usize, u32_at(message, at + 4)? as usize);
+        let (index, taken) = (
+            u32_at(message, at)? as usize,
+            u32_at(message, at + 4)? as usize,
+        );
         let edge = |n: usize| Ok::<_, String>(f64::from(u32_at(message, at + n)?.cast_signed()));
         let (west, south, east, north) = (edge(8)?, edge(12)?, edge(16)?, edge(20)?);
         let of = ids.block(index)?;
         if taken > of.entities {
-            return Err(format!("block {index} has {} machines, not {taken}", of.entities));
+            return Err(format!(
+                "block {index} has {} machines, not {taken}",
+                of.entities
+            ));
         }
         for place in 0..taken {
-            let share = |n: usize| Ok::<_, String>(f64::from(u16_at(message, record + n)?) / 65_535.0);
+            let share =
+                |n: usize| Ok::<_, String>(f64::from(u16_at(message, record + n)?) / 65_535.0);
             machines.push(Machine {
                 id: ids.entity(of.first_entity + place)?,
                 x: of.x_m + (west + share(0)? * (east - west)) / UNITS_PER_M,
@@ -298,9 +305,15 @@ mod tests {
     fn a_tick_is_read_to_its_last_machine() {
         let tick = read_all(tick()).unwrap();
         assert_eq!((tick.tick, tick.epoch, tick.entities_total), (148, 5, 3));
-        assert_eq!((tick.started_at_us, tick.sent_at_us), (Some(1_000), Some(2_000)));
+        assert_eq!(
+            (tick.started_at_us, tick.sent_at_us),
+            (Some(1_000), Some(2_000))
+        );
         let sums = tick.aggregate.unwrap();
-        assert_eq!((sums.rows, sums.by_state[0], sums.by_charge[0]), (100, 103, 113));
+        assert_eq!(
+            (sums.rows, sums.by_state[0], sums.by_charge[0]),
+            (100, 103, 113)
+        );
         assert_eq!((sums.counters.turns, sums.counters.ghost_bytes), (123, 135));
         let machines: Vec<_> = tick.machines.unwrap().iter().map(|m| (m.id, m.x)).collect();
         assert_eq!(machines, [(11, 0.0), (12, 10.0), (13, 120.0)]);
@@ -316,7 +329,10 @@ mod tests {
         for len in 0..ids().len() {
             let mut short = ids();
             short.truncate(len);
-            assert!(read(&short.into(), Depth::All, None).is_err(), "{len} bytes");
+            assert!(
+                read(&short.into(), Depth::All, None).is_err(),
+                "{len} bytes"
+            );
         }
         let block_at = BEFORE_SUMS_BYTES + 8 * SUMS;
         let mut other_block = tick();

@@ -92,7 +92,8 @@ impl Cadence {
             return None;
         }
         let (tick, before) = (now.tick, last.tick);
-        let what = format!("tick {tick} after tick {before}, and nothing says that any was skipped");
+        let what =
+            format!("tick {tick} after tick {before}, and nothing says that any was skipped");
         Some(finding(Check::MissingTick, what))
     }
 }

@@ -37,8 +37,15 @@ pub(crate) fn check(tick: &Tick, wanted: &Wanted) -> Vec<Finding> {
         let what = format!("tick {}: {said} machines in all, not {is}", tick.tick);
         found.push(finding(Check::EntitiesTotal, what));
     }
-    found.extend(tick.shown.and_then(|shown| check_count(tick, shown, wanted)));
-    found.extend(tick.aggregate.as_ref().and_then(|a| check_sums(tick, a, wanted)));
+    found.extend(
+        tick.shown
+            .and_then(|shown| check_count(tick, shown, wanted)),
+    );
+    found.extend(
+        tick.aggregate
+            .as_ref()
+            .and_then(|a| check_sums(tick, a, wanted)),
+    );
     if let Some(machines) = &tick.machines {
         found.extend(check_machines(tick.tick, machines, wanted));
     }
@@ -133,7 +140,10 @@ impl Agreement {
         if let Some(told) = told.filter(|told| told.epoch == tick.epoch) {
             self.compared += 1;
             if told.aggregate != **aggregate {
-                let what = format!("tick {}: sums that another client was told otherwise", tick.tick);
+                let what = format!(
+                    "tick {}: sums that another client was told otherwise",
+                    tick.tick
+                );
                 return Err(finding(Check::Agreement, what));
             }
         } else if told.is_none_or(|told| told.epoch < tick.epoch) {
@@ -180,8 +190,9 @@ impl Agreement {
             };
             compared += 1;
             if told != digest {
-                let what =
-                    format!("tick {tick}: {told:016x} in the stream, {digest:016x} in the database");
+                let what = format!(
+                    "tick {tick}: {told:016x} in the stream, {digest:016x} in the database"
+                );
                 found.push(finding(Check::Digest, what));
             }
         }

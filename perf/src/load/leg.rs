@@ -164,7 +164,13 @@ impl Field {
         let json = args.json_clients;
         let mut clients: Vec<_> = stream::clients(Kind::Json, json, targets, &opens, 0).collect();
         let first = u64::from(json);
-        clients.extend(stream::clients(Kind::Binary, args.binary_clients, targets, &opens, first));
+        clients.extend(stream::clients(
+            Kind::Binary,
+            args.binary_clients,
+            targets,
+            &opens,
+            first,
+        ));
         let all_others = opens.due(clients.len() as u64);
         let stall = Schedule::new(
             all_others + Duration::from_secs_f64(args.stall_after),
@@ -206,7 +212,8 @@ impl Field {
         plan.window.measure();
         let duration = Duration::from_secs_f64(args.duration);
         progress.phase("measuring", duration);
-        self.look_on(plan, &mut processes, start + duration, progress, stop).await;
+        self.look_on(plan, &mut processes, start + duration, progress, stop)
+            .await;
         let wall = start.elapsed();
         plan.window.end();
         let processes = processes.end();
@@ -221,7 +228,9 @@ impl Field {
             rest: RestTally::default(),
             jitter_ns,
             processes,
-            simulations: pairs.map(|(before, after)| Advance { before, after }).collect(),
+            simulations: pairs
+                .map(|(before, after)| Advance { before, after })
+                .collect(),
         })
     }
 
@@ -230,7 +239,9 @@ impl Field {
             name: "perf".to_owned(),
             pid: std::process::id(),
         };
-        std::iter::once(own).chain(self.args.pid.iter().cloned()).collect()
+        std::iter::once(own)
+            .chain(self.args.pid.iter().cloned())
+            .collect()
     }
 
     async fn look_on(

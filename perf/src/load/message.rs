@@ -116,7 +116,6 @@ struct Fields<'a> {
     sent_at_us: Option<u64>,
     entities_total: Option<u64>,
     aggregates: Option<Value>,
-    entities: Option<Vec<Machine>>,
     simulation: Option<Resource>,
     kind: Option<String>,
     to_seq: Option<u64>,
@@ -131,26 +130,35 @@ const BEFORE_MACHINES: &str = ",\"entities\":[";
 /// How a tick begins.
 const TICK_BEGIN: &str = "{\"type\":\"tick\",";
 
-/// Reads a text message. Its head is what stands before the machines; a tick that has something
+/// The machines of a tick.
+#[derive(Deserialize)]
+struct Machines {
+    entities: Vec<Machine>,
+}
+
+/// Reads a text message. The head of a tick is what stands before its machines; one that has something
 /// after them is read whole.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
-    let head = match depth {
-        Depth::Head => head_of(text),
-        Depth::All => None,
-    };
-    let is_head = head.is_some();
-    let text = head.as_deref().unwrap_or(text);
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let split = split(text);
+    let head = split.as_ref().map_or(text, |(head, _)| head);
+    let fields: Fields<'_> = serde_json::from_str(head).map_err(|error| error.to_string())?;
     let want = |value: Option<u64>, name: &str| value.ok_or_else(|| format!("it has no {name}"));
     Ok(match fields.message.as_ref() {
         "hello" => Message::Hello(Hello {
             epoch: fields.epoch,
             simulation: fields.simulation.ok_or("it has no simulation")?,
         }),
-        "tick" => Message::Tick(Box::new(tick(fields, is_head)?)),
+        "tick" => {
+            let machines = match (&split, depth) {
+                (Some(_), Depth::Head) => None,
+                (Some((_, list)), Depth::All) => Some(machines(list)?),
+                (None, _) => Some(read_machines(text)?),
+            };
+            Message::Tick(Box::new(tick(fields, machines)?))
+        }
         "event" => Message::Event {
             log: fields.log.ok_or("it has no log")?,
             seq: want(fields.seq, "seq")?,
@@ -170,34 +178,41 @@ pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
     })
 }
 
-/// The message without its machines, where they are its end.
-fn head_of(text: &str) -> Option<String> {
+/// A tick as the object before its machines and their list, where they are its end.
+fn split(text: &str) -> Option<(String, &str)> {
     if !(text.starts_with(TICK_BEGIN) && text.ends_with("]}")) {
         return None;
     }
     // Nothing before the machines is long.
     let at = text.find(BEFORE_MACHINES)?;
-    Some(format!("{}}}", &text[..at]))
+    let list_at = at + BEFORE_MACHINES.len() - 1;
+    Some((format!("{}}}", &text[..at]), &text[list_at..text.len() - 1]))
 }
 
-fn tick(fields: Fields<'_>, is_head: bool) -> Result<Tick, String> {
+fn machines(list: &str) -> Result<Vec<Machine>, String> {
+    serde_json::from_str(list).map_err(|error| error.to_string())
+}
+
+fn read_machines(text: &str) -> Result<Vec<Machine>, String> {
+    let read: Machines = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(read.entities)
+}
+
+fn tick(fields: Fields<'_>, machines: Option<Vec<Machine>>) -> Result<Tick, String> {
     let want = |value: Option<u64>, name: &str| value.ok_or_else(|| format!("it has no {name}"));
     let aggregate = match &fields.aggregates {
         None => return Err("it has no aggregates".to_owned()),
         Some(json) => store::aggregates::from_json(json).ok_or("its aggregates are none")?,
     };
-    if fields.entities.is_none() && !is_head {
-        return Err("it has no entities".to_owned());
-    }
     Ok(Tick {
         epoch: fields.epoch,
         tick: want(fields.tick, "tick")?,
         started_at_us: fields.started_at_us,
         sent_at_us: fields.sent_at_us,
         entities_total: want(fields.entities_total, "entities_total")?,
-        shown: fields.entities.as_ref().map(|m| m.len() as u64),
+        shown: machines.as_ref().map(|m| m.len() as u64),
         aggregate: Some(Box::new(aggregate)),
-        machines: fields.entities,
+        machines,
     })
 }
 
@@ -232,7 +247,10 @@ mod tests {
             panic!("no tick");
         };
         assert_eq!((whole.shown, head.shown), (Some(1), None));
-        assert_eq!((whole.tick, whole.epoch, whole.started_at_us), (148, 2, Some(10)));
+        assert_eq!(
+            (whole.tick, whole.epoch, whole.started_at_us),
+            (148, 2, Some(10))
+        );
         assert_eq!(whole.machines.as_ref().unwrap()[0].id, 1);
         let bare = Tick {
             shown: None,
@@ -247,7 +265,11 @@ mod tests {
         let read = |text| read_text(text, Depth::Head).unwrap();
         let event = r#"{"type":"event","log":"system","seq":9,"kind":"lifecycle","entities":[1]}"#;
         let (log, seq, is_lifecycle) = (Log::System, 9, true);
-        let wanted = Message::Event { log, seq, is_lifecycle };
+        let wanted = Message::Event {
+            log,
+            seq,
+            is_lifecycle,
+        };
         assert_eq!(read(event), wanted);
         let missing = r#"{"type":"events_missing","log":"system","from_seq":3,"to_seq":8}"#;
         let wanted = Message::EventsMissing { log, to_seq: 8 };
@@ -270,7 +292,8 @@ mod tests {
         for (text, name) in [
             (r#"{"type":"event","log":"sim"}"#, "seq"),
             (r#"{"type":"lagged"}"#, "skipped"),
-            (r#"{"type":"tick","tick":1}"#, "aggregates"),
+            (r#"{"type":"tick","tick":1}"#, "entities"),
+            (r#"{"type":"tick","tick":1,"entities":[]}"#, "aggregates"),
             ("{", "EOF"),
         ] {
             let error = read_text(text, Depth::All).unwrap_err();

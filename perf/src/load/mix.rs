@@ -93,7 +93,10 @@ impl Default for Mix {
 
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weighted = Route::ALL.iter().zip(self.0).filter(|(_, weight)| *weight > 0);
+        let weighted = Route::ALL
+            .iter()
+            .zip(self.0)
+            .filter(|(_, weight)| *weight > 0);
         for (n, (route, weight)) in weighted.enumerate() {
             let separator = if n == 0 { "" } else { "," };
             write!(f, "{separator}{}={weight}", route.name())?;
@@ -186,13 +189,9 @@ impl Requests {
             Route::Entities => Call::get(format!("{at}/entities?limit={PAGE}")),
             Route::Entity => Call::get(format!("{at}/entities/{entity}")),
             Route::World => Call::get(format!("{at}/world")),
-            Route::Metrics => {
-                Call::get(format!("{at}/metrics?from_tick={from_tick}&limit={PAGE}"))
-            }
+            Route::Metrics => Call::get(format!("{at}/metrics?from_tick={from_tick}&limit={PAGE}")),
             Route::Events => Call::get(format!("{at}/events?from_tick={from_tick}&limit={PAGE}")),
-            Route::Digests => {
-                Call::get(format!("{at}/digests?from_tick={from_tick}&limit={PAGE}"))
-            }
+            Route::Digests => Call::get(format!("{at}/digests?from_tick={from_tick}&limit={PAGE}")),
             Route::Latency => Call::get(format!("{at}/latency")),
             Route::Workers => Call::get("/v1/workers".to_owned()),
             Route::Commands => self.command(&at, entity),
@@ -245,9 +244,14 @@ mod tests {
         for (route, weight) in Route::ALL.into_iter().zip(Mix::default().0) {
             let share = planned.iter().filter(|p| p.route == route).count() as f64 / 100.0;
             let wanted = f64::from(weight);
-            assert!((share - wanted).abs() < 0.2 * wanted + 0.5, "{route:?} {share} %");
+            assert!(
+                (share - wanted).abs() < 0.2 * wanted + 0.5,
+                "{route:?} {share} %"
+            );
         }
-        let keys: Vec<_> = (planned.iter()).filter_map(|p| p.call.idempotency_key.clone()).collect();
+        let keys: Vec<_> = (planned.iter())
+            .filter_map(|p| p.call.idempotency_key.clone())
+            .collect();
         assert!(keys.len() > 1_500);
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
         assert!(planned.iter().any(|p| p.repeat));

@@ -123,7 +123,9 @@ impl std::str::FromStr for Named {
         }
         Ok(Named {
             name: name.to_owned(),
-            pid: pid.parse().map_err(|_| "want NAME=PID, the id is no number")?,
+            pid: pid
+                .parse()
+                .map_err(|_| "want NAME=PID, the id is no number")?,
         })
     }
 }
@@ -160,7 +162,10 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_is_read_over() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 9 0 0 0 250 50 0 0 20 0 1 0 4242 1000 3 0";
         let reading = parse(stat).unwrap();
-        assert_eq!(reading.cpu, Duration::from_millis(3_000 * 100 / clock_ticks_per_second()));
+        assert_eq!(
+            reading.cpu,
+            Duration::from_millis(3_000 * 100 / clock_ticks_per_second())
+        );
         assert_eq!(reading.rss_bytes, 3 * page_size() as u64);
         assert_eq!(reading.started_at, 4_242);
         assert_eq!(parse("7 (a) S 1"), None);

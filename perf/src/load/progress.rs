@@ -31,7 +31,8 @@ impl Progress {
     /// Another second has passed.
     pub(crate) fn look(&self, messages: u64, violations: u64) {
         self.0.inc(1);
-        self.0.set_message(format!("{messages} messages, {violations} violations"));
+        self.0
+            .set_message(format!("{messages} messages, {violations} violations"));
     }
 
     /// It is over.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use transport::hgrm::write_hgrm;
 use serde::Serialize;
+use transport::hgrm::write_hgrm;
 
 use crate::load::leg::{Advance, Measured};
 use crate::load::processes::Usage;
@@ -356,7 +356,11 @@ impl SimulationReport {
 }
 
 fn per_second(amount: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { amount as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        amount as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 impl fmt::Display for SingleReport {
@@ -376,7 +380,10 @@ impl fmt::Display for SingleReport {
 impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (measured_s, joined, clients) = (self.measured_s, self.joined, self.clients);
-        writeln!(f, "measured {measured_s:.1} s; {joined} of {clients} clients joined\n")?;
+        writeln!(
+            f,
+            "measured {measured_s:.1} s; {joined} of {clients} clients joined\n"
+        )?;
         let columns = ["count", "p50", "p90", "p99", "p99.9", "max"];
         write!(f, "{:<28}", "us")?;
         for column in columns {
@@ -390,7 +397,9 @@ impl fmt::Display for RunReport {
             write!(f, "\n{simulation}")?;
         }
         writeln!(f)?;
-        self.processes.iter().try_for_each(|usage| write_usage(f, usage, measured_s))
+        self.processes
+            .iter()
+            .try_for_each(|usage| write_usage(f, usage, measured_s))
     }
 }
 
@@ -410,7 +419,11 @@ impl StreamReport {
         let forms = [("json", &self.json), ("binary", &self.binary)];
         for (form, received) in forms {
             write_row(f, &format!("{form} end to end"), &received.end_to_end)?;
-            write_row(f, &format!("{form} sent to received"), &received.sent_to_received)?;
+            write_row(
+                f,
+                &format!("{form} sent to received"),
+                &received.sent_to_received,
+            )?;
             write_row(f, &format!("{form} jitter"), &received.jitter)?;
         }
         write_row(f, "end to end", &self.end_to_end)?;
@@ -422,13 +435,21 @@ impl StreamReport {
                 r.messages_per_s, r.bytes_per_s, r.ticks, r.events, r.skipped, r.decoded
             )?;
             if r.negative > 0 {
-                writeln!(f, "{form:<8} {} arrived before they were sent: the clocks differ", r.negative)?;
+                writeln!(
+                    f,
+                    "{form:<8} {} arrived before they were sent: the clocks differ",
+                    r.negative
+                )?;
             }
         }
         writeln!(
             f,
             "{:<8} {} reconnects, {} attempts failed, {} stalled, {} of them closed",
-            "clients", self.reconnects, self.failed_attempts, self.stalled_opened, self.stalled_closed
+            "clients",
+            self.reconnects,
+            self.failed_attempts,
+            self.stalled_opened,
+            self.stalled_closed
         )?;
         for (reason, n) in &self.reasons {
             writeln!(f, "{:<8} {n} x {reason}", "")?;
@@ -457,7 +478,11 @@ impl RestReport {
             }
         }
         if self.not_sent > 0 {
-            writeln!(f, "rest: {} not sent, too many were under way", self.not_sent)?;
+            writeln!(
+                f,
+                "rest: {} not sent, too many were under way",
+                self.not_sent
+            )?;
         }
         Ok(())
     }
@@ -502,6 +527,9 @@ impl fmt::Display for CheckReport {
         for (check, n) in &self.found.counts {
             writeln!(f, "  {check}: {n}")?;
         }
-        self.found.first.iter().try_for_each(|v| writeln!(f, "  {v}"))
+        self.found
+            .first
+            .iter()
+            .try_for_each(|v| writeln!(f, "  {v}"))
     }
 }

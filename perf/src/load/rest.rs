@@ -88,7 +88,10 @@ pub(crate) fn drive(plan: RestPlan) -> anyhow::Result<RestTally> {
         return Ok(RestTally::default());
     }
     let (due, dues) = mpsc::channel(MAX_UNDER_WAY);
-    let (schedule, window) = (Schedule::new(Instant::now(), plan.per_s), plan.window.clone());
+    let (schedule, window) = (
+        Schedule::new(Instant::now(), plan.per_s),
+        plan.window.clone(),
+    );
     let pacer = thread::Builder::new()
         .name("pacer".to_owned())
         .spawn(move || pace(&schedule, &window, &due))?;
@@ -200,7 +203,12 @@ impl Driver {
             let target = &self.plan.targets[planned.target];
             let read = serde_json::from_slice(&reply.body);
             let seen = read
-                .map_err(|error| finding(Check::Malformed, format!("{error}: {}", quoted(&reply.body))))
+                .map_err(|error| {
+                    finding(
+                        Check::Malformed,
+                        format!("{error}: {}", quoted(&reply.body)),
+                    )
+                })
                 .and_then(|resource| target.see(&resource));
             self.judge(&planned, seen);
         }
@@ -259,13 +267,21 @@ impl Drop for Due {
 fn check(route: Route, reply: &Reply) -> Result<(), Finding> {
     let success = if route == Route::Commands { 202 } else { 200 };
     match reply.status {
-        status if status == success => match serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(finding(Check::Malformed, format!("{error}: {}", quoted(&reply.body)))),
-        },
+        status if status == success => {
+            match serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(finding(
+                    Check::Malformed,
+                    format!("{error}: {}", quoted(&reply.body)),
+                )),
+            }
+        }
         // Not while it is in this status, too many requests, over capacity.
         409 | 429 | 503 => Ok(()),
-        status => Err(finding(Check::Status, format!("{status}: {}", quoted(&reply.body)))),
+        status => Err(finding(
+            Check::Status,
+            format!("{status}: {}", quoted(&reply.body)),
+        )),
     }
 }
 
@@ -292,8 +308,12 @@ impl Stamps {
         repeated: Option<&Reply>,
     ) -> Result<(), Finding> {
         let read = |reply: &Reply| {
-            serde_json::from_slice::<Stamp>(&reply.body)
-                .map_err(|error| finding(Check::Malformed, format!("{error}: {}", quoted(&reply.body))))
+            serde_json::from_slice::<Stamp>(&reply.body).map_err(|error| {
+                finding(
+                    Check::Malformed,
+                    format!("{error}: {}", quoted(&reply.body)),
+                )
+            })
         };
         let stamp = read(reply)?;
         if !self.0.insert((target, stamp.seq)) {
@@ -304,7 +324,10 @@ impl Stamps {
             return Ok(());
         };
         if repeated.status != reply.status || read(repeated)? != stamp {
-            let what = format!("{stamp:?}, and with the same key again: {}", quoted(&repeated.body));
+            let what = format!(
+                "{stamp:?}, and with the same key again: {}",
+                quoted(&repeated.body)
+            );
             return Err(finding(Check::CommandStamp, what));
         }
         Ok(())
@@ -349,7 +372,11 @@ mod tests {
         let other = reply(202, r#"{"seq":3,"tick":11}"#);
         let other = stamps.handle(0, &second, Some(&other));
         assert_eq!(check_of(other), Some(Check::CommandStamp));
-        let late = stamps.handle(0, &reply(202, r#"{"seq":4,"tick":11}"#), Some(&reply(503, "")));
+        let late = stamps.handle(
+            0,
+            &reply(202, r#"{"seq":4,"tick":11}"#),
+            Some(&reply(503, "")),
+        );
         assert_eq!(late, Ok(()));
     }
 }

@@ -87,7 +87,11 @@ impl Sequence {
         let Some(last) = self.last_seq(log).replace(seq) else {
             return Ok(());
         };
-        let is_next = if all_held { seq == last + 1 } else { seq > last };
+        let is_next = if all_held {
+            seq == last + 1
+        } else {
+            seq > last
+        };
         if is_next {
             return Ok(());
         }
@@ -161,7 +165,11 @@ mod tests {
         assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
         sequence.handle_connected();
         assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
-        assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()), "in the view asked for");
+        assert_eq!(
+            sequence.handle_tick(&tick(1, 5)),
+            Ok(()),
+            "in the view asked for"
+        );
         sequence.handle_connected();
         let back = sequence.handle_tick(&tick(1, 4));
         assert_eq!(check_of(back), Some(Check::TickOrder));
@@ -190,9 +198,17 @@ mod tests {
             .into();
         let wrong = Some(Check::EventGap);
         assert_eq!(found, [None, None, wrong, None, wrong]);
-        assert_eq!(all.handle_event(Log::System, 1, true), Ok(()), "numbered apart");
+        assert_eq!(
+            all.handle_event(Log::System, 1, true),
+            Ok(()),
+            "numbered apart"
+        );
         all.handle_events_missing(Log::Sim, 20);
-        assert_eq!(all.handle_event(Log::Sim, 21, false), Ok(()), "told as missing");
+        assert_eq!(
+            all.handle_event(Log::Sim, 21, false),
+            Ok(()),
+            "told as missing"
+        );
     }
 
     #[test]

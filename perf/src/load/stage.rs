@@ -24,7 +24,8 @@ impl Cumulative {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            let point = point_of(line).ok_or_else(|| format!("{line:?} is no line of a histogram"))?;
+            let point =
+                point_of(line).ok_or_else(|| format!("{line:?} is no line of a histogram"))?;
             match points.last_mut() {
                 // A long step is reported at many percentiles: the last one has all of it.
                 Some(last) if last.us == point.us => *last = point,

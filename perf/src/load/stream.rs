@@ -209,7 +209,10 @@ impl Session {
     async fn connect(&self, due: Instant) -> Result<WebSocketStream<Wire>, String> {
         let target = &self.plan.targets[self.client.target];
         let path = format!("/v1/simulations/{}/stream", target.id);
-        let request = self.plan.gateway.upgrade(&path, self.client.kind.subprotocol());
+        let request = self
+            .plan
+            .gateway
+            .upgrade(&path, self.client.kind.subprotocol());
         let request = request.map_err(|error| error.to_string())?;
         let receive_buffer = match self.client.kind {
             Kind::Stalled => Some(STALLED_BUFFER_BYTES),
@@ -227,7 +230,11 @@ impl Session {
         let (mut socket, _) = upgraded
             .map_err(|_| "upgrade: no answer in time".to_owned())?
             .map_err(|error| format!("upgrade: {}", reason_of(&error)))?;
-        self.tally.borrow_mut().connections.connect.record(due.elapsed());
+        self.tally
+            .borrow_mut()
+            .connections
+            .connect
+            .record(due.elapsed());
         let view = WsMessage::text(self.view());
         (socket.send(view).await).map_err(|error| format!("view: {}", reason_of(&error)))?;
         Ok(socket)
@@ -322,13 +329,20 @@ impl Session {
         let message = match message::read_text(text, self.depth) {
             Ok(message) => message,
             Err(what) => {
-                self.judge(Err(finding(Check::Malformed, format!("{what}: {}", quoted(text)))));
+                self.judge(Err(finding(
+                    Check::Malformed,
+                    format!("{what}: {}", quoted(text)),
+                )));
                 return false;
             }
         };
         let is_hello = matches!(message, Message::Hello(_));
         if is_hello && told.ticks == 0 {
-            self.tally.borrow_mut().connections.hello.record(due.elapsed());
+            self.tally
+                .borrow_mut()
+                .connections
+                .hello
+                .record(due.elapsed());
         }
         self.handle(message, told, received_at_us);
         is_hello
@@ -407,7 +421,10 @@ impl Session {
         self.check_content(tick, told);
         if tick.machines.is_some() {
             let agreement = &self.target().agreement;
-            let agreed = agreement.lock().expect("nobody panics with it").handle_tick(tick);
+            let agreed = agreement
+                .lock()
+                .expect("nobody panics with it")
+                .handle_tick(tick);
             self.judge(agreed);
         }
         told.ticks += 1;

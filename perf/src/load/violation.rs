@@ -148,9 +148,6 @@ mod tests {
         let found = violations.found();
         assert_eq!(found.first.len(), MAX_KEPT);
         assert_eq!(found.total(), MAX_KEPT as u64 + 5);
-        assert_eq!(
-            found.first[0].to_string(),
-            "event_gap: client 1: event 0"
-        );
+        assert_eq!(found.first[0].to_string(), "event_gap: client 1: event 0");
     }
 }
