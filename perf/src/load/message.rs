@@ -29,8 +29,6 @@ pub(crate) enum Message {
         log: Log,
         /// Its number there.
         seq: u64,
-        /// It tells of a change of status.
-        is_lifecycle: bool,
     },
     /// Events of a log that cannot be had any more.
     EventsMissing {
@@ -68,6 +66,10 @@ pub(crate) enum Log {
 pub(crate) struct Hello {
     /// Of who says it; 0 where it does not say.
     pub(crate) epoch: u64,
+    /// First event of the log `sim` that follows.
+    pub(crate) next_event: Option<u64>,
+    /// First event of the log `system` that follows.
+    pub(crate) next_system_event: Option<u64>,
     /// The simulation.
     pub(crate) simulation: Resource,
 }
@@ -117,7 +119,8 @@ struct Fields<'a> {
     entities_total: Option<u64>,
     aggregates: Option<Value>,
     simulation: Option<Resource>,
-    kind: Option<String>,
+    next_event: Option<u64>,
+    next_system_event: Option<u64>,
     to_seq: Option<u64>,
     log: Option<Log>,
     seq: Option<u64>,
@@ -149,6 +152,8 @@ pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
     Ok(match fields.message.as_ref() {
         "hello" => Message::Hello(Hello {
             epoch: fields.epoch,
+            next_event: fields.next_event,
+            next_system_event: fields.next_system_event,
             simulation: fields.simulation.ok_or("it has no simulation")?,
         }),
         "tick" => {
@@ -162,7 +167,6 @@ pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
         "event" => Message::Event {
             log: fields.log.ok_or("it has no log")?,
             seq: want(fields.seq, "seq")?,
-            is_lifecycle: fields.kind.as_deref() == Some("lifecycle"),
         },
         "events_missing" => Message::EventsMissing {
             log: fields.log.ok_or("it has no log")?,
@@ -264,12 +268,8 @@ mod tests {
     fn other_messages_are_told_apart() {
         let read = |text| read_text(text, Depth::Head).unwrap();
         let event = r#"{"type":"event","log":"system","seq":9,"kind":"lifecycle","entities":[1]}"#;
-        let (log, seq, is_lifecycle) = (Log::System, 9, true);
-        let wanted = Message::Event {
-            log,
-            seq,
-            is_lifecycle,
-        };
+        let (log, seq) = (Log::System, 9);
+        let wanted = Message::Event { log, seq };
         assert_eq!(read(event), wanted);
         let missing = r#"{"type":"events_missing","log":"system","from_seq":3,"to_seq":8}"#;
         let wanted = Message::EventsMissing { log, to_seq: 8 };
@@ -277,13 +277,14 @@ mod tests {
         let lagged = read(r#"{"type":"lagged","skipped":12}"#);
         assert_eq!(lagged, Message::Lagged { skipped: 12 });
         let hello = read(
-            r#"{"type":"hello","epoch":4,"world":{},
+            r#"{"type":"hello","epoch":4,"world":{},"next_event":8,
                 "simulation":{"id":"s","entities":7,"tick_ms":20,"status":"running","tick":3}}"#,
         );
-        let Message::Hello(Hello { epoch, simulation }) = hello else {
+        let Message::Hello(hello) = hello else {
             panic!("{hello:?}");
         };
-        assert_eq!((epoch, simulation.entities), (4, 7));
+        assert_eq!((hello.epoch, hello.next_event), (4, Some(8)));
+        assert_eq!(hello.simulation.entities, 7);
         assert_eq!(read(r#"{"type":"pong"}"#), Message::Other);
     }
 

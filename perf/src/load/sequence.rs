@@ -17,8 +17,6 @@ pub(crate) struct Sequence {
     ticks_of_connection: u64,
     sim_seq: Option<u64>,
     system_seq: Option<u64>,
-    /// An event came that only clients who asked for all are told: what was asked for holds now.
-    all_hold: bool,
 }
 
 impl Sequence {
@@ -31,23 +29,39 @@ impl Sequence {
             ticks_of_connection: 0,
             sim_seq: None,
             system_seq: None,
-            all_hold: false,
         }
     }
 
-    /// A connection was opened. Its first tick may be the last one of the connection before, and may come
-    /// again once in the view that was asked for meanwhile.
+    /// A connection was opened: its first tick may be the last one of the connection before.
     pub(crate) fn handle_connected(&mut self) {
         self.ticks_of_connection = 0;
-        self.all_hold = false;
-        (self.sim_seq, self.system_seq) = (None, None);
     }
 
-    /// A connection has said where it begins.
+    /// The event of a log that a new connection has to go on with; `None` before the first hello, and
+    /// where no events are wanted.
+    pub(crate) fn resume_at(&self, log: Log) -> Option<u64> {
+        let last = match log {
+            Log::Sim => self.sim_seq,
+            Log::System => self.system_seq,
+        };
+        last.filter(|_| self.events != Events::None)
+            .map(|last| last + 1)
+    }
+
+    /// A connection, or a new epoch of it, has said where it begins.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn handle_hello(&mut self, hello: &Hello) -> Result<(), Finding> {
+        // Events go on over connections and epochs.
+        for (last, next) in [
+            (&mut self.sim_seq, hello.next_event),
+            (&mut self.system_seq, hello.next_system_event),
+        ] {
+            if let (None, Some(next)) = (*last, next) {
+                *last = Some(next.saturating_sub(1));
+            }
+        }
         self.enter_epoch(hello.epoch)
     }
 
@@ -66,7 +80,7 @@ impl Sequence {
             let what = format!("tick {now} after tick {last} of the same epoch");
             return Err(finding(Check::TickOrder, what));
         }
-        if now == last && self.ticks_of_connection > 2 {
+        if now == last && self.ticks_of_connection > 1 {
             return Err(finding(Check::TickOrder, format!("tick {now} twice")));
         }
         Ok(())
@@ -76,18 +90,12 @@ impl Sequence {
     ///
     /// # Errors
     /// What is wrong with its number; the next ones are judged from it on.
-    pub(crate) fn handle_event(
-        &mut self,
-        log: Log,
-        seq: u64,
-        is_lifecycle: bool,
-    ) -> Result<(), Finding> {
-        let all_held = self.all_hold;
-        self.all_hold |= self.events == Events::All && !is_lifecycle;
+    pub(crate) fn handle_event(&mut self, log: Log, seq: u64) -> Result<(), Finding> {
+        let is_dense = self.events == Events::All;
         let Some(last) = self.last_seq(log).replace(seq) else {
             return Ok(());
         };
-        let is_next = if all_held {
+        let is_next = if is_dense {
             seq == last + 1
         } else {
             seq > last
@@ -142,6 +150,15 @@ mod tests {
         }
     }
 
+    fn hello(epoch: u64, next_event: u64) -> Hello {
+        Hello {
+            epoch,
+            next_event: Some(next_event),
+            next_system_event: Some(1),
+            simulation: Resource::default(),
+        }
+    }
+
     fn check_of(result: Result<(), Finding>) -> Option<Check> {
         result.err().map(|finding| finding.check)
     }
@@ -165,11 +182,6 @@ mod tests {
         assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
         sequence.handle_connected();
         assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
-        assert_eq!(
-            sequence.handle_tick(&tick(1, 5)),
-            Ok(()),
-            "in the view asked for"
-        );
         sequence.handle_connected();
         let back = sequence.handle_tick(&tick(1, 4));
         assert_eq!(check_of(back), Some(Check::TickOrder));
@@ -180,11 +192,7 @@ mod tests {
         let mut sequence = Sequence::new(Events::None);
         sequence.handle_connected();
         assert_eq!(sequence.handle_tick(&tick(1, 50)), Ok(()));
-        let hello = Hello {
-            epoch: 2,
-            simulation: Resource::default(),
-        };
-        assert_eq!(sequence.handle_hello(&hello), Ok(()));
+        assert_eq!(sequence.handle_hello(&hello(2, 1)), Ok(()));
         assert_eq!(sequence.handle_tick(&tick(2, 40)), Ok(()));
         let old = sequence.handle_tick(&tick(1, 51));
         assert_eq!(check_of(old), Some(Check::EpochOrder));
@@ -193,36 +201,41 @@ mod tests {
     #[test]
     fn a_gap_in_a_log_is_found_where_all_events_are_told() {
         let mut all = Sequence::new(Events::All);
-        let found: Vec<_> = [3, 4, 6, 7, 7]
-            .map(|seq| check_of(all.handle_event(Log::Sim, seq, false)))
-            .into();
+        assert_eq!(all.resume_at(Log::Sim), None);
+        all.handle_hello(&hello(1, 3)).unwrap();
+        let told = [3, 4, 6, 7, 7];
+        let found: Vec<_> = (told.iter())
+            .map(|&seq| check_of(all.handle_event(Log::Sim, seq)))
+            .collect();
         let wrong = Some(Check::EventGap);
         assert_eq!(found, [None, None, wrong, None, wrong]);
-        assert_eq!(
-            all.handle_event(Log::System, 1, true),
-            Ok(()),
-            "numbered apart"
-        );
+        assert_eq!(all.handle_event(Log::System, 1), Ok(()), "numbered apart");
         all.handle_events_missing(Log::Sim, 20);
-        assert_eq!(
-            all.handle_event(Log::Sim, 21, false),
-            Ok(()),
-            "told as missing"
-        );
+        assert_eq!(all.handle_event(Log::Sim, 21), Ok(()), "told as missing");
+    }
+
+    #[test]
+    fn events_begin_where_the_hello_says_and_go_on_over_connections() {
+        let mut all = Sequence::new(Events::All);
+        all.handle_connected();
+        all.handle_hello(&hello(1, 5)).unwrap();
+        let skipped = all.handle_event(Log::Sim, 6);
+        assert_eq!(check_of(skipped), Some(Check::EventGap));
+        all.handle_connected();
+        assert_eq!(all.resume_at(Log::Sim), Some(7));
+        all.handle_hello(&hello(1, 9)).unwrap();
+        let lost = all.handle_event(Log::Sim, 9);
+        assert_eq!(check_of(lost), Some(Check::EventGap));
+        let none = Sequence::new(Events::None);
+        assert_eq!(none.resume_at(Log::Sim), None);
     }
 
     #[test]
     fn changes_of_status_alone_have_gaps_but_never_go_back() {
         let mut some = Sequence::new(Events::Lifecycle);
-        assert_eq!(some.handle_event(Log::System, 3, true), Ok(()));
-        assert_eq!(some.handle_event(Log::System, 9, true), Ok(()));
-        let back = some.handle_event(Log::System, 9, true);
+        assert_eq!(some.handle_event(Log::System, 3), Ok(()));
+        assert_eq!(some.handle_event(Log::System, 9), Ok(()));
+        let back = some.handle_event(Log::System, 9);
         assert_eq!(check_of(back), Some(Check::EventGap));
-        // Before the wish for all holds, only those come.
-        let mut all = Sequence::new(Events::All);
-        assert_eq!(all.handle_event(Log::System, 3, true), Ok(()));
-        assert_eq!(all.handle_event(Log::System, 9, false), Ok(()));
-        let gap = all.handle_event(Log::System, 11, true);
-        assert_eq!(check_of(gap), Some(Check::EventGap));
     }
 }

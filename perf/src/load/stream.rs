@@ -7,20 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::json;
+use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use crate::load::args::LoadArgs;
+use crate::load::args::{Bounds, LoadArgs};
 use crate::load::binary::{self, Ids, Read};
 use crate::load::cadence::Cadence;
 use crate::load::content::{self, Wanted};
 use crate::load::gateway::{Gateway, OPEN_PATIENCE, Wire};
-use crate::load::message::{self, Depth, Message, Tick};
+use crate::load::message::{self, Depth, Log, Message, Tick};
 use crate::load::schedule::Schedule;
 use crate::load::sequence::Sequence;
 use crate::load::tally::{Received, StreamTally, unix_us};
@@ -40,8 +39,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// How long a close is waited for, and what a stalled client finds in the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-/// Machines of a tick before a client has asked for another number.
-const DEFAULT_MAX_ENTITIES: u64 = 2_000;
 
 /// What a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +153,6 @@ struct Told {
     ids: Option<Ids>,
     cadence: Cadence,
     ticks: u64,
-    /// A tick was as it was asked for: what comes first may not be yet.
-    settled: bool,
 }
 
 impl Session {
@@ -208,11 +203,8 @@ impl Session {
 
     async fn connect(&self, due: Instant) -> Result<WebSocketStream<Wire>, String> {
         let target = &self.plan.targets[self.client.target];
-        let path = format!("/v1/simulations/{}/stream", target.id);
-        let request = self
-            .plan
-            .gateway
-            .upgrade(&path, self.client.kind.subprotocol());
+        let path = format!("/v1/simulations/{}/stream?{}", target.id, self.query());
+        let request = (self.plan.gateway).upgrade(&path, self.client.kind.subprotocol());
         let request = request.map_err(|error| error.to_string())?;
         let receive_buffer = match self.client.kind {
             Kind::Stalled => Some(STALLED_BUFFER_BYTES),
@@ -227,7 +219,7 @@ impl Session {
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let upgrading = client_async_with_config(request, wire, Some(config));
         let upgraded = timeout(OPEN_PATIENCE, upgrading).await;
-        let (mut socket, _) = upgraded
+        let (socket, _) = upgraded
             .map_err(|_| "upgrade: no answer in time".to_owned())?
             .map_err(|error| format!("upgrade: {}", reason_of(&error)))?;
         self.tally
@@ -235,23 +227,24 @@ impl Session {
             .connections
             .connect
             .record(due.elapsed());
-        let view = WsMessage::text(self.view());
-        (socket.send(view).await).map_err(|error| format!("view: {}", reason_of(&error)))?;
         Ok(socket)
     }
 
-    fn view(&self) -> String {
+    /// What is asked for, and after a reconnect from which events on.
+    fn query(&self) -> String {
         let args = &self.plan.args;
-        let mut view = json!({
-            "type": "view",
-            "max_entities": args.max_entities,
-            "rate_hz": args.rate_hz,
-            "events": args.events.name(),
-        });
-        if let Some(bounds) = args.bounds_m {
-            view["bounds_m"] = json!(bounds.0);
+        let (max_entities, rate_hz) = (args.max_entities, args.rate_hz);
+        let mut query = format!("max_entities={max_entities}&rate_hz={rate_hz}");
+        query += &format!("&events={}", args.events.name());
+        if let Some(Bounds([west, south, east, north])) = args.bounds_m {
+            query += &format!("&bounds_m={west},{south},{east},{north}");
         }
-        view.to_string()
+        for (log, name) in [(Log::Sim, "from_event"), (Log::System, "from_system_event")] {
+            if let Some(next) = self.sequence.resume_at(log) {
+                query += &format!("&{name}={next}");
+            }
+        }
+        query
     }
 
     /// Reads until the connection ends, which is counted with its reason, or the window is over.
@@ -261,7 +254,6 @@ impl Session {
             ids: None,
             cadence: Cadence::new(self.plan.args.rate_hz),
             ticks: 0,
-            settled: false,
         };
         let plan = Arc::clone(&self.plan);
         let over = plan.window.over();
@@ -386,13 +378,9 @@ impl Session {
                 self.judge(seen);
             }
             Message::Tick(tick) => self.handle_tick(&tick, told, received_at_us),
-            Message::Event {
-                log,
-                seq,
-                is_lifecycle,
-            } => {
+            Message::Event { log, seq } => {
                 self.count(|received| received.events += 1);
-                let checked = self.sequence.handle_event(log, seq, is_lifecycle);
+                let checked = self.sequence.handle_event(log, seq);
                 self.judge(checked);
             }
             Message::EventsMissing { log, to_seq } => {
@@ -418,7 +406,7 @@ impl Session {
         self.target().handle_tick(tick.tick);
         let order = self.sequence.handle_tick(tick);
         self.judge(order);
-        self.check_content(tick, told);
+        self.check_content(tick);
         if tick.machines.is_some() {
             let agreement = &self.target().agreement;
             let agreed = agreement
@@ -449,7 +437,7 @@ impl Session {
         });
     }
 
-    fn check_content(&self, tick: &Tick, told: &mut Told) {
+    fn check_content(&self, tick: &Tick) {
         let args = &self.plan.args;
         let wanted = Wanted {
             entities: self.target().entities,
@@ -457,20 +445,7 @@ impl Session {
             bounds_m: args.bounds_m.map(|bounds| bounds.0),
             exact: self.client.kind == Kind::Json,
         };
-        let found = content::check(tick, &wanted);
-        if found.is_empty() {
-            told.settled = true;
-            return;
-        }
-        let before_the_view = Wanted {
-            max_entities: DEFAULT_MAX_ENTITIES,
-            bounds_m: None,
-            ..wanted
-        };
-        if !told.settled && content::check(tick, &before_the_view).is_empty() {
-            return;
-        }
-        for finding in found {
+        for finding in content::check(tick, &wanted) {
             self.judge(Err(finding));
         }
     }
