@@ -57,6 +57,11 @@ impl Cadence {
         self.pending = None;
     }
 
+    /// A message could not be read: it may have been the tick that would be missing.
+    pub(crate) fn handle_unread(&mut self) {
+        self.lagged = true;
+    }
+
     /// A tick came that is not the connection's first.
     pub(crate) fn handle_tick(&mut self, tick: &Tick, received_at_us: u64) -> Beat {
         let missing = self.pending.take();

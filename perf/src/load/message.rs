@@ -162,7 +162,7 @@ pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
                 (Some((_, list)), Depth::All) => Some(machines(list)?),
                 (None, _) => Some(read_machines(text)?),
             };
-            Message::Tick(Box::new(tick(fields, machines)?))
+            Message::Tick(Box::new(tick(&fields, machines)?))
         }
         "event" => Message::Event {
             log: fields.log.ok_or("it has no log")?,
@@ -202,7 +202,7 @@ fn read_machines(text: &str) -> Result<Vec<Machine>, String> {
     Ok(read.entities)
 }
 
-fn tick(fields: Fields<'_>, machines: Option<Vec<Machine>>) -> Result<Tick, String> {
+fn tick(fields: &Fields<'_>, machines: Option<Vec<Machine>>) -> Result<Tick, String> {
     let want = |value: Option<u64>, name: &str| value.ok_or_else(|| format!("it has no {name}"));
     let aggregate = match &fields.aggregates {
         None => return Err("it has no aggregates".to_owned()),
