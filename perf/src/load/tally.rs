@@ -32,7 +32,10 @@ impl Durations {
 
     /// Adds `n` of one length, in us.
     pub(crate) fn record_n_us(&mut self, us: u64, n: u64) {
-        self.0.saturating_record_n(us, n);
+        // None of a length would still be the longest.
+        if n > 0 {
+            self.0.saturating_record_n(us, n);
+        }
     }
 
     /// Adds all of another.
