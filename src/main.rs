@@ -2,10 +2,13 @@
 
 mod certs;
 mod config_file;
+mod database_args;
 mod failure;
 mod fleet;
+mod gateway_args;
 mod logging;
 mod metrics_page;
+mod migrate;
 mod orchestrator_role;
 mod run;
 mod script;
@@ -13,6 +16,7 @@ mod signals;
 mod simulation_args;
 mod summary;
 mod tls_args;
+mod token;
 mod watch;
 mod worker_role;
 
@@ -50,6 +54,10 @@ enum Role {
     Orchestrator(Box<orchestrator_role::OrchestratorRole>),
     /// Steps partitions for an orchestrator. Keeps nothing that cannot be rebuilt.
     Worker(worker_role::WorkerRole),
+    /// Makes, lists and revokes the tokens that the API asks for.
+    Token(token::TokenRole),
+    /// Shows how the database's schema compares with this build's, and mends it.
+    Migrate(migrate::Migrate),
     /// Makes the certificates by which the roles know each other.
     Certs(certs::Certs),
 }
@@ -70,6 +78,8 @@ fn main() -> ExitCode {
         Role::Orchestrator(role) => role.run(),
         Role::Worker(role) => role.run(),
         Role::Certs(certs) => certs.run(),
+        Role::Token(token) => token.run(),
+        Role::Migrate(migrate) => migrate.run(),
     });
     done.unwrap_or_else(|error| failure::report(&error))
 }

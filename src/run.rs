@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use kernel::isa::Isa;
 use orchestrator::Config;
 use orchestrator::clock::{self, Origin};
-use orchestrator::control::{CommandRequest, ControlError, SimulationId, Speed, Status};
+use orchestrator::control::{CommandRequest, RefusalKind, SimulationId, Speed, Status};
 use orchestrator::drive::{self, Handle};
 use orchestrator::limits::MAX_WORKERS;
 
@@ -189,10 +189,15 @@ impl Run {
 ///
 /// # Errors
 /// Where the orchestrator has ended.
-pub(crate) async fn stop(handle: &Handle, id: SimulationId) -> Result<(), ControlError> {
+pub(crate) async fn stop(handle: &Handle, id: SimulationId) -> anyhow::Result<()> {
     match handle.stop(id).await {
-        Err(ControlError::InvalidTransition { status, .. }) if status.is_final() => Ok(()),
-        other => other,
+        Err(refusal)
+            if refusal.kind == RefusalKind::InvalidTransition
+                && handle.simulation(id).await?.status.is_final() =>
+        {
+            Ok(())
+        }
+        other => Ok(other?),
     }
 }
 

@@ -156,21 +156,21 @@ impl Summary {
         let simulation = snapshot.simulation(id).expect("it is not deleted");
         let (info, totals) = (&simulation.info, &simulation.totals);
         let wall_s = simulation.elapsed.as_secs_f64();
-        let simulated_s = info.tick as f64 * f64::from(info.config.tick_ms) / 1_000.0;
-        let digest = info.digest.filter(|(tick, _)| *tick == info.tick);
+        let simulated_s = info.tick as f64 * f64::from(info.spec.config.tick_ms) / 1_000.0;
+        let digest = info.digest.filter(|d| d.tick == info.tick);
         let latencies = &simulation.latencies;
         let stages = Stage::ALL.map(|s| (s.name(), Percentiles::of(latencies.stage(s))));
         Summary {
-            scenario: Scenario::from_code(info.config.scenario).map_or("", Scenario::name),
-            entities: info.config.entities,
-            tick_ms: info.config.tick_ms,
-            seed: info.config.seed,
+            scenario: Scenario::from_code(info.spec.config.scenario).map_or("", Scenario::name),
+            entities: info.spec.config.entities,
+            tick_ms: info.spec.config.tick_ms,
+            seed: info.spec.config.seed,
             partitions: simulation.partitions,
-            speed: speed_text(info.speed),
+            speed: speed_text(info.spec.speed),
             status: info.status.name(),
             cause: info.cause.name(),
             ticks: info.tick,
-            digest: digest.map(|(_, digest)| format!("{digest:016x}")),
+            digest: digest.map(|d| format!("{:016x}", d.digest)),
             wall_s,
             achieved_speed: per_second(simulated_s, wall_s),
             entity_steps_per_s: per_second(totals.entity_steps as f64, wall_s),

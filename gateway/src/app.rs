@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use crate::archive::Archive;
 use crate::client::Client;
 use crate::config::Config;
 use crate::latest::LatestView;
+use crate::metrics::Metrics;
+use crate::rate::Limiter;
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -16,6 +20,12 @@ pub struct App {
     pub config: Arc<Config>,
     /// Asks the orchestrator.
     pub client: Client,
+    /// What the database holds.
+    pub archive: Archive,
+    /// How often each token may ask.
+    pub limiter: Arc<Limiter>,
+    /// Counted and served.
+    pub metrics: Arc<Metrics>,
     /// Newest views.
     pub views: Arc<dyn LatestView>,
     /// Where the gateway is in its life.
@@ -43,5 +53,28 @@ pub struct Arrival {
     /// Whether over TLS.
     pub tls: bool,
     /// The connection's place among [`Config::max_connections`]: who takes a socket over keeps a clone.
-    pub place: Arc<OwnedSemaphorePermit>,
+    pub place: Arc<Place>,
+}
+
+/// A connection's place among [`Config::max_connections`]; counted while it is kept.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    counted: Gauge,
+}
+
+impl Place {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, counted: Gauge) -> Place {
+        counted.inc();
+        Place {
+            _permit: permit,
+            counted,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counted.dec();
+    }
 }

@@ -20,6 +20,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Names under which a loopback listener may be called, beside `localhost` and its addresses.
     pub allowed_hosts: Vec<String>,
+    /// The database that the orchestrator writes to. Without one, history is not served.
+    pub database: Option<DatabaseLocation>,
     /// Requests a second that one token may make in the long run.
     pub requests_per_s: u32,
     /// Requests that one token may make at once.
@@ -51,6 +53,16 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// The URL of a database. It may hold a password, so it has no form to be printed in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseLocation(pub String);
+
+impl std::fmt::Debug for DatabaseLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseLocation(hidden)")
+    }
+}
+
 /// Where a gateway listens if it is not told.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8_080);
@@ -72,6 +84,7 @@ impl Default for Config {
             require_tokens: false,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
+            database: None,
             requests_per_s: DEFAULT_REQUESTS_PER_S,
             burst: DEFAULT_BURST,
             max_connections: DEFAULT_MAX_CONNECTIONS,

@@ -22,7 +22,9 @@ use crate::connector::Connector;
 use crate::latest::NoViews;
 use crate::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING_FEED};
 use crate::listener::Serving;
-use crate::{drive, rest};
+use crate::metrics::Metrics;
+use crate::rate::Limiter;
+use crate::{archive, drive, rest};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -115,9 +117,14 @@ impl Gateway {
         let (client, asked) = client();
         let (life, lives) = watch::channel(Life::Serving);
         let (feed, _inputs) = mpsc::channel(MAX_WAITING_FEED);
+        let (archive, archived) = archive::archive(config.database.is_some());
+        let metrics = Arc::new(Metrics::default());
         let app = App {
             config: config.clone(),
             client,
+            archive,
+            limiter: Arc::new(Limiter::new(config.requests_per_s, config.burst)),
+            metrics: metrics.clone(),
             views: Arc::new(NoViews),
             life: lives.clone(),
         };
@@ -128,7 +135,11 @@ impl Gateway {
             // It is dropped, never sent.
             let _ = stopped.await;
         }));
-        let serving = Serving::new(config, rest::router(app.clone()), tls, lives);
+        if let Some(location) = config.database.clone() {
+            driven.spawn(archived.connect(location));
+        }
+        let router = rest::router(app.clone());
+        let serving = Serving::new(config, router, tls, lives, metrics);
         Ok(Gateway {
             app,
             life,

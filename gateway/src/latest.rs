@@ -5,16 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use transport::control::SimulationId;
-use transport::frame::Frame;
 
-/// The views of every partition at one tick.
-#[derive(Clone, Debug)]
-pub struct ViewSet {
-    /// The tick.
-    pub tick: u64,
-    /// [`transport::view::View`] frames, by partition, none missing.
-    pub views: Vec<Frame>,
-}
+use crate::view_tick::ViewTick;
 
 /// A source of newest views. The feed of the live stream is one; [`NoViews`] is another.
 pub trait LatestView: Send + Sync {
@@ -23,7 +15,7 @@ pub trait LatestView: Send + Sync {
 }
 
 /// What [`LatestView::latest`] returns.
-pub type Latest<'a> = Pin<Box<dyn Future<Output = Option<Arc<ViewSet>>> + Send + 'a>>;
+pub type Latest<'a> = Pin<Box<dyn Future<Output = Option<Arc<ViewTick>>> + Send + 'a>>;
 
 /// A source that never has any: machines are then shown by their metadata alone.
 #[derive(Clone, Copy, Debug)]

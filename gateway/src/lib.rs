@@ -5,18 +5,36 @@
 
 pub mod access;
 pub mod app;
+pub mod archive;
 pub mod client;
 pub mod config;
 pub mod connector;
 pub mod drive;
+pub mod event_json;
+pub mod event_log;
 pub mod exchange;
+pub mod fanout;
+pub mod feed;
 pub mod gateway;
 pub mod latest;
 pub mod limits;
 mod listener;
+pub mod mailbox;
+pub mod metrics;
 mod patient_io;
 pub mod problem;
+pub mod rate;
 pub mod rest;
+#[cfg(test)]
+mod sample;
+pub mod stream_binary;
+pub mod stream_json;
+pub mod stream_limits;
+pub mod stream_metrics;
+pub mod token;
+pub mod view_index;
+pub mod view_setting;
+pub mod view_tick;
 
 pub use config::Config;
 pub use connector::Connector;

@@ -19,11 +19,12 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::app::{Arrival, Life};
+use crate::app::{Arrival, Life, Place};
 use crate::config::Config;
 use crate::limits::{
     ACCEPT_RETRY, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TURNED_AWAY, TURN_AWAY_PATIENCE,
 };
+use crate::metrics::Metrics;
 use crate::patient_io::PatientIo;
 use crate::problem::{Problem, ProblemKind};
 
@@ -38,6 +39,7 @@ pub(crate) struct Serving {
     /// Places for those that are told that there is no place.
     pub(crate) turned_away: Arc<Semaphore>,
     pub(crate) life: watch::Receiver<Life>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Serving {
@@ -46,6 +48,7 @@ impl Serving {
         router: Router,
         tls: Option<TlsAcceptor>,
         life: watch::Receiver<Life>,
+        metrics: Arc<Metrics>,
     ) -> Serving {
         Serving {
             places: Arc::new(Semaphore::new(config.max_connections)),
@@ -54,6 +57,7 @@ impl Serving {
             router,
             tls,
             life,
+            metrics,
         }
     }
 
@@ -101,6 +105,7 @@ impl Serving {
                 });
             }
             Err(_) => {
+                self.metrics.turned_away.inc();
                 let place = self.turned_away.clone().try_acquire_owned();
                 if let (Ok(place), None) = (place, &self.tls) {
                     connections.spawn(turn_away(socket, place));
@@ -121,7 +126,7 @@ impl Serving {
             local,
             peer,
             tls: self.tls.is_some(),
-            place: Arc::new(place),
+            place: Arc::new(Place::new(place, self.metrics.connections.clone())),
         };
         match self.tls.clone() {
             None => self.serve(socket, arrival).await,

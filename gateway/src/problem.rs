@@ -115,12 +115,15 @@ problem_kinds! {
     /// Too many requests of one token.
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests with this token",
         "Wait for `retry_after_s`.";
-    /// The head is too long.
+    /// A failure of the gateway itself.
     Internal = "internal", INTERNAL_SERVER_ERROR, "The gateway failed",
         "Look for the request's id in the gateway's log, and report it.";
     /// A named maximum is reached.
     OverCapacity = "over-capacity", SERVICE_UNAVAILABLE, "A maximum is reached",
         "Wait for `retry_after_s`, or end what is not needed.";
+    /// No view came in time.
+    NoView = "no-view", SERVICE_UNAVAILABLE, "The machines' present state cannot be had",
+        "Wait for `retry_after_s`: a worker has to show them; or leave out the filter `state`.";
     /// The database does not answer.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The database does not answer; nothing was changed",
         "Wait for `retry_after_s`; see the orchestrator's log.";

@@ -69,20 +69,26 @@ impl Buckets {
     fn take(&mut self, now: Duration, token: u64) -> Result<(), Duration> {
         if self.by_token.len() >= MAX_BUCKETS && !self.by_token.contains_key(&token) {
             let (full, rate) = (self.full, self.requests_per_s);
-            self.by_token.retain(|_, b| b.level_at(now, rate, full) < full);
+            self.by_token
+                .retain(|_, b| b.level_at(now, rate, full) < full);
             if self.by_token.len() >= MAX_BUCKETS {
                 return Err(Duration::from_secs(1));
             }
         }
         let full = self.full;
-        let bucket = self.by_token.entry(token).or_insert(Bucket { level: full, at: now });
+        let bucket = self.by_token.entry(token).or_insert(Bucket {
+            level: full,
+            at: now,
+        });
         let level = bucket.level_at(now, self.requests_per_s, full);
         *bucket = Bucket { level, at: now };
         if level >= UNIT {
             bucket.level -= UNIT;
             return Ok(());
         }
-        Err(Duration::from_micros((UNIT - level).div_ceil(self.requests_per_s)))
+        Err(Duration::from_micros(
+            (UNIT - level).div_ceil(self.requests_per_s),
+        ))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::control::{Cause, Status, WorkerId};
 use crate::event::{Event, TickPublished};
 use crate::latency::Stage;
 use crate::limits::{MAX_ATTEMPTS, MAX_REPORTED_COUNT};
+use crate::numbering;
 use crate::routing::MailFault;
 use crate::simulation::{PartitionState, Simulation};
 use crate::window::Window;
@@ -98,10 +99,11 @@ impl Simulation {
             return Ok(());
         }
         let p = from.partition as usize;
+        // A repeated answer about a tick is none to a question about the same tick.
         let awaited = self
             .window
             .as_ref()
-            .is_some_and(|w| w.last == from.tick && w.slots[p].report.is_none());
+            .is_some_and(|w| w.last == from.tick && w.slots[p].awaits(from.ticks));
         if !awaited {
             self.totals.duplicate_results += 1;
             return Ok(());
@@ -261,6 +263,7 @@ impl Simulation {
         if let Some(newest) = merged.digests.last().filter(|d| d.tick == window.last) {
             self.digest = Some((newest.tick, newest.digest));
         }
+        let events = numbering::number(&merged.events, &mut self.last_sim_seq);
         self.routing.post(merged.mail);
         // Complete is what is merged: how long that took is in the tick's latency too.
         let now = ctx.read_stopwatch();
@@ -289,9 +292,10 @@ impl Simulation {
             simulation: self.spec.id,
             tick: window.last,
             ticks: window.ticks,
+            has_view: window.wants_view,
             aggregate: merged.aggregate,
             digests: merged.digests,
-            events: merged.events,
+            events,
         })));
         if let Some(event) = late {
             ctx.outbox.event(event);
@@ -580,6 +584,6 @@ mod tests {
             verifier: &mut Verifier::default(),
             outbox: &mut outbox,
         });
-        outbox.events.into()
+        outbox.fresh.into()
     }
 }

@@ -17,6 +17,9 @@ pub struct Config {
     pub verify_one_in: u64,
     /// Moves partitions while loads are uneven.
     pub rebalance: bool,
+    /// Whether what is asked for is kept before it is done, and what happens is written down. Otherwise it is done
+    /// at once and forgotten with this process.
+    pub durable: bool,
 }
 
 impl Default for Config {
@@ -28,6 +31,7 @@ impl Default for Config {
             command_lead_ticks: 1,
             verify_one_in: 1_000,
             rebalance: true,
+            durable: false,
         }
     }
 }

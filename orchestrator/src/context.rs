@@ -53,8 +53,13 @@ impl std::fmt::Debug for Stopwatch {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) transmits: VecDeque<LinkCommand>,
+    /// What happened and was not noted yet.
+    pub(crate) fresh: VecDeque<Event>,
+    /// What was noted.
     pub(crate) events: VecDeque<Event>,
     pub(crate) arbitrations: VecDeque<Arbitration>,
+    /// Views that were asked for, as they came.
+    pub(crate) views: VecDeque<Frame>,
     /// Buffers of the frames made here.
     pub(crate) pool: FramePool,
     last_group: u64,
@@ -65,8 +70,10 @@ impl Outbox {
     pub(crate) fn new(pool: FramePool) -> Outbox {
         Outbox {
             transmits: VecDeque::new(),
+            fresh: VecDeque::new(),
             events: VecDeque::new(),
             arbitrations: VecDeque::new(),
+            views: VecDeque::new(),
             pool,
             last_group: 0,
         }
@@ -104,6 +111,6 @@ impl Outbox {
 
     /// Queues an event.
     pub(crate) fn event(&mut self, event: Event) {
-        self.events.push_back(event);
+        self.fresh.push_back(event);
     }
 }

@@ -1,9 +1,9 @@
 //! What an operator can ask for, and what is answered.
 
-use kernel::config::{ConfigError, SimulationConfig};
+use kernel::config::ConfigError;
 pub use transport::control::{
-    Cause, CommandRequest, CommandStamp, LatePolicy, MAX_SPEED_MILLI, MIN_SPEED_MILLI,
-    SimulationId, Spec, Speed, Status, Target,
+    Cause, CommandRequest, CommandStamp, LatePolicy, MAX_SPEED_MILLI, MIN_SPEED_MILLI, Refusal,
+    RefusalKind, SimulationId, SimulationInfo, Spec, Speed, Status, Target,
 };
 
 /// Names a worker in logs and metrics, as its `Welcome` told it. Never reused.
@@ -27,31 +27,6 @@ pub fn validate_speed(speed: Speed) -> Result<Speed, ControlError> {
         }
         speed => Ok(speed),
     }
-}
-
-/// What can be read of a simulation at any time.
-#[derive(Clone, Debug)]
-pub struct SimulationInfo {
-    /// Its id.
-    pub id: SimulationId,
-    /// Its name.
-    pub name: String,
-    /// What is simulated.
-    pub config: SimulationConfig,
-    /// Status.
-    pub status: Status,
-    /// Why it has this status.
-    pub cause: Cause,
-    /// How fast it is asked to go.
-    pub speed: Speed,
-    /// Last tick that is complete.
-    pub tick: u64,
-    /// Newest digest, with its tick.
-    pub digest: Option<(u64, u64)>,
-    /// Sums at the last complete tick.
-    pub aggregate: kernel::aggregate::Aggregate,
-    /// Whether a final status has been followed by its last digest: nothing more will be published.
-    pub settled: bool,
 }
 
 /// Why a request is refused.
@@ -167,7 +142,116 @@ pub enum ControlError {
         /// [`crate::limits::MAX_COMMAND_ENTITIES`].
         limit: usize,
     },
-    /// The orchestrator has ended.
-    #[error("the orchestrator has ended")]
+    /// A name of a simulation or a token is too long.
+    #[error("name: {bytes} bytes are more than {limit}")]
+    NameTooLong {
+        /// How long it is.
+        bytes: usize,
+        /// [`transport::control::MAX_LABEL_BYTES`].
+        limit: usize,
+    },
+    /// A new simulation names a parent, which only a fork has.
+    #[error("parent: a new simulation has none; ask for a fork")]
+    ParentGiven,
+    /// A page of no simulation, or of too many.
+    #[error("limit: {limit} is not in 1..={max}")]
+    PageOutOfRange {
+        /// What was asked for.
+        limit: u32,
+        /// [`transport::control::MAX_PAGE`].
+        max: u32,
+    },
+    /// Views were asked for too often.
+    #[error("rate_hz: {view_hz} is more than {max}")]
+    ViewRateOutOfRange {
+        /// What was asked for.
+        view_hz: u32,
+        /// [`transport::control::MAX_VIEW_HZ`].
+        max: u32,
+    },
+    /// The idempotency key is empty, or it or its route is too long.
+    #[error("Idempotency-Key: must have 1 to {limit} bytes")]
+    BadIdempotencyKey {
+        /// [`transport::control::MAX_IDEMPOTENCY_KEY_BYTES`].
+        limit: usize,
+    },
+    /// The idempotency key was used for something else.
+    #[error("Idempotency-Key: it was used with another body; use a new one")]
+    KeyReused,
+    /// The tick lies before what is kept, or has not come yet.
+    #[error("tick: {tick} is not kept; ask for one up to {last}")]
+    TickNotKept {
+        /// What was asked for.
+        tick: u64,
+        /// Last complete one.
+        last: u64,
+    },
+    /// A command may still get a place before the tick of which a fork was asked for.
+    #[error("a command is just being given its place; try again")]
+    CommandBeingPlaced {
+        /// Its present place.
+        stamp: CommandStamp,
+    },
+    /// The farm could not be cut, for a reason that is a defect.
+    #[error("this farm could not be cut; the log says why")]
+    Uncuttable,
+    /// No token has that id.
+    #[error("token {id} does not exist")]
+    UnknownToken {
+        /// What was asked for.
+        id: u64,
+    },
+    /// A token of that id exists.
+    #[error("token {id} exists already")]
+    TokenExists {
+        /// The id.
+        id: u64,
+    },
+    /// Too many tokens.
+    #[error("{limit} tokens exist; revoke one first")]
+    TooManyTokens {
+        /// [`crate::limits::MAX_TOKENS`].
+        limit: usize,
+    },
+    /// Too many tickets wait to be redeemed.
+    #[error("{limit} tickets wait to be redeemed; try again later")]
+    TooManyTickets {
+        /// [`crate::limits::MAX_TICKETS`].
+        limit: usize,
+    },
+    /// The ticket is unknown, used or too old.
+    #[error("ticket: it is unknown, used or too old; ask for a new one")]
+    BadTicket,
+    /// Too many requests wait.
+    #[error("{limit} requests wait for an answer; try again later")]
+    TooManyRequests {
+        /// One of [`crate::limits`].
+        limit: usize,
+    },
+    /// The database is behind by more events than one answer holds.
+    #[error("the database is behind by {bytes} bytes of events; try again later")]
+    TooManyUnflushed {
+        /// How many.
+        bytes: usize,
+    },
+    /// The database does not answer, or has no room. Nothing was changed.
+    #[error("the database takes nothing at the moment, and nothing was changed; try again later")]
+    StoreUnavailable,
+    /// A command's tick was over each time its commit came. It was taken back.
+    #[error(
+        "commits took longer than {stamps} ever longer leads, and the command was taken back; try again later"
+    )]
+    NoPlace {
+        /// [`crate::limits::MAX_STAMPS`].
+        stamps: u32,
+    },
+    /// What was asked needs a database, and this orchestrator has none.
+    #[error("this orchestrator keeps nothing, so nothing can be forked")]
+    NeedsStore,
+    /// What was asked makes sense only over a gateway's connection.
+    #[error("only a gateway can subscribe")]
+    NeedsGateway,
+    /// The orchestrator has ended, or is going away.
+    #[error("the orchestrator is going away, or has gone")]
     Ended,
 }

@@ -6,7 +6,7 @@
 //! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`],
 //!    [`Orchestrator::handle_arbitrated`] or a control call such as [`Orchestrator::start`].
 //! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_event`], then
-//!    [`Orchestrator::poll_arbitration`], each until `None`.
+//!    [`Orchestrator::poll_arbitration`] and [`Orchestrator::poll_view`], each until `None`.
 //! 3. Say how long that took: [`Orchestrator::handle_drained`]. A test in virtual time may leave it out.
 //! 4. Call [`Orchestrator::handle_timeout`] at [`Orchestrator::poll_timeout`] or soon after.
 //!
@@ -32,17 +32,19 @@ use crate::control::{
     Status, WorkerId, validate_speed,
 };
 use crate::cost;
+use crate::desk::Desk;
 use crate::event::Event;
 use crate::latency::{Latencies, Stage};
-use crate::limits::{
-    HICCUP, MAX_MOVES, MAX_PARTITIONS, MAX_SIMULATIONS, MAX_UNREGISTERED, MAX_WORKERS,
-    REBALANCE_EVERY,
-};
+use crate::limits::{HICCUP, MAX_MOVES, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
 use crate::registry::{Registry, Worker, WorkerState};
+use crate::request::check_partitions;
 use crate::simulation::Simulation;
 use crate::snapshot::{SimulationSnapshot, Snapshot, Stalls, Totals, WorkerSnapshot};
+use crate::tickets::Tickets;
+use crate::tokens::Tokens;
 use crate::verify::{Arbitration, Verdict, Verifier};
+use crate::wall::Wall;
 use crate::wire;
 
 /// How much busier than the average the busiest worker may be before partitions move.
@@ -69,18 +71,27 @@ macro_rules! context {
 /// The orchestrator without its I/O.
 #[derive(Debug)]
 pub struct Orchestrator {
-    config: Config,
-    stopwatch: Option<Stopwatch>,
+    pub(crate) config: Config,
+    pub(crate) stopwatch: Option<Stopwatch>,
     /// When the last input came.
-    now: Duration,
+    pub(crate) now: Duration,
     /// When the next one was to come at the latest, as the caller was told.
     wake_at: Option<Duration>,
-    registry: Registry,
+    pub(crate) registry: Registry,
     /// Connections that have not registered, and since when.
     strangers: BTreeMap<u64, Duration>,
-    simulations: BTreeMap<SimulationId, Simulation>,
-    verifier: Verifier,
-    outbox: Outbox,
+    pub(crate) simulations: BTreeMap<SimulationId, Simulation>,
+    pub(crate) verifier: Verifier,
+    pub(crate) outbox: Outbox,
+    /// What was asked and waits.
+    pub(crate) desk: Desk,
+    pub(crate) tokens: Tokens,
+    /// Whether gateways are to be told of them.
+    pub(crate) tokens_changed: bool,
+    pub(crate) tickets: Tickets,
+    pub(crate) wall: Wall,
+    /// Set once nothing more is begun, and why.
+    pub(crate) ended: Option<String>,
     rebalance_at: Option<Duration>,
     /// What deleted runs left.
     retired: (Totals, Latencies, Stalls),
@@ -127,6 +138,12 @@ impl Orchestrator {
             simulations: BTreeMap::new(),
             verifier: Verifier::default(),
             outbox: Outbox::new(pool),
+            desk: Desk::default(),
+            tokens: Tokens::default(),
+            tokens_changed: false,
+            tickets: Tickets::default(),
+            wall: Wall::default(),
+            ended: None,
             rebalance_at: None,
             retired: Default::default(),
             refused: 0,
@@ -192,6 +209,7 @@ impl Orchestrator {
             let reason = "it did not register in time".to_owned();
             self.outbox.disconnect(peer, reason);
         }
+        self.expire(now);
         for verdict in self.verifier.handle_timeout(now) {
             self.judge(now, &verdict, None);
         }
@@ -268,27 +286,17 @@ impl Orchestrator {
         plan: Plan,
     ) -> Result<SimulationId, ControlError> {
         self.begin(now);
-        validate_speed(spec.speed)?;
-        let max = kernel::config::MAX_TICK;
-        if let Some(max_ticks) = spec.max_ticks.filter(|t| !(1..=max).contains(t)) {
-            return Err(ControlError::MaxTicksOutOfRange { max_ticks, max });
-        }
-        if spec.digest_every == 0 {
-            return Err(ControlError::DigestEveryZero);
-        }
+        self.check_spec(&spec)?;
+        check_partitions(&plan)?;
+        let created_at_us = self.wall.unix_us(now);
+        Ok(self.insert(spec, plan, created_at_us))
+    }
+
+    /// Adds a simulation that was checked.
+    pub(crate) fn insert(&mut self, spec: Spec, plan: Plan, created_at_us: u64) -> SimulationId {
         let id = spec.id;
-        if self.simulations.contains_key(&id) {
-            return Err(ControlError::Exists { id });
-        }
-        if self.simulations.len() >= MAX_SIMULATIONS {
-            let limit = MAX_SIMULATIONS;
-            return Err(ControlError::TooManySimulations { limit });
-        }
-        let (partitions, limit) = (plan.partitions.len(), MAX_PARTITIONS);
-        if partitions > limit {
-            return Err(ControlError::TooManyPartitions { partitions, limit });
-        }
-        let simulation = Simulation::new(spec, plan);
+        let mut simulation = Simulation::new(spec, plan);
+        simulation.record.created_at_us = created_at_us;
         self.outbox.event(Event::Lifecycle {
             simulation: id,
             status: Status::Created,
@@ -296,7 +304,7 @@ impl Orchestrator {
             tick: 0,
         });
         self.simulations.insert(id, simulation);
-        Ok(id)
+        id
     }
 
     /// Starts a created simulation.
@@ -373,12 +381,44 @@ impl Orchestrator {
         self.control(now, id, |simulation, ctx| simulation.command(ctx, request))
     }
 
+    /// From now on views of a simulation come at most so many times a second of wall time, of the
+    /// highest rate that anyone wants; `None` for nobody.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn set_view_hz(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        hz: Option<u32>,
+    ) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| {
+            simulation.set_view_hz(hz);
+            Ok(())
+        })
+    }
+
+    /// Asks for a view of a simulation's present tick, or of the next window's if it goes on.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSimulation`].
+    pub fn ask_view(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
+        self.control(now, id, |simulation, _| {
+            simulation.ask_view();
+            Ok(())
+        })
+    }
+
     /// Removes a simulation in any state; [`Event::Deleted`] is the last that is said of it.
     ///
     /// # Errors
     /// [`ControlError::UnknownSimulation`].
     pub fn delete(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
         self.begin(now);
+        self.remove(now, id)
+    }
+
+    pub(crate) fn remove(&mut self, now: Duration, id: SimulationId) -> Result<(), ControlError> {
         // Out of the map first: what is closed must never be advanced again.
         let removed = self.simulations.remove(&id);
         let mut simulation = removed.ok_or(ControlError::UnknownSimulation { id })?;
@@ -417,12 +457,13 @@ impl Orchestrator {
     pub fn simulation(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
         let simulation = self.simulations.get(&id);
         simulation
-            .map(Simulation::info)
+            .map(|s| s.info(self.now))
             .ok_or(ControlError::UnknownSimulation { id })
     }
 
     /// What the link shall do next.
     pub fn poll_transmit(&mut self) -> Option<LinkCommand> {
+        self.note();
         let command = self.outbox.transmits.pop_front()?;
         if let LinkCommand::Transmit(transmit) = &command {
             self.traffic.sent(&transmit.frame);
@@ -432,12 +473,18 @@ impl Orchestrator {
 
     /// What subscribers and the log shall hear next.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.note();
         self.outbox.events.pop_front()
     }
 
     /// A step the orchestrator must compute itself, see [`crate::arbitrate::arbitrate`].
     pub fn poll_arbitration(&mut self) -> Option<Arbitration> {
         self.outbox.arbitrations.pop_front()
+    }
+
+    /// A partition's view that was asked for, as its worker sent it.
+    pub fn poll_view(&mut self) -> Option<Frame> {
+        self.outbox.views.pop_front()
     }
 
     /// When [`Orchestrator::handle_timeout`] has something to do; never if `None`.
@@ -450,6 +497,7 @@ impl Orchestrator {
             strangers,
             self.verifier.next_timeout(),
             self.rebalance_at,
+            self.desk.expire_at,
         ]
         .into_iter()
         .flatten()
@@ -474,22 +522,16 @@ impl Orchestrator {
     #[must_use]
     pub fn snapshot(&self, now: Duration) -> Snapshot {
         let (mut totals_sum, latencies, stalls) = self.retired.clone();
-        let mut held: BTreeMap<WorkerId, (u64, u64)> = BTreeMap::new();
         for simulation in self.simulations.values() {
             totals_sum.merge(&totals(simulation));
-            for p in &simulation.partitions {
-                cost::visit();
-                if let Some(owner) = p.owner {
-                    let (partitions, rows) = held.entry(owner).or_default();
-                    *partitions += 1;
-                    *rows += p.rows;
-                }
-            }
         }
+        let held = self.held();
         let held = |id| held.get(&id).copied().unwrap_or_default();
         Snapshot {
             now,
-            simulations: self.simulations.values().map(simulation_snapshot).collect(),
+            simulations: (self.simulations.values())
+                .map(|s| simulation_snapshot(s, now))
+                .collect(),
             workers: self
                 .registry
                 .iter()
@@ -505,8 +547,38 @@ impl Orchestrator {
         }
     }
 
+    /// Partitions and rows of each worker that has any.
+    pub(crate) fn held(&self) -> BTreeMap<WorkerId, (u64, u64)> {
+        let mut held: BTreeMap<WorkerId, (u64, u64)> = BTreeMap::new();
+        for p in self.simulations.values().flat_map(|s| &s.partitions) {
+            cost::visit();
+            if let Some(owner) = p.owner {
+                let (partitions, rows) = held.entry(owner).or_default();
+                *partitions += 1;
+                *rows += p.rows;
+            }
+        }
+        held
+    }
+
+    /// What time it is for people: UNIX time in us. To be told about once a second.
+    pub fn handle_wall(&mut self, now: Duration, unix_us: u64) {
+        self.wall.set(now, unix_us);
+    }
+
+    /// Nothing more is begun from now on: what is asked is refused, nothing is dispatched or written.
+    pub(crate) fn end(&mut self, reason: String) {
+        self.ended.get_or_insert(reason);
+    }
+
+    /// Why nothing more is done; `None` while all goes on.
+    #[must_use]
+    pub fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
     /// An input begins.
-    fn begin(&mut self, now: Duration) {
+    pub(crate) fn begin(&mut self, now: Duration) {
         debug_assert!(now >= self.now, "time never goes back");
         self.now = now;
         self.touched = Touched::default();
@@ -536,6 +608,16 @@ impl Orchestrator {
         call: impl FnOnce(&mut Simulation, &mut Context<'_>) -> Result<T, ControlError>,
     ) -> Result<T, ControlError> {
         self.begin(now);
+        self.act(now, id, call)
+    }
+
+    /// A call to one simulation, in an input that has begun.
+    pub(crate) fn act<T>(
+        &mut self,
+        now: Duration,
+        id: SimulationId,
+        call: impl FnOnce(&mut Simulation, &mut Context<'_>) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
         let simulation = self
             .simulations
             .get_mut(&id)
@@ -583,6 +665,10 @@ impl Orchestrator {
             Kind::Checkpoint => self.with_simulation(now, worker, id, |s, ctx| {
                 s.handle_checkpoint(ctx, worker, frame)
             }),
+            Kind::View => {
+                self.handle_view(now, worker, id, frame);
+                Ok(())
+            }
             Kind::Unable => self.with_simulation(now, worker, id, |s, ctx| {
                 s.handle_unable(ctx, worker, &frame)
             }),
@@ -633,6 +719,14 @@ impl Orchestrator {
             .advance(lease_epoch, &self.registry, &mut self.outbox);
         self.advance(now, id);
         Ok(())
+    }
+
+    /// A view is never worth a word to its worker: where it is not wanted it is dropped and counted.
+    fn handle_view(&mut self, now: Duration, worker: WorkerId, id: SimulationId, frame: Frame) {
+        match self.simulations.get_mut(&id) {
+            Some(simulation) => simulation.handle_view(&mut context!(self, now), worker, frame),
+            None => self.unexpected_frames += 1,
+        }
     }
 
     /// A worker speaks of a run that has ended: what it was sent of it may have been overtaken by the
@@ -687,7 +781,7 @@ impl Orchestrator {
     }
 
     fn handle_heartbeat(&mut self, now: Duration, worker: WorkerId, heartbeat: Heartbeat) {
-        if self.registry.heartbeat(worker, heartbeat) {
+        if self.registry.heartbeat(worker, now, heartbeat) {
             self.begin_drain(now, worker);
             self.advance_all(now);
         }
@@ -896,6 +990,9 @@ impl Orchestrator {
         let Some(simulation) = self.simulations.get_mut(&id) else {
             return;
         };
+        if self.ended.is_some() {
+            return;
+        }
         let idle = simulation.window.is_none();
         simulation.advance(&mut context!(self, now));
         if !std::mem::replace(&mut simulation.wake_stale, true) {
@@ -964,14 +1061,14 @@ fn totals(simulation: &Simulation) -> Totals {
     }
 }
 
-fn simulation_snapshot(simulation: &Simulation) -> SimulationSnapshot {
+fn simulation_snapshot(simulation: &Simulation, now: Duration) -> SimulationSnapshot {
     let (latencies, stalls) = match &simulation.shown {
         Some(shown) => shown.clone(),
         None => (simulation.latencies.clone(), simulation.stalls.clone()),
     };
     let histories = || simulation.partitions.iter().map(|p| &p.history);
     SimulationSnapshot {
-        info: simulation.info(),
+        info: simulation.info(now),
         elapsed: simulation
             .completed_at
             .saturating_sub(simulation.created_at),

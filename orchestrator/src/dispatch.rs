@@ -66,6 +66,8 @@ impl Simulation {
                 window.deadline = deadline;
                 window.schedule = deadline.map(|_| self.schedule.clone());
                 window.owed_since = self.owed_since.take();
+                let ends = self.status.is_final() || window.last == self.last_tick();
+                window.wants_view = self.views.begin(ctx.now, window.last, ends);
                 self.dispatch(ctx, window);
             }
         }
@@ -286,6 +288,7 @@ impl Simulation {
     fn parcel(&mut self, ctx: &Context<'_>, p: usize) -> Parcel {
         let last = self.window.as_ref().map_or(0, |w| w.last);
         let wants_checkpoint = self.ask_checkpoint(p, last, ctx.now);
+        let count = self.partitions.len();
         let window = self.window.as_mut().expect("in flight");
         let state = &mut self.partitions[p];
         let slot = &mut window.slots[p];
@@ -308,9 +311,14 @@ impl Simulation {
             self.totals.replayed_ticks += slot.steps - u64::from(window.ticks);
         }
         state.held = true;
+        if window.wants_view {
+            let owner = state.owner.expect("placed before it is sent");
+            self.views.ask(ctx.now, p, count, (owner, state.epoch));
+        }
         let inputs = state.history.lend(first_tick);
         let mut wants = 0;
         for (bit, wanted) in [
+            (want::VIEW, window.wants_view),
             (want::DIGEST, window.wants_digest || slot.sampled),
             (want::CHECKPOINT, wants_checkpoint),
             (want::PRIOR_STATE, slot.sampled),
@@ -449,6 +457,8 @@ impl Simulation {
         ctx.registry.pay(owner, std::mem::take(&mut state.debt));
         state.held = false;
         state.moving = None;
+        self.lose_view(p);
+        let state = &mut self.partitions[p];
         if state.asked.take().is_some() {
             // What was asked for may never come: it is due at once, not an interval later.
             state.checkpoint_at = 0;

@@ -1,34 +1,49 @@
 //! The one async loop of the role: link, clock and control requests into the core, and out of it
-//! what it wants done. `Instant::now` is read here and in `clock` only.
+//! what it wants done. `Instant::now` is read here and in `clock` only, the wall clock
+//! here alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kernel::plan::Plan;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use transport::control::{Answer, Ask, Request};
 use transport::link::{Endpoint, LinkCommand, PeerId};
 use transport::pool::FramePool;
 
 use crate::arbitrate::{Arbitrated, arbitrate};
+use crate::chore::{Chore, ChoreDone};
 use crate::clock::{Clock, Origin};
 use crate::config::Config;
 use crate::control::{
-    CommandRequest, CommandStamp, ControlError, SimulationId, SimulationInfo, Spec, Speed, WorkerId,
+    CommandRequest, CommandStamp, ControlError, Refusal, SimulationId, SimulationInfo, Spec, Speed,
+    WorkerId,
 };
 use crate::core::{Drained, Orchestrator};
+use crate::desk::Asker;
 use crate::event::Event;
-use crate::limits::{CONTROL_QUEUE, EVENT_QUEUE, HISTOGRAMS_EVERY, MAX_ARBITRATIONS, MAX_BATCH};
+use crate::limits::{
+    CONTROL_QUEUE, EVENT_QUEUE, HISTOGRAMS_EVERY, MAX_ARBITRATIONS, MAX_BATCH, MAX_CHORES,
+    TELL_TIME_EVERY,
+};
 use crate::log::Log;
 use crate::snapshot::Snapshot;
 
-/// A request to the core, with the way its answer goes.
-type Request = Box<dyn FnOnce(&mut Driver, Duration) + Send>;
+/// What is wanted of the loop.
+enum Call {
+    /// Something is asked of the core; the answer goes this way.
+    Ask(Box<Ask>, oneshot::Sender<Answer>),
+    /// Something is looked up in the loop itself.
+    Look(Look),
+}
+
+/// Looks something up in the loop, and says it to whoever asked.
+type Look = Box<dyn FnOnce(&mut Driver, Duration) + Send>;
 
 /// Speaks to a running orchestrator; cheap to clone. The loop ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Handle {
-    requests: mpsc::Sender<Request>,
+    calls: mpsc::Sender<Call>,
     events: broadcast::WeakSender<Arc<Event>>,
 }
 
@@ -44,7 +59,14 @@ struct Driver {
     link: Endpoint,
     clock: Clock,
     origin: Origin,
-    requests: mpsc::Receiver<Request>,
+    calls: mpsc::Receiver<Call>,
+    /// Who waits for the answer of which request.
+    asked: BTreeMap<u64, oneshot::Sender<Answer>>,
+    last_request: u64,
+    chores: mpsc::Sender<ChoreDone>,
+    done: mpsc::Receiver<ChoreDone>,
+    /// When the core was last told what time it is.
+    wall_at: Option<Duration>,
     events: broadcast::Sender<Arc<Event>>,
     settled: BTreeMap<SimulationId, Vec<oneshot::Sender<SimulationInfo>>>,
     arbitrated: mpsc::Receiver<Arbitrated>,
@@ -77,11 +99,12 @@ pub fn start(
     link: Endpoint,
     origin: Origin,
 ) -> std::io::Result<(Handle, impl Future<Output = ()> + Send)> {
-    let (request_sender, requests) = mpsc::channel(CONTROL_QUEUE);
+    let (call_sender, calls) = mpsc::channel(CONTROL_QUEUE);
+    let (chores, done) = mpsc::channel(MAX_CHORES);
     let (events, _) = broadcast::channel(EVENT_QUEUE);
     let (arbitrations, arbitrated) = mpsc::channel(MAX_ARBITRATIONS);
     let handle = Handle {
-        requests: request_sender,
+        calls: call_sender,
         events: events.downgrade(),
     };
     let driver = Driver {
@@ -89,7 +112,12 @@ pub fn start(
         link,
         clock: Clock::start(origin)?,
         origin,
-        requests,
+        calls,
+        asked: BTreeMap::new(),
+        last_request: 0,
+        chores,
+        done,
+        wall_at: None,
         events,
         settled: BTreeMap::new(),
         arbitrated,
@@ -105,6 +133,7 @@ impl Driver {
     async fn run(mut self) {
         let mut turns = 0;
         loop {
+            self.tell_time();
             turns += 1;
             if turns % MAX_BATCH == 0 && !self.hear_the_last() {
                 return;
@@ -125,10 +154,12 @@ impl Driver {
                 Some(arbitrated) = self.arbitrated.recv() => {
                     self.core.handle_arbitrated(self.origin.elapsed(), &arbitrated);
                 }
-                request = self.requests.recv() => {
-                    let Some(request) = request else { return };
-                    let now = self.origin.elapsed();
-                    request(&mut self, now);
+                Some(done) = self.done.recv() => {
+                    self.core.handle_chore(self.origin.elapsed(), done);
+                }
+                call = self.calls.recv() => {
+                    let Some(call) = call else { return };
+                    self.handle_call(call);
                 }
             }
             if !self.drain() {
@@ -147,12 +178,47 @@ impl Driver {
                 return false;
             }
         }
-        let Ok(request) = self.requests.try_recv() else {
+        if let Ok(done) = self.done.try_recv() {
+            self.core.handle_chore(self.origin.elapsed(), done);
+            if !self.drain() {
+                return false;
+            }
+        }
+        let Ok(call) = self.calls.try_recv() else {
             return true;
         };
-        let now = self.origin.elapsed();
-        request(self, now);
+        self.handle_call(call);
         self.drain()
+    }
+
+    fn handle_call(&mut self, call: Call) {
+        let now = self.origin.elapsed();
+        match call {
+            Call::Ask(ask, answer) => {
+                self.last_request += 1;
+                let id = self.last_request;
+                self.asked.insert(id, answer);
+                let request = Request {
+                    id,
+                    token: 0,
+                    idempotency: None,
+                    ask: *ask,
+                };
+                self.core.handle_request(now, Asker::Local, request);
+            }
+            Call::Look(look) => look(self, now),
+        }
+    }
+
+    /// Tells the core what time it is, about once a second.
+    fn tell_time(&mut self) {
+        let now = self.origin.elapsed();
+        if self.wall_at.is_none_or(|at| at + TELL_TIME_EVERY <= now) {
+            self.wall_at = Some(now);
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+            let unix_us = unix.map_or(0, |unix| unix.as_micros() as u64);
+            self.core.handle_wall(now, unix_us);
+        }
     }
 
     /// Handles what waits already: a worker is not late whose result is here. `false` if the link has
@@ -188,6 +254,15 @@ impl Driver {
                 let _ = answers.blocking_send(arbitrate(&arbitration));
             });
         }
+        while let Some(chore) = self.core.poll_chore() {
+            self.begin_chore(chore);
+        }
+        while let Some((_, response)) = self.core.poll_response() {
+            if let Some(waiter) = self.asked.remove(&response.id) {
+                // Whoever asked may have stopped waiting.
+                let _ = waiter.send(response.answer);
+            }
+        }
         let published = self.origin.elapsed();
         self.core.handle_drained(Drained {
             transmitted,
@@ -199,6 +274,21 @@ impl Driver {
 }
 
 impl Driver {
+    /// Carries out a chore on a thread of its own.
+    fn begin_chore(&self, chore: Chore) {
+        let chores = self.chores.clone();
+        tokio::spawn(async move {
+            let id = chore.id;
+            let done = tokio::task::spawn_blocking(move || chore.carry_out()).await;
+            let done = done.unwrap_or_else(|error| {
+                tracing::error!(%error, "a farm could not be cut");
+                Chore::failed(id)
+            });
+            // The loop has ended if nobody hears it.
+            let _ = chores.send(done).await;
+        });
+    }
+
     fn snapshot(&mut self, now: Duration) -> Snapshot {
         if self.shown_at.is_none_or(|at| at + HISTOGRAMS_EVERY <= now) {
             self.shown_at = Some(now);
@@ -281,90 +371,106 @@ impl Driver {
 }
 
 impl Handle {
+    /// Asks something of the core, as a gateway does.
+    ///
+    /// # Errors
+    /// The core's refusal; of the kind [`Ending`](crate::control::RefusalKind::Ending) also where the loop has ended.
+    pub async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let call = Call::Ask(Box::new(ask), sender);
+        self.calls.send(call).await.map_err(|_| ended())?;
+        match receiver.await.map_err(|_| ended())? {
+            Answer::Refused(refusal) => Err(refusal),
+            answer => Ok(answer),
+        }
+    }
+
     /// Adds a simulation. Its farm is cut on a thread of its own, for the loop has no time for that.
     ///
     /// # Errors
-    /// As [`Orchestrator::create`], or [`ControlError::Ended`].
-    pub async fn create(&self, spec: Spec) -> Result<SimulationId, ControlError> {
-        let config = spec.config.clone();
-        let plan = tokio::task::spawn_blocking(move || Plan::new(&config));
-        // A panic goes on to whoever asked; the task is never cancelled while the runtime lives.
-        let plan = plan.await.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => ControlError::Ended,
-        })??;
-        self.call(|d, now| d.core.create_planned(now, spec, plan))
-            .await?
+    /// As [`Handle::ask`].
+    pub async fn create(&self, spec: Spec) -> Result<SimulationId, Refusal> {
+        let id = spec.id;
+        self.ask(Ask::Create(spec)).await.map(|_| id)
     }
 
     /// Starts a created simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::start`], or [`ControlError::Ended`].
-    pub async fn start(&self, id: SimulationId) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.start(now, id)).await?
+    /// As [`Handle::ask`].
+    pub async fn start(&self, id: SimulationId) -> Result<(), Refusal> {
+        self.ask(Ask::Start(id)).await.map(drop)
     }
 
     /// Pauses a running simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::pause`], or [`ControlError::Ended`].
-    pub async fn pause(&self, id: SimulationId) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.pause(now, id)).await?
+    /// As [`Handle::ask`].
+    pub async fn pause(&self, id: SimulationId) -> Result<(), Refusal> {
+        self.ask(Ask::Pause(id)).await.map(drop)
     }
 
     /// Resumes a paused simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::resume`], or [`ControlError::Ended`].
-    pub async fn resume(&self, id: SimulationId) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.resume(now, id)).await?
+    /// As [`Handle::ask`].
+    pub async fn resume(&self, id: SimulationId) -> Result<(), Refusal> {
+        self.ask(Ask::Resume(id)).await.map(drop)
     }
 
     /// Advances a paused simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::step`], or [`ControlError::Ended`].
-    pub async fn step(&self, id: SimulationId, ticks: u64) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.step(now, id, ticks)).await?
+    /// As [`Handle::ask`].
+    pub async fn step(&self, id: SimulationId, ticks: u64) -> Result<(), Refusal> {
+        self.ask(Ask::Step(id, ticks)).await.map(drop)
     }
 
     /// Stops a simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::stop`], or [`ControlError::Ended`].
-    pub async fn stop(&self, id: SimulationId) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.stop(now, id)).await?
+    /// As [`Handle::ask`].
+    pub async fn stop(&self, id: SimulationId) -> Result<(), Refusal> {
+        self.ask(Ask::Stop(id)).await.map(drop)
     }
 
     /// Changes the speed of a simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::set_speed`], or [`ControlError::Ended`].
-    pub async fn set_speed(&self, id: SimulationId, speed: Speed) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.set_speed(now, id, speed))
-            .await?
+    /// As [`Handle::ask`].
+    pub async fn set_speed(&self, simulation: SimulationId, speed: Speed) -> Result<(), Refusal> {
+        let ask = Ask::Change {
+            simulation,
+            speed: Some(speed),
+            name: None,
+        };
+        self.ask(ask).await.map(drop)
     }
 
     /// Gives a command its place in the log.
     ///
     /// # Errors
-    /// As [`Orchestrator::command`], or [`ControlError::Ended`].
+    /// As [`Handle::ask`].
+    ///
+    /// # Panics
+    /// Never: a command is answered with its place.
     pub async fn command(
         &self,
         id: SimulationId,
         request: CommandRequest,
-    ) -> Result<CommandStamp, ControlError> {
-        self.call(move |d, now| d.core.command(now, id, &request))
-            .await?
+    ) -> Result<CommandStamp, Refusal> {
+        match self.ask(Ask::Command(id, request)).await? {
+            Answer::Stamp(stamp) => Ok(stamp),
+            other => panic!("a command is answered with its place, not {other:?}"),
+        }
     }
 
     /// Removes a simulation.
     ///
     /// # Errors
-    /// As [`Orchestrator::delete`], or [`ControlError::Ended`].
-    pub async fn delete(&self, id: SimulationId) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.delete(now, id)).await?
+    /// As [`Handle::ask`].
+    pub async fn delete(&self, id: SimulationId) -> Result<(), Refusal> {
+        self.ask(Ask::Delete(id)).await.map(drop)
     }
 
     /// Gives a worker nothing more and moves what it has.
@@ -372,7 +478,7 @@ impl Handle {
     /// # Errors
     /// As [`Orchestrator::drain`], or [`ControlError::Ended`].
     pub async fn drain(&self, worker: WorkerId) -> Result<(), ControlError> {
-        self.call(move |d, now| d.core.drain(now, worker)).await?
+        self.look(move |d, now| d.core.drain(now, worker)).await?
     }
 
     /// What can be read of a simulation.
@@ -380,7 +486,7 @@ impl Handle {
     /// # Errors
     /// As [`Orchestrator::simulation`], or [`ControlError::Ended`].
     pub async fn simulation(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
-        self.call(move |d, _| d.core.simulation(id)).await?
+        self.look(move |d, _| d.core.simulation(id)).await?
     }
 
     /// Everything measured; histograms of runs that go on may be [`HISTOGRAMS_EVERY`] old.
@@ -388,7 +494,7 @@ impl Handle {
     /// # Errors
     /// [`ControlError::Ended`].
     pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
-        self.call(Driver::snapshot).await
+        self.look(Driver::snapshot).await
     }
 
     /// Waits until a simulation has ended and its last digest is known.
@@ -397,7 +503,7 @@ impl Handle {
     /// [`ControlError::UnknownSimulation`], or [`ControlError::Ended`], also if it is deleted.
     pub async fn settled(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
         let (sender, receiver) = oneshot::channel();
-        self.call(move |d, _| {
+        self.look(move |d, _| {
             let info = d.core.simulation(id)?;
             if info.settled {
                 // The one that asks holds the receiver.
@@ -420,26 +526,31 @@ impl Handle {
         Ok(events.subscribe())
     }
 
-    async fn call<T: Send + 'static>(
+    async fn look<T: Send + 'static>(
         &self,
-        request: impl FnOnce(&mut Driver, Duration) -> T + Send + 'static,
+        look: impl FnOnce(&mut Driver, Duration) -> T + Send + 'static,
     ) -> Result<T, ControlError> {
         let (sender, receiver) = oneshot::channel();
-        let boxed: Request = Box::new(move |driver, now| {
+        let boxed: Look = Box::new(move |driver, now| {
             // Whoever asked may have stopped waiting.
-            let _ = sender.send(request(driver, now));
+            let _ = sender.send(look(driver, now));
         });
-        self.requests
-            .send(boxed)
+        self.calls
+            .send(Call::Look(boxed))
             .await
             .map_err(|_| ControlError::Ended)?;
         receiver.await.map_err(|_| ControlError::Ended)
     }
 }
 
+fn ended() -> Refusal {
+    Refusal::from(ControlError::Ended)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::RefusalKind;
     use transport::frame::Frame;
     use transport::header::{Header, Kind};
     use transport::link::{LinkEvent, PeerId, Role};
@@ -470,10 +581,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_farm_is_cut_before_the_loop_is_asked() {
+    async fn a_farm_is_cut_off_the_loop_and_what_is_wrong_with_it_is_answered() {
         let (link, _hub) = memory::hub(Role::Orchestrator, "test");
         let pool = FramePool::new();
         let (handle, driver) = start(Config::default(), pool, link, Origin::now()).unwrap();
+        let driver = tokio::spawn(driver);
         let wrong = Spec {
             id: SimulationId(1),
             name: String::new(),
@@ -490,9 +602,15 @@ mod tests {
             late: crate::control::LatePolicy::Dilate,
             parent: None,
         };
-        // The loop does not run, and what is wrong with the farm is found all the same.
-        let answer = handle.create(wrong).await;
-        assert!(matches!(answer, Err(ControlError::Config(_))), "{answer:?}");
-        drop(driver);
+        let refusal = handle.create(wrong).await.unwrap_err();
+        assert_eq!(
+            (refusal.kind, &*refusal.field),
+            (RefusalKind::Invalid, "entities")
+        );
+        // What is asked next is not kept waiting by it.
+        let refusal = handle.start(SimulationId(1)).await.unwrap_err();
+        assert_eq!(refusal.kind, RefusalKind::NotFound);
+        drop(handle);
+        driver.await.unwrap();
     }
 }

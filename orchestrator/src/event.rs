@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
+use transport::control::LogEvent;
 use transport::message::TickDigest;
 
 use crate::control::{Cause, CommandStamp, SimulationId, Status, WorkerId};
@@ -163,10 +164,12 @@ pub struct TickPublished {
     pub tick: u64,
     /// Ticks in the window; 0 where the present tick was asked about again.
     pub ticks: u32,
+    /// Whether every partition was asked for its view at `tick`, so that views follow, or came before.
+    pub has_view: bool,
     /// Sums over all partitions at `tick`.
     pub aggregate: Aggregate,
     /// Digests of the window's ticks that were due or wanted, in order.
     pub digests: Vec<TickDigest>,
-    /// Events of the window, by (tick, site, entity, ordinal).
-    pub events: Vec<kernel::event::Event>,
+    /// What happened on the farm in the window, numbered as in the log `sim`.
+    pub events: Vec<LogEvent>,
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2Serializer};
 
 /// Longest time told apart, in us; longer ones count as this.
 pub const MAX_US: u64 = 60_000_000;
@@ -158,6 +159,18 @@ pub fn record(histogram: &mut Histogram<u64>, latency: Duration) {
 
 fn as_us(latency: Duration) -> u64 {
     u64::try_from(latency.as_micros()).map_or(MAX_US, |us| us.min(MAX_US))
+}
+
+/// A histogram in the V2 encoding of HdrHistogram, uncompressed.
+///
+/// # Panics
+/// Never: memory takes what is written, and the counts of a histogram fit the encoding.
+#[must_use]
+pub fn encode_v2(histogram: &Histogram<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let written = V2Serializer::new().serialize(histogram, &mut bytes);
+    written.expect("written to memory");
+    bytes
 }
 
 #[cfg(test)]

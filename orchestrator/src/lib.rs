@@ -10,9 +10,36 @@ pub mod event;
 // The core and its runs.
 pub mod core;
 
+// Requests: what waits, what is kept, what is done.
+mod request;
+
+mod keeping;
+
+pub mod desk;
+
+mod lifecycle;
+
+mod placing;
+
+mod answer;
+
+mod refusal;
+
+pub mod chore;
+
+pub mod fault;
+
+mod commits;
+
+mod tokens;
+
+mod tickets;
+
 mod context;
 
 mod simulation;
+
+mod record;
 
 mod schedule;
 
@@ -31,7 +58,11 @@ mod suspicion;
 
 mod aggregate;
 
+mod numbering;
+
 mod routing;
+
+mod views;
 
 mod wire;
 
@@ -42,8 +73,19 @@ pub mod verify;
 
 pub mod arbitrate;
 
+// What is made of what happened.
+mod notes;
+
+// Gateways.
+mod gateways;
+
 // What is counted in tests.
 mod cost;
+
+// What time it is, and how fast things go.
+mod wall;
+
+mod recent;
 
 // What is measured.
 pub mod latency;

@@ -20,6 +20,8 @@ pub const MAX_REPLAY_TICKS: u32 = 1 << 20;
 pub const WINDOW_TARGET: Duration = Duration::from_millis(20);
 /// Periods below this are dispatched as windows of about this length.
 pub const MIN_DISPATCH_PERIOD: Duration = Duration::from_millis(5);
+/// A view that was asked for and has not come after this is waited for no longer.
+pub const VIEW_PATIENCE: Duration = Duration::from_millis(500);
 /// Most digests a window may report, so that a result has a bounded length.
 pub const MAX_DIGESTS_PER_WINDOW: u32 = 1_024;
 
@@ -57,7 +59,7 @@ pub const MAX_PENDING_COMMANDS: usize = 1 << 20;
 /// Commands of one tick for the machines of one partition: they travel in one frame.
 pub const MAX_PARTITION_COMMANDS: usize = 1 << 17;
 /// Entities that one command may list by id.
-pub const MAX_COMMAND_ENTITIES: usize = 100_000;
+pub const MAX_COMMAND_ENTITIES: usize = transport::control::MAX_COMMAND_ENTITIES;
 
 /// Least patience with a worker whose result is missing.
 pub const MIN_PATIENCE: Duration = Duration::from_millis(100);
@@ -108,6 +110,47 @@ pub const MAX_ARBITRATIONS: usize = MAX_VERIFICATIONS;
 pub const HISTOGRAMS_EVERY: Duration = Duration::from_secs(1);
 /// Shifted deadlines of one run are said no more often than this.
 pub const DILATED_EVERY: Duration = Duration::from_secs(1);
+/// Most gateways registered at once.
+pub const MAX_GATEWAYS: usize = 64;
+/// Requests of one gateway that have no answer yet.
+pub const MAX_GATEWAY_REQUESTS: usize = 256;
+/// Requests that wait for their turn, for their farm or for their commit, over all who ask.
+pub const MAX_WAITING_REQUESTS: usize = 4_096;
+/// Requests of one simulation that wait for the one before them.
+pub const MAX_LANE: usize = 64;
+/// Farms that are cut at once, off the loop.
+pub const MAX_CHORES: usize = 16;
+/// When it is worth trying again what was refused because too much is under way.
+pub const RETRY_SOON: Duration = Duration::from_secs(1);
+/// Longest route of an idempotency key, in bytes.
+pub const MAX_ROUTE_BYTES: usize = 1_024;
+/// Most tokens.
+pub const MAX_TOKENS: usize = 2_048;
+/// Most tickets that wait to be redeemed.
+pub const MAX_TICKETS: usize = 16_384;
+/// How long a ticket may be redeemed.
+pub const TICKET_LIFE: Duration = Duration::from_secs(30);
+
+/// A request whose write was not even given to the store after this is refused.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked for such requests, while any wait.
+pub const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// Places a command is given, one after the other, before it is withdrawn: its lead is doubled each time.
+pub const MAX_STAMPS: u32 = 8;
+/// Commit times that a command's lead is chosen by.
+pub const RECENT_COMMITS: usize = 256;
+/// Most ticks that a command is put off because commits take long.
+pub const MAX_LEAD_TICKS: u64 = 1 << 16;
+
+/// Speeds and loads are measured over as long.
+pub const RECENT: Duration = Duration::from_secs(5);
+/// And between as many points of time.
+pub const RECENT_POINTS: usize = 10;
+/// How often the core is told what time it is.
+pub const TELL_TIME_EVERY: Duration = Duration::from_secs(1);
+/// Late windows of one run are said no more often than this.
+pub const LATE_EVERY: Duration = Duration::from_secs(1);
+
 /// Control requests that wait for the drive loop.
 pub const CONTROL_QUEUE: usize = 256;
 /// Events that wait for a subscriber before it loses the oldest.
@@ -116,6 +159,14 @@ pub const EVENT_QUEUE: usize = 4_096;
 /// link events before the clock, where it rings while they wait.
 pub const MAX_BATCH: usize = 64;
 
+// What a list of every token holds goes into one frame.
+const _: () = assert!(
+    MAX_TOKENS
+        * (size_of::<transport::control::ArchivedToken>() + transport::control::MAX_LABEL_BYTES)
+        < transport::limits::max_payload_bytes(transport::header::Kind::Tokens) as usize
+);
+const _: () = assert!(MAX_GATEWAYS * MAX_GATEWAY_REQUESTS >= MAX_WAITING_REQUESTS);
+const _: () = assert!(RECENT_POINTS > 1);
 const _: () = assert!(MAX_PENDING_COMMANDS >= kernel::config::MAX_ENTITIES as usize);
 const _: () = assert!(MAX_COMMAND_ENTITIES <= MAX_PENDING_COMMANDS);
 const _: () = assert!(MAX_PARTITION_COMMANDS >= kernel::config::MAX_PARTITION_ROWS as usize);

@@ -111,7 +111,7 @@ fn gauges(snapshot: &Snapshot) -> [Figure; 4] {
     ]
 }
 
-fn run_counters(totals: &Totals) -> [Figure; 12] {
+fn run_counters(totals: &Totals) -> [Figure; 14] {
     [
         ("ticks", "Ticks completed", totals.ticks),
         (
@@ -151,6 +151,12 @@ fn run_counters(totals: &Totals) -> [Figure; 12] {
             totals.unable,
         ),
         ("commands", "Commands sent out, by machine", totals.commands),
+        ("views", "Views passed on, by partition", totals.views),
+        (
+            "unasked_views",
+            "Views dropped that were not asked for, or came too late",
+            totals.unasked_views,
+        ),
         ("mails", "Mails between parts of cut sites", totals.mails),
         (
             "mail_bytes",

@@ -12,6 +12,7 @@ use crate::limits::{
     PENANCE_HALVES_EVERY, UNMEASURED_NS_PER_ROW,
 };
 use crate::placement::Capacity;
+use crate::recent::Recent;
 
 /// Weight of one new measurement in a moving average of throughput.
 const MEASURE_WEIGHT: f64 = 0.05;
@@ -64,6 +65,8 @@ pub struct Worker {
     pub ns_per_row: Option<f64>,
     /// What it was sent by all runs and has not answered.
     pub owed: Debt,
+    /// Row-steps and busy us that it said, at points of the last seconds.
+    said: Recent<2>,
     /// Whether something waits until it owes less.
     held_back: bool,
     /// Length of its next penance, before what good standing takes off it.
@@ -80,6 +83,21 @@ impl Worker {
     /// When it counts as silent if nothing is heard of it.
     fn silent_at(&self, timeout: Duration) -> Duration {
         (self.last_heard + timeout).max(self.silent_from)
+    }
+
+    /// Over the last seconds: the share of its threads' time that it was busy, in thousandths, and row-steps
+    /// a second.
+    #[must_use]
+    pub fn load(&self, now: Duration) -> (u32, u64) {
+        let Some(growth) = self.said.growth(now) else {
+            return (0, 0);
+        };
+        let us = growth.elapsed.as_micros().max(1);
+        let [steps, busy_us] = growth.by.map(u128::from);
+        let load = busy_us * 1_000 / (us * u128::from(self.threads));
+        let per_s = steps * 1_000_000 / us;
+        let most = u32::try_from(load).unwrap_or(u32::MAX);
+        (most, u64::try_from(per_s).unwrap_or(u64::MAX))
     }
 
     /// When its penance ends; `None` where it is not suspect, or has not been heard since: then it
@@ -124,6 +142,7 @@ impl Registry {
             },
             ns_per_row: None,
             owed: Debt::default(),
+            said: Recent::default(),
             held_back: false,
             penance: FIRST_PENANCE,
             ready_since: now,
@@ -196,10 +215,11 @@ impl Registry {
     }
 
     /// A worker said that it lives. Answers whether it asks, for the first time, to be drained.
-    pub fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) -> bool {
+    pub fn heartbeat(&mut self, id: WorkerId, now: Duration, heartbeat: Heartbeat) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else {
             return false;
         };
+        (worker.said).note(now, [heartbeat.row_steps, heartbeat.busy_us]);
         worker.heartbeat = heartbeat;
         heartbeat.draining != 0 && worker.state != WorkerState::Draining
     }

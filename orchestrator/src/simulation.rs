@@ -8,11 +8,12 @@ use kernel::aggregate::Aggregate;
 use kernel::command::{Action, Command};
 use kernel::plan::Plan;
 use transport::link::Class;
+use transport::message::TickDigest;
 
 use crate::context::Context;
 use crate::control::{
-    Cause, CommandRequest, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed,
-    Status, Target, WorkerId,
+    Cause, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed, Status, Target,
+    WorkerId,
 };
 use crate::cost::visit;
 use crate::event::Event;
@@ -20,14 +21,17 @@ use crate::history::History;
 use crate::latency::Latencies;
 use crate::limits::{
     CHECKPOINT_PATIENCE, DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS,
-    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_PENDING_COMMANDS,
-    MAX_REPLAY_TICKS, MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
+    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_REPLAY_TICKS,
+    MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
 };
+use crate::placing::Placing;
+use crate::record::Record;
 use crate::registry::{Debt, WorkerState};
 use crate::routing::Routing;
 use crate::schedule::Schedule;
 use crate::snapshot::{Stalls, Totals};
 use crate::verify;
+use crate::views::Views;
 use crate::window::Window;
 use crate::wire;
 
@@ -86,8 +90,11 @@ pub(crate) struct Simulation {
     pub(crate) pending: BTreeMap<u64, BTreeMap<u32, Vec<Command>>>,
     pub(crate) pending_count: usize,
     pub(crate) last_seq: u64,
+    /// Number of the newest entry of the log `sim`; 0 for none.
+    pub(crate) last_sim_seq: u64,
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
+    pub(crate) views: Views,
     /// Workers that were told of this simulation.
     pub(crate) opened: BTreeSet<WorkerId>,
     /// Since when the next window is owed though it could not be dispatched: the deadline that was
@@ -117,6 +124,10 @@ pub(crate) struct Simulation {
     pub(crate) dilated_unsaid: Duration,
     /// When such a shift was last said.
     pub(crate) dilated_said_at: Option<Duration>,
+    /// What is known of it beyond its ticks.
+    pub(crate) record: Record,
+    /// Commands that have a place which is not kept yet.
+    pub(crate) placing: Placing,
 }
 
 /// What a run does next.
@@ -180,7 +191,9 @@ impl Simulation {
             pending: BTreeMap::new(),
             pending_count: 0,
             last_seq: 0,
+            last_sim_seq: 0,
             step_until: None,
+            views: Views::default(),
             opened: BTreeSet::new(),
             owed_since: None,
             wake: None,
@@ -199,6 +212,8 @@ impl Simulation {
             shown: None,
             dilated_unsaid: Duration::ZERO,
             dilated_said_at: None,
+            record: Record::default(),
+            placing: Placing::default(),
             spec,
         }
     }
@@ -226,12 +241,17 @@ impl Simulation {
         if self.status != Status::Paused {
             return Err(self.invalid("step"));
         }
+        self.step_until = Some(self.step_end(ticks)?);
+        Ok(())
+    }
+
+    /// Where a step of so many ticks ends.
+    pub(crate) fn step_end(&self, ticks: u64) -> Result<u64, ControlError> {
         if ticks == 0 {
             return Err(ControlError::StepZero);
         }
         let from = self.step_until.unwrap_or(self.last_dispatched());
-        self.step_until = Some(from.saturating_add(ticks).min(self.last_tick()));
-        Ok(())
+        Ok(from.saturating_add(ticks).min(self.last_tick()))
     }
 
     /// `stop`: the run ends after the window in flight.
@@ -267,54 +287,27 @@ impl Simulation {
         self.settle(ctx);
     }
 
-    /// Gives a command its place.
-    pub(crate) fn command(
-        &mut self,
-        ctx: &mut Context<'_>,
-        request: &CommandRequest,
-    ) -> Result<CommandStamp, ControlError> {
-        if self.status.is_final() {
-            return Err(self.invalid("command"));
-        }
-        let next = self.completed.map_or(1, |_| self.last_dispatched() + 1);
-        let tick = request.tick.unwrap_or(next + ctx.config.command_lead_ticks);
-        if tick < next {
-            return Err(ControlError::TickPassed { tick, next });
-        }
-        if tick > self.last_tick() {
-            let last = self.last_tick();
-            return Err(ControlError::TickBeyondEnd { tick, last });
-        }
-        let entities = self.expand(&request.target)?;
-        if self.pending_count + entities.len() > MAX_PENDING_COMMANDS {
-            let limit = MAX_PENDING_COMMANDS;
-            return Err(ControlError::TooManyCommands { limit });
-        }
-        let stamp = CommandStamp {
-            seq: self.last_seq + 1,
-            tick,
-        };
-        self.enqueue(stamp, &entities, request.action)?;
-        ctx.outbox.event(Event::CommandStamped {
-            simulation: self.spec.id,
-            stamp,
-        });
-        Ok(stamp)
-    }
-
     /// What can be read of it.
-    pub(crate) fn info(&self) -> SimulationInfo {
+    pub(crate) fn info(&self, now: Duration) -> SimulationInfo {
+        let stands = self.status != Status::Running && self.step_until.is_none();
+        let speed = || (self.record).achieved_speed_milli(now, self.spec.config.tick_ms);
         SimulationInfo {
-            id: self.spec.id,
-            name: self.spec.name.clone(),
-            config: self.spec.config.clone(),
+            spec: self.spec.clone(),
             status: self.status,
             cause: self.cause,
-            speed: self.spec.speed,
             tick: self.completed.unwrap_or(0),
-            digest: self.digest,
+            digest: self
+                .digest
+                .map(|(tick, digest)| TickDigest { tick, digest }),
             aggregate: self.aggregate,
+            achieved_speed_milli: if stands { 0 } else { speed() },
+            late_ticks: self.totals.late_ticks,
+            dilated_ms: self.totals.dilated.as_millis() as u64,
+            created_at_us: self.record.created_at_us,
+            started_at_us: self.record.started_at_us,
+            ended_at_us: self.record.ended_at_us,
             settled: self.settled,
+            replaying_to: None,
         }
     }
 
@@ -358,29 +351,46 @@ impl Simulation {
         let Some(completed) = self.completed else {
             return self.next_before_creation();
         };
-        let unknown = self.digest.is_none_or(|(tick, _)| tick != completed);
-        let ask = Next::Window {
-            ticks: 0,
-            wants_digest: true,
-            deadline: None,
-        };
         match self.status {
             status if status.is_final() => {
-                if unknown && !self.is_out_of_reach(ctx) {
-                    ask
-                } else {
+                let knows_all = !self.is_digest_unknown() && !self.views.is_behind(completed);
+                if knows_all || self.is_out_of_reach(ctx) {
                     Next::Settle
+                } else {
+                    self.question()
                 }
             }
             Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
-                if unknown {
-                    ask
-                } else {
-                    Next::Wait
-                }
+                self.next_of_the_present(ctx, completed)
             }
             _ => self.next_ticks(ctx, completed + 1),
         }
+    }
+
+    /// What a run that stands at `tick` is asked, if anything.
+    fn next_of_the_present(&self, ctx: &Context<'_>, tick: u64) -> Next {
+        if self.is_digest_unknown() {
+            return self.question();
+        }
+        match self.views.due_at(tick) {
+            None => Next::Wait,
+            Some(at) if at > ctx.now => Next::WaitUntil(at),
+            Some(_) => self.question(),
+        }
+    }
+
+    /// A window of no ticks, that asks about the present one.
+    fn question(&self) -> Next {
+        Next::Window {
+            ticks: 0,
+            wants_digest: self.is_digest_unknown(),
+            deadline: None,
+        }
+    }
+
+    /// Whether the last complete tick's digest was not asked for.
+    fn is_digest_unknown(&self) -> bool {
+        self.digest.map(|(tick, _)| tick) != self.completed
     }
 
     /// Whether a partition is lost and nobody is there who could ever take it.
@@ -650,7 +660,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn invalid(&self, request: &'static str) -> ControlError {
+    pub(crate) fn invalid(&self, request: &'static str) -> ControlError {
         ControlError::InvalidTransition {
             request,
             status: self.status,
@@ -658,7 +668,7 @@ impl Simulation {
     }
 
     /// Queues a command for each of these machines.
-    fn enqueue(
+    pub(crate) fn enqueue(
         &mut self,
         stamp: CommandStamp,
         entities: &[u32],
@@ -681,15 +691,21 @@ impl Simulation {
         }
         let queued = self.pending.entry(stamp.tick).or_default();
         for (partition, commands) in added {
-            queued.entry(partition).or_default().extend(commands);
+            let queued = queued.entry(partition).or_default();
+            let in_order = queued.last().is_none_or(|last| last.seq < stamp.seq);
+            queued.extend(commands);
+            // One that was kept sooner may be of a greater seq.
+            if !in_order {
+                queued.sort_by_key(|command| command.seq);
+            }
         }
-        self.last_seq = stamp.seq;
+        self.last_seq = self.last_seq.max(stamp.seq);
         self.pending_count += entities.len();
         Ok(())
     }
 
     /// The machines a target names.
-    fn expand(&self, target: &Target) -> Result<Vec<u32>, ControlError> {
+    pub(crate) fn expand(&self, target: &Target) -> Result<Vec<u32>, ControlError> {
         let entities = self.spec.config.entities;
         let known = |entity: u32| match (1..=entities).contains(&entity) {
             true => Ok(entity),

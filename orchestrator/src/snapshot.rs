@@ -34,6 +34,10 @@ pub struct Totals {
     pub unable: u64,
     /// Commands sent out, by machine.
     pub commands: u64,
+    /// Views passed on, by partition.
+    pub views: u64,
+    /// Views dropped that were not asked for, or came too late.
+    pub unasked_views: u64,
     /// Mails between parts of cut sites.
     pub mails: u64,
     /// Bytes of them.
@@ -54,6 +58,8 @@ impl Totals {
         self.duplicate_results += other.duplicate_results;
         self.unable += other.unable;
         self.commands += other.commands;
+        self.views += other.views;
+        self.unasked_views += other.unasked_views;
         self.mails += other.mails;
         self.mail_bytes += other.mail_bytes;
     }
@@ -171,7 +177,7 @@ impl Snapshot {
     /// One of the runs.
     #[must_use]
     pub fn simulation(&self, id: SimulationId) -> Option<&SimulationSnapshot> {
-        self.simulations.iter().find(|s| s.info.id == id)
+        self.simulations.iter().find(|s| s.info.spec.id == id)
     }
 
     /// Stages and stalls over all runs, deleted ones included. They are added here, by whoever reads

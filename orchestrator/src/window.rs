@@ -29,6 +29,14 @@ pub(crate) struct Slot {
     pub(crate) attempts: u32,
 }
 
+impl Slot {
+    /// Whether an answer that says it is of so many ticks may be the missing one.
+    #[must_use]
+    pub(crate) fn awaits(&self, ticks: u32) -> bool {
+        self.report.is_none() && self.steps == u64::from(ticks)
+    }
+}
+
 /// A window in flight.
 ///
 /// `first ..= last` are its ticks; `last == first - 1` asks about the present tick, and creation is
@@ -45,6 +53,8 @@ pub(crate) struct Window {
     pub(crate) creation: bool,
     /// Whether the digest of the last tick is wanted though it may not be due.
     pub(crate) wants_digest: bool,
+    /// Whether views of the last tick are wanted.
+    pub(crate) wants_view: bool,
     /// Ticks whose digests are reported, in order.
     pub(crate) digest_ticks: Vec<u64>,
     /// Deadline it was dispatched for; `None` at speed `max` and for steps.
@@ -79,6 +89,7 @@ impl Window {
             ticks,
             creation: first == 0,
             wants_digest: false,
+            wants_view: false,
             digest_ticks: Vec::new(),
             deadline: None,
             schedule: None,

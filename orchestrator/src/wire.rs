@@ -38,6 +38,7 @@ pub(crate) struct From {
     pub(crate) tick: u64,
     pub(crate) partition: u32,
     pub(crate) placement_epoch: u32,
+    pub(crate) ticks: u32,
 }
 
 /// A result, read and copied out of its frame.
@@ -58,6 +59,7 @@ pub(crate) fn from(frame: &Frame) -> From {
         tick: header.tick,
         partition: header.partition,
         placement_epoch: header.placement_epoch,
+        ticks: header.ticks,
     }
 }
 

@@ -11,6 +11,8 @@ use quinn::{
     AckFrequencyConfig, ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
     VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -34,10 +36,11 @@ const GSO_SEGMENTS: u32 = 10;
 const LOCAL_WINDOW_BYTES: u64 = 1 << 33;
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// What each side sends where nothing else is sent, so that silence means that the peer is gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(1);
+const KEEP_ALIVE: Duration = Duration::from_millis(250);
 const IDLE_TIMEOUT_MS: u32 = 4_000;
 /// How long a peer may be silent, killed or stopped, until its connection is given up. QUIC does not
-/// learn of a dead peer from the network; a role that waits for an answer knows sooner, by its deadline.
+/// learn of a dead peer from the network; a role that waits for an answer knows sooner, by its deadline,
+/// and whoever sends to a successor on the same address is told by it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_millis(IDLE_TIMEOUT_MS as u64);
 /// The default of 25 ms would hold a window, and thus a tick, for as long.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(1);
@@ -72,7 +75,16 @@ impl Network {
     }
 }
 
-pub(crate) fn server(identity: &Identity, network: Network) -> Result<ServerConfig, QuicError> {
+/// What a listening endpoint needs.
+pub(crate) struct Server {
+    config: ServerConfig,
+    /// By these a successor on the same address, with the same certificate, tells the peers of the one
+    /// before it that it knows nothing of their connections, so that they need not wait for silence.
+    reset_key: hmac::Key,
+    connection_id_key: u64,
+}
+
+pub(crate) fn server(identity: &Identity, network: Network) -> Result<Server, QuicError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(identity)?), provider.clone())
@@ -85,7 +97,21 @@ pub(crate) fn server(identity: &Identity, network: Network) -> Result<ServerConf
     let crypto = QuicServerConfig::try_from(tls).map_err(|_| QuicError::NoCipher)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport(network)));
-    Ok(config)
+    let derived = |label: &[u8]| {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, identity.key.secret_der());
+        hmac::sign(&secret, label)
+    };
+    let reset_key = derived(b"autofarm stateless reset");
+    let connection_id_key = derived(b"autofarm connection id");
+    let (first, _) = connection_id_key
+        .as_ref()
+        .split_first_chunk()
+        .expect("a tag has 32 bytes");
+    Ok(Server {
+        config,
+        reset_key: hmac::Key::new(hmac::HMAC_SHA256, reset_key.as_ref()),
+        connection_id_key: u64::from_le_bytes(*first),
+    })
 }
 
 pub(crate) fn client(identity: &Identity, network: Network) -> Result<ClientConfig, QuicError> {
@@ -103,12 +129,19 @@ pub(crate) fn client(identity: &Identity, network: Network) -> Result<ClientConf
 /// A bound socket with large buffers, and an endpoint on it.
 pub(crate) fn bind(
     address: SocketAddr,
-    server: Option<ServerConfig>,
+    server: Option<Server>,
     network: Network,
 ) -> Result<quinn::Endpoint, QuicError> {
     let failed = |source| QuicError::Bind { address, source };
     let socket = socket(address).map_err(failed)?;
     let mut config = EndpointConfig::default();
+    if let Some(server) = &server {
+        let key = server.connection_id_key;
+        config
+            .reset_key(Arc::new(server.reset_key.clone()))
+            .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+    }
+    let server = server.map(|server| server.config);
     if network == Network::Local {
         config
             .max_udp_payload_size(LOCAL_MTU)
@@ -205,7 +238,7 @@ mod tests {
         for network in [Network::Local, Network::Routed] {
             let set = format!("{:?}", transport(network));
             for expected in [
-                "keep_alive_interval: Some(1s)",
+                "keep_alive_interval: Some(250ms)",
                 "max_idle_timeout: Some(4000)",
                 "stream_receive_window: 2400000",
                 "send_window: 33554432",

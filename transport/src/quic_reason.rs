@@ -48,6 +48,9 @@ pub(crate) fn explain(error: &ConnectionError) -> String {
         ConnectionError::ApplicationClosed(close) => {
             format!("closed by the peer: {}", readable(&close.reason))
         }
+        ConnectionError::Reset => {
+            "reset by the peer: it was started anew and knows nothing of this connection".to_owned()
+        }
         ConnectionError::TimedOut => {
             "timed out: nothing was heard of the peer; check that it runs, its \
             address and port (UDP), and that both sides agree on the network, local or routed"

@@ -12,7 +12,9 @@ pub(crate) fn rfc3339(us: u64) -> String {
 /// Now, in us since 1970.
 pub(crate) fn now_us() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Year, month and day of a day since 1970, in the Gregorian calendar. The year begins in March here, so
@@ -44,6 +46,9 @@ mod tests {
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000000Z");
         assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00.000000Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000000Z");
-        assert_eq!(rfc3339(1_700_000_000_000_001), "2023-11-14T22:13:20.000001Z");
+        assert_eq!(
+            rfc3339(1_700_000_000_000_001),
+            "2023-11-14T22:13:20.000001Z"
+        );
     }
 }

@@ -52,7 +52,14 @@ macro_rules! problem_sets {
     };
 }
 
+/// Kinds of a route that anybody may ask.
+const OPEN: &[ProblemKind] = &[ProblemKind::WrongHost, ProblemKind::Internal];
+
 problem_sets! {
+    /// Of a route that anybody may ask.
+    OpenProblems = [OPEN] + [];
+    /// Of the probe of readiness.
+    ReadyProblems = [OPEN] + [OverCapacity, OrchestratorUnavailable];
     /// Of a route that only the gateway answers.
     PlainProblems = [COMMON] + [Invalid];
     /// Of a list of the orchestrator's.
@@ -99,12 +106,13 @@ fn response(status: u16, kinds: &[ProblemKind]) -> Response {
         .iter()
         .map(|kind| format!("`{}`: {}.", kind.slug(), kind.title()))
         .collect();
-    let mut content =
-        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
     for kind in kinds {
         let problem = Problem::new(*kind, kind.title());
         let body = serde_json::from_slice(&problem.to_json(None)).expect("it was JSON");
-        let example = ExampleBuilder::new().value(Some::<serde_json::Value>(body)).build();
+        let example = ExampleBuilder::new()
+            .value(Some::<serde_json::Value>(body))
+            .build();
         content = content.examples_from_iter([(kind.slug(), example)]);
     }
     let mut response = ResponseBuilder::new()
@@ -123,7 +131,7 @@ fn response(status: u16, kinds: &[ProblemKind]) -> Response {
 /// A described header.
 pub(crate) fn header(of: Type, description: &str) -> utoipa::openapi::Header {
     HeaderBuilder::new()
-        .schema(Object::with_type(of))
+        .schema(Some(Object::with_type(of)))
         .description(Some(description))
         .build()
 }

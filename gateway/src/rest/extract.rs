@@ -79,17 +79,21 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = given.next() else {
         return Ok(None);
     };
-    let allowed = format!("one header of 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters");
+    let allowed =
+        format!("one header of 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters");
     let wrong = |detail: &str| Problem::invalid("Idempotency-Key", detail, allowed.as_str());
     if given.next().is_some() {
         return Err(wrong("there is more than one Idempotency-Key"));
     }
     let key = key.to_str().ok().filter(|key| {
-        (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+        (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len())
+            && key.bytes().all(|b| b.is_ascii_graphic())
     });
     match key {
         Some(key) => Ok(Some(key.to_owned())),
-        None => Err(wrong("the Idempotency-Key is empty, too long or holds other characters")),
+        None => Err(wrong(
+            "the Idempotency-Key is empty, too long or holds other characters",
+        )),
     }
 }
 
@@ -134,7 +138,9 @@ async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
                 Problem::new(ProblemKind::MalformedJson, detail)
             })?;
             // Trailers mean nothing here.
-            let Ok(data) = frame.into_data() else { continue };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             if bytes.len() + data.len() > limit {
                 return Err(too_large());
             }
@@ -143,7 +149,10 @@ async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
         Ok(bytes.freeze())
     };
     let slow = || {
-        let detail = format!("the body did not arrive within {} s", patience.as_secs_f64());
+        let detail = format!(
+            "the body did not arrive within {} s",
+            patience.as_secs_f64()
+        );
         Problem::new(ProblemKind::BodyTooSlow, detail)
     };
     timeout(patience, collected).await.map_err(|_| slow())?
@@ -181,25 +190,29 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-            serde_urlencoded::from_str(query).map_err(|error| {
-                Problem::new(ProblemKind::Invalid, format!("the query: {error}"))
-            })?;
+        let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = serde_urlencoded::from_str(query)
+            .map_err(|error| Problem::new(ProblemKind::Invalid, format!("the query: {error}")))?;
         // What is given without a value is wrong, and not as if it were not given.
         if let Some((name, _)) = pairs.iter().find(|(_, value)| value.is_empty()) {
             let detail = format!("`{name}` has no value");
-            return Err(Problem::invalid(name.clone(), detail, "a value, or to be left out"));
+            return Err(Problem::invalid(
+                name.clone(),
+                detail,
+                "a value, or to be left out",
+            ));
         }
         let read = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(read).map(Query).map_err(|error| {
-            let path = error.path().to_string();
-            let detail = format!("the query: {}", error.inner());
-            let field = Some(path).filter(|path| path != "." && path != "?");
-            Problem {
-                field: field.or_else(|| named(&detail)),
-                ..Problem::new(ProblemKind::Invalid, detail)
-            }
-        })
+        serde_path_to_error::deserialize(read)
+            .map(Query)
+            .map_err(|error| {
+                let path = error.path().to_string();
+                let detail = format!("the query: {}", error.inner());
+                let field = Some(path).filter(|path| path != "." && path != "?");
+                Problem {
+                    field: field.or_else(|| named(&detail)),
+                    ..Problem::new(ProblemKind::Invalid, detail)
+                }
+            })
     }
 }
 
@@ -229,7 +242,11 @@ impl FromRequestParts<App> for Id {
 pub(crate) fn simulation_id(field: &str, text: &str) -> Result<SimulationId, Problem> {
     let wrong = || {
         let detail = format!("`{field}` is no id of a simulation");
-        Problem::invalid(field, detail, "a UUID, as 01900000-0000-7000-8000-000000000001")
+        Problem::invalid(
+            field,
+            detail,
+            "a UUID, as 01900000-0000-7000-8000-000000000001",
+        )
     };
     // Other spellings of a UUID are not ids: a cache or a log would take them for others.
     let id = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);

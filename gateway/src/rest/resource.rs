@@ -2,11 +2,16 @@
 
 use kernel::config::Scenario;
 use serde::{Deserialize, Serialize};
-use transport::control::{Access, LatePolicy, SimulationInfo, Speed, Status};
-use utoipa::ToSchema;
+use serde_json::json;
+use transport::control::{
+    Access, LatePolicy, MAX_SPEED_MILLI, MIN_SPEED_MILLI, SimulationInfo, Speed, Status,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::clock::rfc3339;
+use super::document::schema;
 
 /// A simulation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -127,23 +132,45 @@ pub fn sim_time_s(tick: u64, tick_ms: u32) -> f64 {
 }
 
 /// A factor on real time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
-#[schema(as = Speed)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum SpeedJson {
     /// A number.
-    #[schema(minimum = 0.1, maximum = 1000.0, example = 1.0)]
     Factor(f64),
     /// As fast as the workers go.
     Max(SpeedWord),
 }
 
 /// The word for as fast as the workers go.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpeedWord {
     /// As fast as the workers go.
     Max,
+}
+
+/// Slowest factor.
+pub(crate) const MIN_SPEED: f64 = MIN_SPEED_MILLI as f64 / 1_000.0;
+/// Fastest factor.
+pub(crate) const MAX_SPEED: f64 = MAX_SPEED_MILLI as f64 / 1_000.0;
+
+impl PartialSchema for SpeedJson {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "oneOf": [
+                {"type": "number", "minimum": MIN_SPEED, "maximum": MAX_SPEED},
+                {"type": "string", "enum": ["max"]},
+            ],
+            "description": "Factor on real time, in thousandths, or `max` for as fast as the workers go.",
+            "example": 1,
+        }))
+    }
+}
+
+impl ToSchema for SpeedJson {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Speed".into()
+    }
 }
 
 impl From<Speed> for SpeedJson {

@@ -48,7 +48,7 @@ async fn who_waits_for_a_run_to_settle_learns_that_it_was_deleted() {
     let mut events = handle.subscribe().unwrap();
     let waiting = tokio::spawn({
         let handle = handle.clone();
-        async move { handle.settled(SIM).await.map(|info| info.id) }
+        async move { handle.settled(SIM).await.map(|info| info.spec.id) }
     });
     // On this one thread the task above has asked by the time that this is answered.
     handle.snapshot().await.unwrap();

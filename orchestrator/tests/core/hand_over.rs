@@ -445,7 +445,10 @@ fn two_simulations_share_the_workers_and_do_not_mix() {
     t.run_until(|t| t.tick() == 100);
     t.kill(first);
     t.run_until(|t| settled(t) && t.core.simulation(other.id).unwrap().settled);
-    let last = |id| t.core.simulation(id).unwrap().digest.unwrap();
+    let last = |id| {
+        let digest = t.core.simulation(id).unwrap().digest.unwrap();
+        (digest.tick, digest.digest)
+    };
     assert_eq!(last(SIM), (200, expected_digests(&one, 200, &[])[&200]));
     assert_eq!(
         last(other.id),

@@ -8,11 +8,16 @@ use orchestrator::control::{
 };
 use orchestrator::event::Event;
 use orchestrator::latency::Stage;
+use transport::message::TickDigest;
 
 use crate::testbed::{MS, ROUND_TRIP, SIM, Testbed, cut, expected_digests, whole};
 
 fn settled(t: &Testbed) -> bool {
     t.core.simulation(SIM).unwrap().settled
+}
+
+fn digest(tick: u64, digest: u64) -> TickDigest {
+    TickDigest { tick, digest }
 }
 
 fn completed(spec: Spec, workers: usize) -> Testbed {
@@ -38,7 +43,7 @@ fn digests_are_those_of_one_piece_for_any_number_of_workers() {
             assert_eq!(t.digests(), expected, "{workers} workers");
             let info = t.core.simulation(SIM).unwrap();
             assert_eq!((info.status, info.tick), (Status::Completed, 300));
-            assert_eq!(info.digest, Some((300, expected[&300])));
+            assert_eq!(info.digest, Some(digest(300, expected[&300])));
             assert_eq!(t.totals().replays, 0);
         }
     }
@@ -156,7 +161,7 @@ fn pause_asks_for_the_digest_of_the_present_and_resume_goes_on() {
     assert_eq!((info.status, info.tick), (Status::Paused, 13));
     assert_eq!(
         info.digest,
-        Some((13, expected_digests(&spec, 13, &[])[&13]))
+        Some(digest(13, expected_digests(&spec, 13, &[])[&13]))
     );
 
     t.control(|core, now| core.resume(now, SIM)).unwrap();
@@ -183,7 +188,7 @@ fn steps_advance_a_paused_run_by_just_so_many_ticks() {
     assert_eq!((info.status, info.tick), (Status::Paused, 10));
     assert_eq!(
         info.digest,
-        Some((10, expected_digests(&spec, 10, &[])[&10]))
+        Some(digest(10, expected_digests(&spec, 10, &[])[&10]))
     );
 }
 

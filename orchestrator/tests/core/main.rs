@@ -5,4 +5,5 @@ mod hand_over;
 mod lifecycle;
 mod testbed;
 mod verification;
+mod views;
 mod workers;

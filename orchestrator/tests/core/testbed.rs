@@ -35,6 +35,8 @@ pub(crate) struct FakeWorker {
     pub(crate) twice: bool,
     /// Sends no checkpoint while set.
     pub(crate) no_checkpoints: bool,
+    /// Sends no view while set.
+    pub(crate) no_views: bool,
     /// Adds this to the time it says that its steps took.
     pub(crate) slow_us: u32,
     /// Adds this to digests it reports.
@@ -70,6 +72,8 @@ pub(crate) struct Testbed {
     pub(crate) workers: BTreeMap<u64, FakeWorker>,
     pub(crate) events: Vec<Event>,
     pub(crate) arbitrations: Vec<Arbitration>,
+    /// Views that were passed on.
+    pub(crate) views: Vec<Frame>,
     pub(crate) pool: FramePool,
     in_flight: BTreeMap<(Duration, u64), LinkEvent>,
     sent: u64,
@@ -84,6 +88,7 @@ impl Testbed {
             workers: BTreeMap::new(),
             events: Vec::new(),
             arbitrations: Vec::new(),
+            views: Vec::new(),
             pool: FramePool::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -287,6 +292,9 @@ impl Testbed {
         while let Some(arbitration) = self.core.poll_arbitration() {
             self.arbitrations.push(arbitration);
         }
+        while let Some(view) = self.core.poll_view() {
+            self.views.push(view);
+        }
     }
 
     fn receive(&mut self, transmit: &Transmit) {
@@ -399,7 +407,7 @@ impl FakeWorker {
             tick,
             partition: work.partition,
             placement_epoch: work.placement_epoch,
-            ticks: header.ticks,
+            ticks: work.ticks,
             ..self::header(kind)
         };
         let Some((state, tick)) = self.base(id, work) else {
@@ -459,6 +467,9 @@ impl FakeWorker {
         answers.push(
             transport::result::write(pool, address(Kind::Result, last), &fixed, &extras).unwrap(),
         );
+        if wanted(want::VIEW) && !self.no_views {
+            answers.push(Frame::bare(address(Kind::View, last)));
+        }
         if wanted(want::CHECKPOINT) && !self.no_checkpoints {
             answers.push(checkpoint(address(Kind::Checkpoint, last), held.state));
         }

@@ -7,13 +7,16 @@ use std::time::Duration;
 use kernel::aggregate::Aggregate;
 use kernel::command::Action;
 use kernel::event::kind;
+use kernel::plan::Plan;
 use orchestrator::control::{CommandStamp, SimulationId, Spec, Status};
 use orchestrator::event::TickPublished;
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
 use transport::link::PeerId;
-use transport::message::{Dispatch, PartitionWork, base};
+use transport::message::{Dispatch, PartitionWork, base, want};
+use transport::view::View;
 
+use crate::log;
 use crate::reference::{Expected, Reference};
 
 /// Longest that a run may take from the last fault to its end, in virtual time.
@@ -51,9 +54,13 @@ pub(crate) struct Run {
     /// Sums last published.
     pub(crate) aggregate: Aggregate,
     reference: Reference,
+    /// Machines of each partition.
+    rows: Vec<u32>,
     /// Acknowledged commands whose tick is not published, by number, with their machines.
     unpublished: BTreeMap<u64, (u64, Vec<u32>)>,
     last_seq: u64,
+    /// Number of the newest entry of the log `sim`.
+    last_sim_seq: u64,
     /// Set while the run stands: the last tick that may be dispatched.
     pub(crate) stands_at: Option<u64>,
     /// Last tick dispatched.
@@ -64,7 +71,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(spec: Spec) -> Run {
+        let plan = Plan::new(&spec.config).expect("the cluster runs valid configurations");
         Run {
+            rows: plan.partitions.iter().map(|p| p.rows).collect(),
             reference: Reference::new(&spec.config, spec.digest_every),
             status: Status::Created,
             settled: false,
@@ -72,6 +81,7 @@ impl Run {
             aggregate: Aggregate::default(),
             unpublished: BTreeMap::new(),
             last_seq: 0,
+            last_sim_seq: 0,
             stands_at: None,
             dispatched: 0,
             waits: false,
@@ -105,20 +115,35 @@ impl Run {
                 self.spec.config.entities
             );
         }
-        if !window.events.is_sorted() {
+        if !is_in_order(window, self.last_sim_seq) {
             violated!("order", "events of tick {} by arrival", window.tick);
         }
         self.check_commands(window);
         let expected = self.reference.advance(window.tick);
         self.check_digests(window, &expected);
-        if window.events != expected.events {
+        let events = log::entries(&expected.events, self.last_sim_seq);
+        if window.events != events {
             violated!("events", "of the window to tick {} differ", window.tick);
         }
+        self.last_sim_seq += events.len() as u64;
         if whole(window.aggregate) != whole(self.reference.aggregate()) {
             violated!("sums", "of tick {} differ", window.tick);
         }
         self.published = Some(window.tick);
         self.aggregate = window.aggregate;
+    }
+
+    /// A view was passed on: it is one of its partition's rows, whole.
+    pub(crate) fn shown(&self, frame: &Frame) {
+        let (tick, partition) = (frame.header.tick, frame.header.partition);
+        let view = frame.access::<View>();
+        let view = view.unwrap_or_else(|fault| violated!("views", "{fault}"));
+        if view.records.len() as u32 != self.rows[partition as usize] {
+            violated!(
+                "views",
+                "of partition {partition} at tick {tick} are not whole"
+            );
+        }
     }
 
     /// The run has ended.
@@ -167,13 +192,15 @@ impl Run {
             .collect();
         for seq in due {
             let (tick, entities) = self.unpublished.remove(&seq).expect("listed above");
-            let shown: Vec<u32> = window
+            let mut shown: Vec<u32> = window
                 .events
                 .iter()
                 .filter(|e| matches!(e.kind, kind::COMMAND | kind::COMMAND_REJECTED))
                 .filter(|e| e.tick == tick && u64::from(e.detail) == seq)
-                .map(|e| e.entity)
+                .flat_map(|e| e.entities.iter().copied())
                 .collect();
+            // A machine that carries it out and one that cannot are in two entries.
+            shown.sort_unstable();
             if shown != entities {
                 violated!(
                     "commands",
@@ -209,12 +236,22 @@ impl Run {
     }
 }
 
+/// Whether entries are numbered one after the other, by (tick, site, first machine).
+fn is_in_order(window: &TickPublished, last_seq: u64) -> bool {
+    let events = &window.events;
+    events.iter().zip(last_seq + 1..).all(|(e, n)| e.seq == n)
+        && events.is_sorted_by_key(|e| (e.tick, e.site, e.entities.first().copied()))
+}
+
 /// Sums without what depends on the cut.
 fn whole(mut aggregate: Aggregate) -> Aggregate {
     aggregate.counters.ghosts = 0;
     aggregate.counters.ghost_bytes = 0;
     aggregate
 }
+
+/// Simulation, partition and placement.
+type Place = (SimulationId, u32, u32);
 
 /// Where a partition was sent.
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +271,9 @@ pub(crate) struct Wire {
     /// Workers that the orchestrator counts as there.
     registered: BTreeSet<PeerId>,
     /// Last tick that was stepped under a placement.
-    stepped: BTreeMap<(SimulationId, u32, u32), u64>,
+    stepped: BTreeMap<Place, u64>,
+    /// Views that were asked for and not passed on.
+    views: BTreeSet<(Place, u64)>,
 }
 
 impl Wire {
@@ -249,6 +288,10 @@ impl Wire {
                 let dispatch = frame.decode::<Dispatch>();
                 for work in dispatch.expect("the orchestrator's own").work {
                     check_inputs(&work);
+                    if work.wants & want::VIEW != 0 {
+                        let key = (header.simulation, work.partition, work.placement_epoch);
+                        self.views.insert((key, header.tick));
+                    }
                     self.place(peer, header, &work);
                 }
             }
@@ -268,6 +311,15 @@ impl Wire {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A view was passed on: it was asked for, and is passed on once.
+    pub(crate) fn shown(&mut self, frame: &Frame) {
+        let header = &frame.header;
+        let key = (header.simulation, header.partition, header.placement_epoch);
+        if !self.views.remove(&(key, header.tick)) {
+            violated!("views", "nobody asked for {header:?}");
         }
     }
 

@@ -351,6 +351,10 @@ impl Cluster {
         while let Some(event) = self.core.poll_event() {
             self.hear(event);
         }
+        while let Some(view) = self.core.poll_view() {
+            self.wire.shown(&view);
+            self.run_of(view.header.simulation).shown(&view);
+        }
         if let Some(arbitration) = self.core.poll_arbitration() {
             let (partition, tick) = (arbitration.partition, arbitration.tick);
             let right = arbitrate(&arbitration).digest;
@@ -898,6 +902,7 @@ impl Cluster {
                 self.set_speed(run, speed);
             }
             4..7 => self.step_run(run),
+            7..10 => self.watch(run),
             _ => self.command(run),
         }
     }
@@ -938,6 +943,21 @@ impl Cluster {
                 violated!("lifecycle", "a run that is {status:?} is not paused");
             }
         }
+    }
+
+    /// Someone watches a run, watches it no longer, or looks at it once.
+    fn watch(&mut self, run: usize) {
+        let id = self.runs[run].spec.id;
+        let known = match self.random.u8(..4) {
+            0 => self.core.ask_view(self.now, id),
+            1 => self.core.set_view_hz(self.now, id, None),
+            _ => {
+                let hz = self.random.u32(1..=60);
+                self.core.set_view_hz(self.now, id, Some(hz))
+            }
+        };
+        known.expect("it is there");
+        self.drain_core();
     }
 
     fn step_run(&mut self, run: usize) {

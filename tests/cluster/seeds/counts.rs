@@ -142,6 +142,7 @@ impl Counts {
             ("runs stopped", self.ends),
             ("runs deleted", self.deletions),
             ("checkpoints", self.checkpoint_bytes),
+            ("views", self.totals.views),
             ("windows of several ticks", self.windows),
         ] {
             assert!(count > 0, "{what} did not happen in {self:#?}");

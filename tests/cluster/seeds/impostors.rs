@@ -40,7 +40,7 @@ fn a_worker_that_answers_twice_is_counted_once() {
     let outcomes = with_one(Manner::Repeats, &[]);
     for outcome in &outcomes {
         assert!(outcome.counts.totals.duplicate_results > 0);
-        assert_eq!(outcome.counts.lost_workers, 0);
+        assert_eq!(outcome.counts.lost_workers, 0, "{:?}", outcome.reasons);
     }
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod counts;
 mod impostors;
+mod log;
 mod manner;
 mod process;
 mod reference;

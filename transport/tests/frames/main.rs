@@ -1,6 +1,7 @@
 //! Frames from strangers: whatever the bytes, no panic, an error that names what is wrong, and no
 //! more memory than the kind may hold.
 
+mod control;
 mod readers;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -171,6 +172,13 @@ fn example(kind: Kind) -> Frame {
                 detail: text,
             },
         ),
+        Kind::Request => encode(&pool, header, &control::request()),
+        Kind::Response => encode(&pool, header, &control::response()),
+        Kind::Published => encode(&pool, header, &control::published()),
+        Kind::Tokens => {
+            let tokens = vec![control::token(); 3];
+            encode(&pool, header, &transport::control::Tokens { tokens })
+        }
         Kind::Checkpoint => Frame::from_bytes(header, vec![5; 300]),
         Kind::Close | Kind::Release => Ok(Frame::bare(header)),
     };

@@ -1,5 +1,6 @@
 //! Every reader of a payload there is, for the property tests and the fuzz target alike.
 
+use transport::control::{Published, Request, Response, Tokens};
 use transport::frame::{Frame, FrameError};
 use transport::header::{Header, Kind};
 use transport::limits::max_payload_bytes;
@@ -40,7 +41,11 @@ pub(crate) fn read(pool: &FramePool, kind: Kind, payload: &[u8]) -> Result<usize
         Unable,
         ComputeTick,
         Computed,
-        View
+        View,
+        Request,
+        Response,
+        Published,
+        Tokens
     )
 }
 

@@ -148,3 +148,22 @@ async fn an_orchestrator_that_is_killed_or_stopped_is_noticed_and_its_successor_
     successor.signal("KILL");
     expect_lost(&mut client, Instant::now()).await;
 }
+
+#[tokio::test]
+async fn the_successor_of_a_killed_orchestrator_tells_its_peers_before_they_would_notice() {
+    let (certs, directory) = (bundle(), tempfile::tempdir().unwrap());
+    certs.write_to(directory.path()).unwrap();
+    let mut orchestrator = Process::start(directory.path(), SERVE, any());
+    let at: SocketAddr = orchestrator.says("listens").await.parse().unwrap();
+    let mut client = dial(at, &certs.identity(Role::Worker), &FramePool::new());
+    connected(&mut client).await;
+    orchestrator.child.kill().await.unwrap();
+    let mut successor = Process::start(directory.path(), SERVE, at);
+    successor.says("listens").await;
+    let DisconnectReason::Lost { error } = disconnected(&mut client).await else {
+        panic!("it is lost");
+    };
+    // Not by its silence.
+    assert!(error.contains("started anew"), "{error}");
+    connected(&mut client).await;
+}

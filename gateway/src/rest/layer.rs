@@ -1,0 +1,154 @@
+//! What stands around every route: the request's id, the checks that come before all others, headers that
+//! keep browsers safe, the log, the metrics, and an answer where a handler panics.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::{debug, error, info};
+use uuid::Uuid;
+
+use crate::access::check_browser;
+use crate::app::{App, Arrival};
+use crate::problem::{Problem, ProblemKind};
+
+/// Name of the header with a request's id.
+const REQUEST_ID: &str = "x-request-id";
+/// What a page that the gateway serves may load: itself.
+const CSP_PAGES: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What an answer that is no page may load.
+const CSP_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
+/// A year.
+const HSTS: &str = "max-age=31536000";
+
+/// Names a request in the log and in problems; an extension of every request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Serves a request with everything around it.
+pub(crate) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let id = Uuid::now_v7().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let arrival = request.extensions().get::<Arrival>().cloned();
+    let checked = match &arrival {
+        Some(arrival) => check_browser(&app.config, arrival, &method, request.headers()),
+        None => Err(Problem::new(ProblemKind::Internal, "it came from nowhere")),
+    };
+    let mut response = match checked {
+        Ok(()) => match Caught(Box::pin(next.run(request))).await {
+            Ok(response) => response,
+            Err(Panicked) => {
+                error!(request_id = %id, %method, route, "a handler panicked");
+                Problem::new(ProblemKind::Internal, "a handler panicked").into_response()
+            }
+        },
+        Err(problem) => problem.into_response(),
+    };
+    name_problem(&mut response, &id);
+    let is_tls = arrival.as_ref().is_some_and(|arrival| arrival.tls);
+    keep_safe(response.headers_mut(), is_tls);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let (status, took) = (response.status(), start.elapsed());
+    app.metrics.note_request(&method, &route, status, took);
+    log(&id, &method, &route, status, took.as_micros());
+    response
+}
+
+/// Writes the request's id into a problem. Answers of axum itself that are no problems are made ones.
+fn name_problem(response: &mut Response, id: &str) {
+    let problem = response.extensions_mut().remove::<Problem>();
+    let problem = problem.or_else(|| of_library(response.status(), response.headers()));
+    let Some(problem) = problem else { return };
+    let body = problem.to_json(Some(id));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(crate::problem::PROBLEM_JSON),
+    );
+    *response.body_mut() = Body::from(body);
+}
+
+/// The problem of an error that a library answered in plain text, as for a page of the documentation that is not there.
+fn of_library(status: StatusCode, headers: &HeaderMap) -> Option<Problem> {
+    let is_problem = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|of| of == crate::problem::PROBLEM_JSON);
+    if is_problem {
+        return None;
+    }
+    let kind = match status {
+        StatusCode::NOT_FOUND => ProblemKind::NoSuchRoute,
+        StatusCode::METHOD_NOT_ALLOWED => ProblemKind::MethodNotAllowed,
+        StatusCode::INTERNAL_SERVER_ERROR => ProblemKind::Internal,
+        _ => return None,
+    };
+    Some(Problem::new(kind, kind.title()))
+}
+
+fn keep_safe(headers: &mut HeaderMap, is_tls: bool) {
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|of| of.as_bytes().starts_with(b"text/html"));
+    let csp = if is_page { CSP_PAGES } else { CSP_DATA };
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, csp),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fixed {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    let cache = HeaderValue::from_static("no-cache");
+    headers.entry(header::CACHE_CONTROL).or_insert(cache);
+    if is_tls {
+        let hsts = HeaderValue::from_static(HSTS);
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
+}
+
+/// Never the URL, the headers or the body: they may hold secrets.
+fn log(id: &str, method: &Method, route: &str, status: StatusCode, us: u128) {
+    let status = status.as_u16();
+    match status {
+        500.. => error!(request_id = id, %method, route, status, us, "request"),
+        400.. => info!(request_id = id, %method, route, status, us, "request"),
+        _ => debug!(request_id = id, %method, route, status, us, "request"),
+    }
+}
+
+/// A future whose panic is an error.
+struct Caught<F>(Pin<Box<F>>);
+
+/// It panicked.
+struct Panicked;
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What a panic leaves behind is dropped with the request; locks that it held are taken over poisoned or not.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}

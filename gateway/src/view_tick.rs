@@ -1,0 +1,268 @@
+//! The views of all partitions at one tick, validated once and then read in place: the records stay in the
+//! frames that brought them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kernel::view::RECORD_BYTES;
+use transport::control::SimulationInfo;
+use transport::frame::{Frame, FrameError};
+use transport::view::View;
+
+use crate::view_index::ViewIndex;
+use crate::view_setting::ViewSetting;
+
+/// A block's box in its site's frame: west, south, east, north, 2^-16 m.
+pub type BlockBox = [i32; 4];
+
+/// Everything that is shown of one tick.
+#[derive(Clone, Debug)]
+pub struct ViewTick {
+    /// Epoch of who says it.
+    pub epoch: u32,
+    /// The simulation at the tick.
+    pub info: SimulationInfo,
+    /// UNIX time in us of the deadline of the tick, or where it had none, of its dispatch.
+    pub started_at_us: u64,
+    /// Whose the records are.
+    pub index: Arc<ViewIndex>,
+    /// Box of each block.
+    pub boxes: Vec<BlockBox>,
+    /// View frames, by partition.
+    pub frames: Vec<Frame>,
+    /// Records of each partition, inside its frame.
+    records: Vec<Bytes>,
+}
+
+/// Why a view is none of its simulation.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewTickError {
+    /// No valid frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// Other blocks or records than the simulation's partition has.
+    #[error("a view of partition {partition} is not laid out as its simulation says")]
+    Layout {
+        /// The partition.
+        partition: usize,
+    },
+    /// There is not one view for each partition.
+    #[error("{found} views of {partitions} partitions")]
+    Partitions {
+        /// Views there were.
+        found: usize,
+        /// Partitions there are.
+        partitions: usize,
+    },
+}
+
+/// Some records of a block: the first so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The block.
+    pub block: usize,
+    /// Records; at least 1.
+    pub records: usize,
+}
+
+impl ViewTick {
+    /// Puts the views of every partition at one tick together, in order of partition.
+    ///
+    /// # Errors
+    /// [`ViewTickError`].
+    pub fn new(
+        epoch: u32,
+        info: SimulationInfo,
+        started_at_us: u64,
+        index: Arc<ViewIndex>,
+        frames: Vec<Frame>,
+    ) -> Result<ViewTick, ViewTickError> {
+        let (found, partitions) = (frames.len(), index.partitions());
+        if found != partitions {
+            return Err(ViewTickError::Partitions { found, partitions });
+        }
+        let mut boxes = Vec::with_capacity(index.blocks.len());
+        let mut records = Vec::with_capacity(partitions);
+        for (partition, frame) in frames.iter().enumerate() {
+            records.push(read(&index, partition, frame, &mut boxes)?);
+        }
+        Ok(ViewTick {
+            epoch,
+            info,
+            started_at_us,
+            index,
+            boxes,
+            frames,
+            records,
+        })
+    }
+
+    /// The first records of a block, as its worker wrote them.
+    #[must_use]
+    pub fn records(&self, taken: Taken) -> &[u8] {
+        let block = &self.index.blocks[taken.block];
+        let start = block.records.start * RECORD_BYTES;
+        let partition = &self.records[block.partition as usize];
+        &partition[start..start + taken.records * RECORD_BYTES]
+    }
+
+    /// Edges of a block's box in the world: west, south, east, north, 2^-16 m.
+    #[must_use]
+    pub fn box_in_world(&self, block: usize) -> [i64; 4] {
+        let [x0, y0, x1, y1] = self.boxes[block].map(i64::from);
+        let [x, y] = self.index.blocks[block].site_at;
+        [x + x0, y + y0, x + x1, y + y1]
+    }
+
+    /// The records that a setting shows: of every block whose box touches the bounds, as many of the first
+    /// ones as make an even share of the most there may be.
+    #[must_use]
+    pub fn select(&self, setting: &ViewSetting) -> Vec<Taken> {
+        let bounds = setting.tiles.map(|tiles| tiles.bounds_units());
+        let is_shown = |block: usize| bounds.is_none_or(|b| touch(b, self.box_in_world(block)));
+        let mut shown: Vec<Taken> = (self.index.blocks.iter().enumerate())
+            .filter(|(block, _)| is_shown(*block))
+            .map(|(block, of)| Taken {
+                block,
+                records: of.records.len(),
+            })
+            .collect();
+        let all: u64 = shown.iter().map(|taken| taken.records as u64).sum();
+        let most = u64::from(setting.max_entities);
+        if all > most {
+            let (mut before, mut taken_before) = (0, 0);
+            for taken in &mut shown {
+                before += taken.records as u64;
+                let until = before * most / all;
+                taken.records = (until - taken_before) as usize;
+                taken_before = until;
+            }
+            shown.retain(|taken| taken.records > 0);
+        }
+        shown
+    }
+}
+
+/// Whether two boxes have a point in common.
+fn touch(a: [i64; 4], b: [i64; 4]) -> bool {
+    a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
+}
+
+/// Validates a partition's view, notes its boxes, and says where its records are.
+fn read(
+    index: &ViewIndex,
+    partition: usize,
+    frame: &Frame,
+    boxes: &mut Vec<BlockBox>,
+) -> Result<Bytes, ViewTickError> {
+    let view = frame.access::<View>()?;
+    let blocks = index.blocks_of(partition);
+    let rows: usize = blocks.iter().map(|block| block.records.len()).sum();
+    let is_same = view.blocks.len() == blocks.len()
+        && view.records.len() == rows
+        && (view.blocks.iter().zip(blocks)).all(|(block, of)| {
+            block.site.to_native() == of.site
+                && block.first_row.to_native() as usize == of.records.start
+                && block.rows.to_native() as usize == of.records.len()
+        });
+    if !is_same {
+        return Err(ViewTickError::Layout { partition });
+    }
+    boxes.extend(view.blocks.iter().map(|b| {
+        [
+            b.x0.to_native(),
+            b.y0.to_native(),
+            b.x1.to_native(),
+            b.y1.to_native(),
+        ]
+    }));
+    let records = view.records.as_slice().as_flattened();
+    Ok(frame.payload().slice_ref(records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, Sample};
+    use crate::view_setting::{Subprotocol, Wish};
+
+    fn total(taken: &[Taken]) -> usize {
+        taken.iter().map(|taken| taken.records).sum()
+    }
+
+    #[test]
+    fn records_are_those_of_the_frames_and_never_copied() {
+        let tick = Sample::dense(640, 97).tick(3);
+        for (block, of) in tick.index.blocks.iter().enumerate() {
+            let all = Taken {
+                block,
+                records: of.records.len(),
+            };
+            let frame = &tick.frames[of.partition as usize];
+            let inside = frame.payload().as_ptr_range();
+            let records = tick.records(all).as_ptr_range();
+            assert!(inside.start <= records.start && records.end <= inside.end);
+            let view = frame.decode::<View>().unwrap();
+            let first = view.records[of.records.clone()].as_flattened();
+            assert_eq!(tick.records(all), first);
+        }
+    }
+
+    #[test]
+    fn a_cap_takes_an_even_share_of_every_block_and_never_more() {
+        let tick = Sample::dense(2_000, 500).tick(1);
+        let mut setting = ViewSetting::default();
+        for most in [0, 1, 7, 100, 1_999, 2_000, 5_000] {
+            setting.max_entities = most;
+            let taken = tick.select(&setting);
+            assert_eq!(total(&taken), 2_000.min(most as usize));
+            for t in &taken {
+                let of = tick.index.blocks[t.block].records.len();
+                let share = of as f64 * f64::from(most) / 2_000.0;
+                assert!(t.records <= of && (t.records as f64 - share.min(of as f64)).abs() < 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_take_whole_blocks_by_their_boxes() {
+        let tick = Sample::weeding(240, 60).tick(1);
+        let world = tick.index.world_m;
+        let wish = Wish {
+            bounds_m: Some([world[0], world[1], world[0] + 1_000.0, world[1] + 1_000.0]),
+            ..Wish::default()
+        };
+        let setting = wish.grant(Subprotocol::Json, world).unwrap().setting;
+        let taken = tick.select(&setting);
+        assert!(!taken.is_empty() && taken.len() < tick.index.blocks.len());
+        let bounds = setting.tiles.unwrap().bounds_units();
+        for (block, _) in tick.index.blocks.iter().enumerate() {
+            let is_taken = taken.iter().any(|t| t.block == block);
+            assert_eq!(is_taken, touch(bounds, tick.box_in_world(block)));
+        }
+    }
+
+    #[test]
+    fn views_that_are_not_laid_out_as_the_simulation_says_are_refused() {
+        let mut sample = Sample::dense(640, 97);
+        let good = sample.tick(1);
+        let again = |frames| {
+            let info = sample::info(&sample.config, 1);
+            ViewTick::new(1, info, 0, good.index.clone(), frames).map(|_| ())
+        };
+        assert!(again(good.frames.clone()).is_ok());
+        let mut short = good.frames.clone();
+        short.pop();
+        let refused = again(short);
+        assert!(matches!(refused, Err(ViewTickError::Partitions { .. })));
+        let mut swapped = good.frames.clone();
+        swapped.swap(0, 1);
+        let other = Sample::weeding(24, 24).tick(1).frames[0].clone();
+        swapped[0] = other;
+        let refused = again(swapped);
+        assert!(matches!(
+            refused,
+            Err(ViewTickError::Layout { partition: 0 })
+        ));
+    }
+}

@@ -1,0 +1,219 @@
+//! SQLite: a write-ahead log that is on the disk before a commit is told, and one writer.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Sqlite as Driver};
+
+use crate::error::{Outage, StoreError};
+use crate::limits::{
+    CONNECT_PATIENCE, READ_CONNECTIONS, SQLITE_BUSY_PATIENCE, SQLITE_VALUES, SQLITE_WRITER_PATIENCE,
+};
+use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid};
+
+/// A file.
+#[derive(Clone, Debug)]
+pub(crate) struct Sqlite {
+    pool: SqlitePool,
+    begin: &'static str,
+}
+
+impl Sqlite {
+    /// Opens a file as one who writes.
+    pub(crate) async fn writer(path: &Path) -> Result<Sqlite, StoreError> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(SQLITE_WRITER_PATIENCE)
+            .acquire_slow_threshold(Duration::MAX)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options(path))
+            .await?;
+        // The write lock is taken when a transaction begins: one that began by reading could not get it later.
+        let begin = "BEGIN IMMEDIATE";
+        Ok(Sqlite { pool, begin })
+    }
+
+    /// Opens a file as one who cannot write.
+    pub(crate) async fn reader(path: &Path) -> Result<Sqlite, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Unavailable(Outage::NoFile));
+        }
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READ_CONNECTIONS)
+            .acquire_timeout(CONNECT_PATIENCE)
+            .acquire_slow_threshold(Duration::MAX)
+            .test_before_acquire(false)
+            .connect_with(base(path).read_only(true).pragma("query_only", "on"))
+            .await?;
+        let begin = "BEGIN DEFERRED";
+        Ok(Sqlite { pool, begin })
+    }
+}
+
+fn base(path: &Path) -> SqliteConnectOptions {
+    use sqlx::ConnectOptions as _;
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(SQLITE_BUSY_PATIENCE)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+/// How a file is opened to be written. The file itself is made by a migration only.
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
+    base(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+}
+
+impl Database for Sqlite {
+    fn begin(&self) -> Work<'_, Box<dyn Session>> {
+        Box::pin(async move {
+            let connection = self.pool.acquire().await?;
+            let mut open = Open {
+                connection: Some(connection),
+                writes: self.begin == "BEGIN IMMEDIATE",
+            };
+            sqlx::raw_sql(self.begin).execute(open.get()).await?;
+            Ok(Box::new(open) as Box<dyn Session>)
+        })
+    }
+
+    fn close(&self) -> Work<'_, ()> {
+        Box::pin(async move {
+            self.pool.close().await;
+            Ok(())
+        })
+    }
+}
+
+/// A transaction under way.
+struct Open {
+    connection: Option<sqlx::pool::PoolConnection<Driver>>,
+    writes: bool,
+}
+
+impl Open {
+    fn get(&mut self) -> &mut SqliteConnection {
+        self.connection
+            .as_mut()
+            .expect("taken only by a commit, which consumes the session")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Session for Open {
+    fn execute<'a>(&'a mut self, sql: &'static str, values: &'a [Value<'a>]) -> Work<'a, u64> {
+        Box::pin(async move {
+            let done = bound(sqlx::query(sql), values).execute(self.get()).await?;
+            Ok(done.rows_affected())
+        })
+    }
+
+    fn fetch<'a>(&'a mut self, sql: &'static str, values: &'a [Value<'a>]) -> Work<'a, Vec<Row>> {
+        Box::pin(async move {
+            let rows = bound(sqlx::query(sql), values)
+                .fetch_all(self.get())
+                .await?;
+            Ok(rows.into_iter().map(Row::Sqlite).collect())
+        })
+    }
+
+    fn insert<'a>(
+        &'a mut self,
+        into: &'a Insert,
+        key: i64,
+        columns: &'a [Column<'a>],
+    ) -> Work<'a, u64> {
+        Box::pin(async move {
+            let rows = columns.first().map_or(0, Column::len);
+            let at_once = (SQLITE_VALUES / columns.len().max(1)).max(1);
+            let mut inserted = 0;
+            for first in (0..rows).step_by(at_once) {
+                let some = first..rows.min(first + at_once);
+                let sql = AssertSqlSafe(insert_sql(into, some.len()));
+                let mut query = sqlx::query(sql).bind(key);
+                for row in some {
+                    for column in columns {
+                        query = match column {
+                            Column::Ints(values) => query.bind(values[row]),
+                            Column::Reals(values) => query.bind(values[row]),
+                            Column::Texts(values) => query.bind(storable(&values[row])),
+                            Column::Blobs(values) => query.bind(values[row].as_ref()),
+                        };
+                    }
+                }
+                inserted += query.execute(self.get()).await?.rows_affected();
+            }
+            Ok(inserted)
+        })
+    }
+
+    fn now_us(&mut self) -> Work<'_, i64> {
+        Box::pin(async move {
+            let sql = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
+            Ok(sqlx::query_scalar(sql).fetch_one(self.get()).await?)
+        })
+    }
+
+    fn is_only_writer(&self) -> bool {
+        self.writes
+    }
+
+    fn commit(mut self: Box<Self>) -> Work<'static, ()> {
+        Box::pin(async move {
+            sqlx::raw_sql("COMMIT").execute(self.get()).await?;
+            drop(self.connection.take());
+            Ok(())
+        })
+    }
+}
+
+/// One statement for so many rows. The first placeholder is the simulation's key, in every row.
+fn insert_sql(into: &Insert, rows: usize) -> String {
+    let mut sql = into.head();
+    sql.push_str("VALUES ");
+    let mut at = 2;
+    for row in 0..rows {
+        sql.push_str(if row > 0 { ", ($1" } else { "($1" });
+        for _ in into.columns {
+            sql.push_str(&format!(", ${at}"));
+            at += 1;
+        }
+        sql.push(')');
+    }
+    sql.push_str(" ON CONFLICT DO NOTHING");
+    sql
+}
+
+fn bound<'a>(
+    mut query: Query<'a, Driver, SqliteArguments>,
+    values: &'a [Value<'a>],
+) -> Query<'a, Driver, SqliteArguments> {
+    for value in values {
+        query = match value {
+            Value::Int(n) => query.bind(n),
+            Value::IntOrNull(n) => query.bind(n),
+            Value::Text(text) => query.bind(storable(text)),
+            Value::Bytes(bytes) => query.bind(*bytes),
+            Value::Id(id) => query.bind(uuid(*id).hyphenated()),
+            Value::IdOrNull(id) => query.bind(id.map(|id| uuid(id).hyphenated())),
+            Value::Json(json) => query.bind(json.to_string()),
+        };
+    }
+    query
+}

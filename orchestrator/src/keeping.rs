@@ -1,0 +1,325 @@
+//! What is kept before it is done: writes go out, and what they are for is done once they come back.
+//!
+//! A request whose write was not even given to the store after
+//! [`COMMIT_PATIENCE`](crate::limits::COMMIT_PATIENCE) is refused at once: nothing was begun. One whose write was
+//! given to it is answered when its fate is known, however long that takes, for whoever is told that it was not
+//! done must never find that it was.
+
+use std::time::Duration;
+
+use store::write::{Change, Committed, Write};
+use transport::control::{Answer, Refusal};
+
+use crate::answer;
+use crate::control::ControlError;
+use crate::core::Orchestrator;
+use crate::desk::{Awaited, Effect, Lane};
+use crate::fault::StoreFault;
+use crate::limits::{EXPIRE_EVERY, MAX_STAMPS};
+use crate::request::refused;
+
+impl Orchestrator {
+    /// The next write. All that are given out before the store begins may be committed together, in
+    /// order; no more are to be taken until their fate is known, so that what waits is known to have
+    /// no effect.
+    pub fn poll_write(&mut self) -> Option<Write> {
+        let now = self.now;
+        self.desk.hand_out(now)
+    }
+
+    /// A write was committed; or it was not yet, and why: after [`StoreFault::Unavailable`] it is to be
+    /// tried again as it was, after [`StoreFault::DiskFull`] it is given out anew.
+    pub fn handle_committed(
+        &mut self,
+        now: Duration,
+        id: u64,
+        result: Result<Committed, StoreFault>,
+    ) {
+        self.begin(now);
+        match result {
+            Ok(committed) => {
+                let Some(awaited) = self.desk.awaited.remove(&id) else {
+                    return;
+                };
+                let took = now.saturating_sub(awaited.handed_at.unwrap_or(now));
+                self.desk.commits.note(took);
+                let lane = awaited.lane;
+                self.do_kept(now, awaited, committed);
+                if let Some(lane) = lane {
+                    self.go_on(now, lane);
+                }
+            }
+            Err(StoreFault::Unavailable) => {}
+            Err(StoreFault::DiskFull) => {
+                if self.desk.awaited.contains_key(&id) {
+                    self.desk.queue.insert(id);
+                    self.expire_later(now);
+                }
+            }
+            Err(StoreFault::Over { reason }) => self.end(reason),
+        }
+    }
+
+    /// Does what is kept, and answers whoever asked.
+    fn do_kept(&mut self, now: Duration, awaited: Awaited, committed: Committed) {
+        let caller = awaited.caller.clone();
+        let answered = match committed {
+            Committed::Done => match self.do_effect(now, awaited) {
+                Some(answered) => answered,
+                // It is written once more, and answered then.
+                None => return,
+            },
+            Committed::Forked(recovered) => match awaited.effect {
+                Effect::Fork { plan, .. } => {
+                    let forked = self.recover(now, *recovered, *plan);
+                    awaited.foreseen.unwrap_or(forked)
+                }
+                _ => unreachable!("only a fork is answered with one"),
+            },
+            // What is not there is gone as it was to be.
+            Committed::NotFound
+                if matches!(awaited.effect, Effect::Withdraw { .. } | Effect::Delete(_)) =>
+            {
+                match self.do_effect(now, awaited) {
+                    Some(answered) => answered,
+                    None => return,
+                }
+            }
+            not_done => {
+                self.undo(&awaited.effect);
+                not_kept(&awaited.effect, not_done)
+            }
+        };
+        self.answer(&caller, answered);
+    }
+
+    fn do_effect(&mut self, now: Duration, awaited: Awaited) -> Option<Answer> {
+        match awaited.effect {
+            Effect::Command { simulation, stamp } => {
+                let effect = Effect::Command { simulation, stamp };
+                match self.apply(now, effect) {
+                    Ok(answered) => Some(answered),
+                    Err(error) => self.place_again(now, awaited, error),
+                }
+            }
+            Effect::Withdraw {
+                simulation,
+                seq,
+                refusal,
+            } => {
+                if let Some(run) = self.simulations.get_mut(&simulation) {
+                    run.placing.remove(seq);
+                }
+                Some(Answer::Refused(refusal))
+            }
+            effect => {
+                let done = self.apply(now, effect);
+                // A repetition is answered with the same.
+                Some(done.map_or_else(refused, |done| awaited.foreseen.unwrap_or(done)))
+            }
+        }
+    }
+
+    /// A command's place was kept too late. Gives it another one, or takes it back; answers what is
+    /// to be answered, if that is known already.
+    fn place_again(
+        &mut self,
+        now: Duration,
+        awaited: Awaited,
+        error: ControlError,
+    ) -> Option<Answer> {
+        let Effect::Command { simulation, stamp } = awaited.effect else {
+            unreachable!("only a command has a place");
+        };
+        let lead = self.lead_ticks(simulation);
+        // Of a deleted run nothing is kept.
+        let Some(run) = self.simulations.get_mut(&simulation) else {
+            return Some(refused(error));
+        };
+        let may = matches!(
+            error,
+            ControlError::TickPassed { .. } | ControlError::TooManyCommands { .. }
+        );
+        let again = run.place_again(stamp.seq, lead).filter(|_| may);
+        let Some(placed) = again else {
+            let refusal = Refusal::from(self.why_not_placed(simulation, stamp.seq, error));
+            self.withdraw(awaited, refusal);
+            return None;
+        };
+        let (stamp, request) = (placed.stamp, placed.request.clone());
+        let Change::Command { token, at_us, .. } = awaited.write.change else {
+            unreachable!("a command's write");
+        };
+        let change = Change::Command {
+            simulation,
+            stamp,
+            request,
+            token,
+            at_us,
+        };
+        let caller = awaited.caller;
+        let guarded = caller.idempotency.as_ref().map(|idempotency| {
+            let foreseen = Answer::Stamp(stamp);
+            (self.guard(now, token, idempotency, &foreseen), foreseen)
+        });
+        self.desk.write(
+            caller,
+            None,
+            change,
+            Effect::Command { simulation, stamp },
+            guarded,
+        );
+        None
+    }
+
+    fn why_not_placed(
+        &self,
+        simulation: transport::control::SimulationId,
+        seq: u64,
+        error: ControlError,
+    ) -> ControlError {
+        let Some(placed) = self
+            .simulations
+            .get(&simulation)
+            .and_then(|run| run.placing.get(seq))
+        else {
+            return error;
+        };
+        match error {
+            ControlError::TickPassed { .. } | ControlError::TooManyCommands { .. }
+                if placed.request.tick.is_none() && placed.stamps >= MAX_STAMPS =>
+            {
+                ControlError::NoPlace { stamps: MAX_STAMPS }
+            }
+            error => error,
+        }
+    }
+
+    /// Takes a command back; it is refused once that is kept.
+    fn withdraw(&mut self, awaited: Awaited, refusal: Refusal) {
+        let Effect::Command { simulation, stamp } = awaited.effect else {
+            unreachable!("only a command is withdrawn");
+        };
+        let seq = stamp.seq;
+        let effect = Effect::Withdraw {
+            simulation,
+            seq,
+            refusal,
+        };
+        let change = Change::Withdraw { simulation, seq };
+        self.desk.write(awaited.caller, None, change, effect, None);
+    }
+
+    /// What was reserved for something that is not kept is given back.
+    fn undo(&mut self, effect: &Effect) {
+        if let Effect::Command { simulation, stamp } = effect
+            && let Some(run) = self.simulations.get_mut(simulation)
+        {
+            run.placing.remove(stamp.seq);
+        }
+    }
+
+    /// Looks soon for requests that have waited too long.
+    pub(crate) fn expire_later(&mut self, now: Duration) {
+        self.desk.expire_at.get_or_insert(now + EXPIRE_EVERY);
+    }
+
+    /// Refuses what has waited too long and was never given to the store.
+    pub(crate) fn expire(&mut self, now: Duration) {
+        if self.desk.expire_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.desk.expire_at = None;
+        let overdue: Vec<u64> = (self.desk.queue.iter())
+            .filter(|id| self.desk.awaited[id].caller.is_overdue(now))
+            .copied()
+            .collect();
+        let mut lanes = Vec::new();
+        for id in overdue {
+            if matches!(self.desk.awaited[&id].effect, Effect::Withdraw { .. }) {
+                continue;
+            }
+            self.desk.queue.remove(&id);
+            let awaited = self.desk.awaited.remove(&id).expect("it is queued");
+            lanes.extend(awaited.lane);
+            self.give_up(awaited);
+        }
+        self.expire_queued(now);
+        for lane in lanes {
+            self.go_on(now, lane);
+        }
+        if !self.desk.queue.is_empty() || self.desk.queued > 0 {
+            self.expire_later(now);
+        }
+    }
+
+    /// A write is not given to the store any more.
+    fn give_up(&mut self, awaited: Awaited) {
+        if let Effect::Command { simulation, stamp } = awaited.effect
+            && let Some(run) = self.simulations.get_mut(&simulation)
+        {
+            // An earlier place of it is kept: that is to be taken back first.
+            if run.placing.get(stamp.seq).is_some_and(|p| p.stamps > 1) {
+                let refusal = Refusal::from(ControlError::StoreUnavailable);
+                return self.withdraw(awaited, refusal);
+            }
+            run.placing.remove(stamp.seq);
+        }
+        self.answer(&awaited.caller, refused(ControlError::StoreUnavailable));
+    }
+
+    /// Refuses requests that wait behind one that the store does not answer.
+    fn expire_queued(&mut self, now: Duration) {
+        let cut: Vec<Lane> = self.desk.planned.values().map(|p| p.lane).collect();
+        let mut overdue = Vec::new();
+        for (lane, queue) in &mut self.desk.lanes {
+            // Where a farm is cut first, nobody waits for the store.
+            if cut.contains(lane) {
+                continue;
+            }
+            let queued = std::mem::take(queue);
+            let (late, kept): (Vec<_>, Vec<_>) =
+                queued.into_iter().partition(|q| q.caller.is_overdue(now));
+            overdue.extend(late);
+            queue.extend(kept);
+        }
+        self.desk.queued -= overdue.len();
+        for queued in overdue {
+            self.answer(&queued.caller, refused(ControlError::StoreUnavailable));
+        }
+    }
+}
+
+/// What is answered where nothing was changed.
+fn not_kept(effect: &Effect, committed: Committed) -> Answer {
+    let error = match committed {
+        Committed::Repeated(bytes) => return answer::decode(&bytes),
+        Committed::KeyReused => ControlError::KeyReused,
+        Committed::Conflict => match effect {
+            Effect::Create { spec, .. } => ControlError::Exists { id: spec.id },
+            Effect::Fork { spec, .. } => {
+                let tick = spec.parent.map_or(0, |(_, tick)| tick);
+                ControlError::TickNotKept { tick, last: tick }
+            }
+            Effect::CreateToken(token) => ControlError::TokenExists { id: token.id },
+            _ => ControlError::StoreUnavailable,
+        },
+        Committed::NotFound => match effect {
+            Effect::RevokeToken(id) => ControlError::UnknownToken { id: *id },
+            Effect::Fork { spec, .. } => {
+                let id = spec.parent.map_or(spec.id, |(id, _)| id);
+                ControlError::UnknownSimulation { id }
+            }
+            Effect::Create { spec, .. } => ControlError::UnknownSimulation { id: spec.id },
+            Effect::Move { simulation, .. }
+            | Effect::Command { simulation, .. }
+            | Effect::Withdraw { simulation, .. } => {
+                ControlError::UnknownSimulation { id: *simulation }
+            }
+            Effect::Delete(id) => ControlError::UnknownSimulation { id: *id },
+            Effect::CreateToken(token) => ControlError::UnknownToken { id: token.id },
+        },
+        Committed::Done | Committed::Forked(_) => unreachable!("it is kept"),
+    };
+    refused(error)
+}

@@ -1,0 +1,184 @@
+//! Commands on their way into a run: each is given a place, and enters only once that is kept.
+//!
+//! A place is a seq, which stays, and a tick. If the tick is dispatched before the place is kept, the
+//! command is given a later one with twice the lead, and that is kept again. While a place of tick t is not kept, nobody
+//! may rely on what happened in t or later: a crash would bring the command back there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::context::Context;
+use crate::control::{CommandRequest, CommandStamp, ControlError};
+use crate::event::Event;
+use crate::limits::{MAX_LEAD_TICKS, MAX_PENDING_COMMANDS, MAX_STAMPS};
+use crate::simulation::Simulation;
+
+/// Commands of one run whose place is not kept yet, by seq.
+#[derive(Debug, Default)]
+pub(crate) struct Placing {
+    by_seq: BTreeMap<u64, Placed>,
+    ticks: BTreeSet<(u64, u64)>,
+    /// Machines that they are for, all together.
+    machines: usize,
+}
+
+/// A command with a place that is not kept yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) stamp: CommandStamp,
+    pub(crate) request: CommandRequest,
+    machines: usize,
+    /// Ticks it was put off last.
+    lead: u64,
+    /// Places it was given.
+    pub(crate) stamps: u32,
+}
+
+impl Placing {
+    /// First tick that a command may still have been meant for.
+    pub(crate) fn first_tick(&self) -> Option<u64> {
+        self.ticks.first().map(|(tick, _)| *tick)
+    }
+
+    /// The place of a command that may still have been meant for a tick up to `tick`.
+    pub(crate) fn up_to(&self, tick: u64) -> Option<CommandStamp> {
+        let (first, seq) = self.ticks.first().copied()?;
+        (first <= tick).then_some(CommandStamp { seq, tick: first })
+    }
+
+    /// A command that is to be placed.
+    pub(crate) fn get(&self, seq: u64) -> Option<&Placed> {
+        self.by_seq.get(&seq)
+    }
+
+    fn add(&mut self, placed: Placed) {
+        self.machines += placed.machines;
+        self.ticks.insert((placed.stamp.tick, placed.stamp.seq));
+        self.by_seq.insert(placed.stamp.seq, placed);
+    }
+
+    /// It is kept, or taken back.
+    pub(crate) fn remove(&mut self, seq: u64) -> Option<Placed> {
+        let placed = self.by_seq.remove(&seq)?;
+        self.ticks.remove(&(placed.stamp.tick, seq));
+        self.machines -= placed.machines;
+        Some(placed)
+    }
+}
+
+impl Simulation {
+    /// Gives a command its place where nothing is kept.
+    pub(crate) fn command(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &CommandRequest,
+    ) -> Result<CommandStamp, ControlError> {
+        let last_seq = self.last_seq;
+        let stamp = self.reserve(request, ctx.config.command_lead_ticks)?;
+        let placed = self.enter(ctx, stamp.seq);
+        if placed.is_err() {
+            self.placing.remove(stamp.seq);
+            self.last_seq = last_seq;
+        }
+        placed
+    }
+
+    /// Gives a command a place that is to be kept.
+    ///
+    /// # Errors
+    /// [`ControlError`] names what is wrong with it.
+    pub(crate) fn reserve(
+        &mut self,
+        request: &CommandRequest,
+        lead: u64,
+    ) -> Result<CommandStamp, ControlError> {
+        if self.status.is_final() {
+            return Err(self.invalid("command"));
+        }
+        let next = self.next_free_tick();
+        let tick = request.tick.unwrap_or(next + lead);
+        if tick < next {
+            return Err(ControlError::TickPassed { tick, next });
+        }
+        if tick > self.last_tick() {
+            let last = self.last_tick();
+            return Err(ControlError::TickBeyondEnd { tick, last });
+        }
+        let machines = self.expand(&request.target)?.len();
+        if self.pending_count + self.placing.machines + machines > MAX_PENDING_COMMANDS {
+            let limit = MAX_PENDING_COMMANDS;
+            return Err(ControlError::TooManyCommands { limit });
+        }
+        self.last_seq += 1;
+        let stamp = CommandStamp {
+            seq: self.last_seq,
+            tick,
+        };
+        self.placing.add(Placed {
+            stamp,
+            request: request.clone(),
+            machines,
+            lead,
+            stamps: 1,
+        });
+        Ok(stamp)
+    }
+
+    /// A command's place is kept: it enters.
+    ///
+    /// # Errors
+    /// [`ControlError`] where it cannot enter there; then it is still to be placed.
+    pub(crate) fn enter(
+        &mut self,
+        ctx: &mut Context<'_>,
+        seq: u64,
+    ) -> Result<CommandStamp, ControlError> {
+        let placed = self
+            .placing
+            .by_seq
+            .get(&seq)
+            .expect("it was reserved")
+            .clone();
+        let (stamp, next) = (placed.stamp, self.next_free_tick());
+        if self.status.is_final() {
+            return Err(self.invalid("command"));
+        }
+        if stamp.tick < next {
+            let tick = stamp.tick;
+            return Err(ControlError::TickPassed { tick, next });
+        }
+        let entities = self.expand(&placed.request.target)?;
+        self.enqueue(stamp, &entities, placed.request.action)?;
+        self.placing.remove(seq);
+        ctx.outbox.event(Event::CommandStamped {
+            simulation: self.spec.id,
+            stamp,
+        });
+        Ok(stamp)
+    }
+
+    /// Gives a command that came too late for its place a later one, which is to be kept; `None` where
+    /// it named its tick, or was given [`MAX_STAMPS`] already, or none is left.
+    pub(crate) fn place_again(&mut self, seq: u64, lead: u64) -> Option<&Placed> {
+        if self.status.is_final() {
+            return None;
+        }
+        let mut placed = self.placing.remove(seq).expect("it was reserved");
+        let next = self.next_free_tick();
+        let lead = (2 * placed.lead).max(lead).min(MAX_LEAD_TICKS);
+        let again = placed.request.tick.is_none()
+            && placed.stamps < MAX_STAMPS
+            && next + lead <= self.last_tick();
+        if again {
+            placed.lead = lead;
+            placed.stamps += 1;
+            placed.stamp.tick = next + lead;
+        }
+        self.placing.add(placed);
+        again.then(|| &self.placing.by_seq[&seq])
+    }
+
+    /// First tick that was not sent out.
+    fn next_free_tick(&self) -> u64 {
+        self.completed.map_or(1, |_| self.last_dispatched() + 1)
+    }
+}

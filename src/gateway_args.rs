@@ -1,0 +1,107 @@
+//! How a gateway serves: addresses, HTTPS, who may come, and how much of everything.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use gateway::config::{
+    Config, DEFAULT_BURST, DEFAULT_LISTEN, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_REQUESTS_PER_S, TlsFiles,
+};
+
+use crate::failure::wrong_input;
+
+/// Flags of whatever serves the API.
+#[derive(clap::Args)]
+#[command(next_help_heading = "API")]
+pub(crate) struct GatewayArgs {
+    /// Address to serve the API on; several times, or with commas, for several. On an address that is
+    /// not loopback, everyone needs a token.
+    #[arg(
+        long,
+        env = "AUTOFARM_LISTEN",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_values_t = [DEFAULT_LISTEN]
+    )]
+    listen: Vec<SocketAddr>,
+    /// PEM file with the certificate chain for HTTPS.
+    #[arg(
+        long,
+        env = "AUTOFARM_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with its key.
+    #[arg(
+        long,
+        env = "AUTOFARM_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+    /// Want tokens on loopback addresses too.
+    #[arg(long, env = "AUTOFARM_REQUIRE_TOKENS")]
+    require_tokens: bool,
+    /// Origin whose pages may open the live stream, https://farm.example say, beside this server's own.
+    #[arg(
+        long,
+        env = "AUTOFARM_ALLOWED_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    allowed_origin: Vec<String>,
+    /// Name under which a loopback address may be called, beside localhost.
+    #[arg(
+        long,
+        env = "AUTOFARM_ALLOWED_HOSTS",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    allowed_host: Vec<String>,
+    /// Requests a second of one token, in the long run.
+    #[arg(long, env = "AUTOFARM_REQUESTS_PER_S", value_name = "N", default_value_t = DEFAULT_REQUESTS_PER_S)]
+    requests_per_s: u32,
+    /// Requests of one token at once.
+    #[arg(long, env = "AUTOFARM_BURST", value_name = "N", default_value_t = DEFAULT_BURST)]
+    burst: u32,
+    /// Connections at once, of the live stream too.
+    #[arg(long, env = "AUTOFARM_MAX_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS)]
+    max_connections: usize,
+    /// Bytes of a request's body.
+    #[arg(long, env = "AUTOFARM_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT_MAX_BODY_BYTES)]
+    max_body_bytes: usize,
+}
+
+impl GatewayArgs {
+    /// The gateway's settings.
+    ///
+    /// # Errors
+    /// Where a name is too long.
+    pub(crate) fn config(&self, name: String) -> Config {
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
+        Config {
+            name,
+            listen: self.listen.clone(),
+            tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+            require_tokens: self.require_tokens,
+            allowed_origins: self.allowed_origin.clone(),
+            allowed_hosts: self.allowed_host.clone(),
+            requests_per_s: self.requests_per_s,
+            burst: self.burst,
+            max_connections: self.max_connections,
+            max_body_bytes: self.max_body_bytes,
+            ..Config::default()
+        }
+    }
+
+    /// Whether it speaks HTTPS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+}
+
+/// What keeps a gateway from starting is in its settings.
+pub(crate) fn start_error(error: gateway::StartError) -> anyhow::Error {
+    wrong_input(error)
+}
