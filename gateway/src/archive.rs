@@ -46,6 +46,12 @@ impl Archive {
         };
         reader.ok_or_else(|| Problem::new(ProblemKind::StoreUnavailable, detail))
     }
+
+    /// Whether there is a database at all, reached or not.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.is_configured
+    }
 }
 
 impl Archived {

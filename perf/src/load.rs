@@ -25,6 +25,7 @@ mod session;
 mod stage;
 mod stop;
 mod stream;
+mod sums;
 mod tally;
 mod target;
 mod violation;

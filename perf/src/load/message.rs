@@ -1,11 +1,12 @@
 //! Messages of the live stream, read as far as is asked for: mostly their heads.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::borrow::Cow;
 
 use kernel::aggregate::Aggregate;
+use serde::Deserialize;
 
 use crate::load::api::Resource;
+use crate::load::sums::Sums;
 
 /// How much of a message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,14 +111,14 @@ pub(crate) struct Machine {
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(rename = "type", borrow)]
-    message: std::borrow::Cow<'a, str>,
+    message: Cow<'a, str>,
     #[serde(default)]
     epoch: u64,
     tick: Option<u64>,
     started_at_us: Option<u64>,
     sent_at_us: Option<u64>,
     entities_total: Option<u64>,
-    aggregates: Option<Value>,
+    aggregates: Option<Sums<'a>>,
     simulation: Option<Resource>,
     next_event: Option<u64>,
     next_system_event: Option<u64>,
@@ -204,10 +205,7 @@ fn read_machines(text: &str) -> Result<Vec<Machine>, String> {
 
 fn tick(fields: &Fields<'_>, machines: Option<Vec<Machine>>) -> Result<Tick, String> {
     let want = |value: Option<u64>, name: &str| value.ok_or_else(|| format!("it has no {name}"));
-    let aggregate = match &fields.aggregates {
-        None => return Err("it has no aggregates".to_owned()),
-        Some(json) => store::aggregates::from_json(json).ok_or("its aggregates are none")?,
-    };
+    let sums = fields.aggregates.as_ref().ok_or("it has no aggregates")?;
     Ok(Tick {
         epoch: fields.epoch,
         tick: want(fields.tick, "tick")?,
@@ -215,7 +213,7 @@ fn tick(fields: &Fields<'_>, machines: Option<Vec<Machine>>) -> Result<Tick, Str
         sent_at_us: fields.sent_at_us,
         entities_total: want(fields.entities_total, "entities_total")?,
         shown: machines.as_ref().map(|m| m.len() as u64),
-        aggregate: Some(Box::new(aggregate)),
+        aggregate: Some(Box::new(sums.aggregate())),
         machines,
     })
 }
@@ -223,20 +221,14 @@ fn tick(fields: &Fields<'_>, machines: Option<Vec<Machine>>) -> Result<Tick, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::sums;
     use serde_json::json;
-
-    fn sums(machines: u64) -> Value {
-        store::aggregates::to_json(&Aggregate {
-            rows: machines,
-            ..Aggregate::default()
-        })
-    }
 
     fn tick_text() -> String {
         let head = json!({
             "type": "tick", "simulation_id": "x", "epoch": 2, "tick": 148, "sim_time_s": 7.4,
             "started_at_us": 10, "sent_at_us": 20,
-            "aggregates": sums(3), "entities_total": 3,
+            "aggregates": sums::json(3), "entities_total": 3,
             "entities": [{"id": 1, "x": 1.0, "y": 2.0, "state": "working"}],
         });
         head.to_string()

@@ -27,7 +27,13 @@ impl Told {
                 "battery": 95.0, "state": "working"})
         };
         let machines: Vec<Value> = self.ids.iter().enumerate().map(machine).collect();
-        let sums = store::aggregates::to_json(&self.sums);
+        let sums = &self.sums;
+        let sums = json!({
+            "machines": sums.rows, "by_state": {"working": sums.by_state[2]},
+            "by_charge": sums.by_charge, "battery_mean_percent": 95.0, "speed_mean_m_per_s": 0.0,
+            "charge_sum": sums.charge_sum, "speed_sum_mm_per_s": sums.speed_sum_mm_per_s,
+            "counters": {},
+        });
         json!({
             "type": "tick", "simulation_id": "s-1", "tick": self.tick, "epoch": self.epoch,
             "sim_time_s": self.tick as f64 * 0.02, "started_at_us": self.started_at_us,
