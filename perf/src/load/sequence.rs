@@ -1,6 +1,6 @@
 //! What one client is told, in order: ticks, epochs and events. No I/O and no clock.
 //!
-//! Call [`Sequence::handle_connected`] for each connection, then one `handle_*` for each message of it.
+//! Call one `handle_*` for each message; each connection begins with a hello.
 
 use crate::load::args::Events;
 use crate::load::message::{Hello, Log, Tick};
@@ -11,10 +11,8 @@ use crate::load::violation::{Check, Finding, finding};
 pub(crate) struct Sequence {
     events: Events,
     epoch: u64,
-    /// Last tick of this epoch.
+    /// Last tick since the last hello.
     tick: Option<u64>,
-    /// Ticks of this connection.
-    ticks_of_connection: u64,
     sim_seq: Option<u64>,
     system_seq: Option<u64>,
 }
@@ -26,15 +24,9 @@ impl Sequence {
             events,
             epoch: 0,
             tick: None,
-            ticks_of_connection: 0,
             sim_seq: None,
             system_seq: None,
         }
-    }
-
-    /// A connection was opened: its first tick may be the last one of the connection before.
-    pub(crate) fn handle_connected(&mut self) {
-        self.ticks_of_connection = 0;
     }
 
     /// The event of a log that a new connection has to go on with; `None` before the first hello, and
@@ -48,21 +40,29 @@ impl Sequence {
             .map(|last| last + 1)
     }
 
-    /// A connection, or a new epoch of it, has said where it begins.
+    /// A connection has said where it begins, or that it begins anew: ticks may then go back, and events from
+    /// the next one on come again.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn handle_hello(&mut self, hello: &Hello) -> Result<(), Finding> {
-        // Events go on over connections and epochs.
+        self.tick = None;
         for (last, next) in [
             (&mut self.sim_seq, hello.next_event),
             (&mut self.system_seq, hello.next_system_event),
         ] {
-            if let (None, Some(next)) = (*last, next) {
-                *last = Some(next.saturating_sub(1));
-            }
+            let Some(before_next) = next.map(|next| next.saturating_sub(1)) else {
+                continue;
+            };
+            // Those that happened meanwhile were asked for, and come.
+            *last = Some(last.map_or(before_next, |last| last.min(before_next)));
         }
-        self.enter_epoch(hello.epoch)
+        if hello.epoch < self.epoch {
+            let what = format!("epoch {} after epoch {}", hello.epoch, self.epoch);
+            return Err(finding(Check::EpochOrder, what));
+        }
+        self.epoch = hello.epoch;
+        Ok(())
     }
 
     /// A tick came.
@@ -70,8 +70,14 @@ impl Sequence {
     /// # Errors
     /// What is wrong with its place; the next ones are judged from it on.
     pub(crate) fn handle_tick(&mut self, tick: &Tick) -> Result<(), Finding> {
-        self.enter_epoch(tick.epoch)?;
-        self.ticks_of_connection += 1;
+        // A newer one would have said hello.
+        if tick.epoch != self.epoch {
+            let what = format!(
+                "tick {} of epoch {}, in epoch {}",
+                tick.tick, tick.epoch, self.epoch
+            );
+            return Err(finding(Check::EpochOrder, what));
+        }
         let Some(last) = self.tick.replace(tick.tick) else {
             return Ok(());
         };
@@ -80,7 +86,7 @@ impl Sequence {
             let what = format!("tick {now} after tick {last} of the same epoch");
             return Err(finding(Check::TickOrder, what));
         }
-        if now == last && self.ticks_of_connection > 1 {
+        if now == last {
             return Err(finding(Check::TickOrder, format!("tick {now} twice")));
         }
         Ok(())
@@ -118,18 +124,6 @@ impl Sequence {
             Log::System => &mut self.system_seq,
         }
     }
-
-    fn enter_epoch(&mut self, epoch: u64) -> Result<(), Finding> {
-        if epoch > self.epoch {
-            // What a newer epoch says replaces what an older one said.
-            self.epoch = epoch;
-            self.tick = None;
-        } else if epoch < self.epoch {
-            let what = format!("epoch {epoch} after epoch {}", self.epoch);
-            return Err(finding(Check::EpochOrder, what));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -166,7 +160,7 @@ mod tests {
     #[test]
     fn a_tick_twice_or_back_is_found_and_the_next_one_judged_from_there() {
         let mut sequence = Sequence::new(Events::None);
-        sequence.handle_connected();
+        sequence.handle_hello(&hello(1, 1)).unwrap();
         let told = [5, 6, 9, 9, 10, 8, 9];
         let found: Vec<_> = (told.iter())
             .map(|&t| check_of(sequence.handle_tick(&tick(1, t))))
@@ -176,26 +170,28 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_may_begin_with_the_tick_of_the_last_but_with_none_before() {
-        let mut sequence = Sequence::new(Events::None);
-        sequence.handle_connected();
+    fn after_a_hello_ticks_may_go_back_and_events_come_again() {
+        let mut sequence = Sequence::new(Events::All);
+        sequence.handle_hello(&hello(1, 7)).unwrap();
         assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
-        sequence.handle_connected();
-        assert_eq!(sequence.handle_tick(&tick(1, 5)), Ok(()));
-        sequence.handle_connected();
-        let back = sequence.handle_tick(&tick(1, 4));
-        assert_eq!(check_of(back), Some(Check::TickOrder));
+        for seq in 7..10 {
+            assert_eq!(sequence.handle_event(Log::Sim, seq), Ok(()));
+        }
+        sequence.handle_hello(&hello(2, 8)).unwrap();
+        assert_eq!(sequence.handle_tick(&tick(2, 4)), Ok(()));
+        assert_eq!(sequence.handle_event(Log::Sim, 8), Ok(()));
+        let back = sequence.handle_event(Log::Sim, 8);
+        assert_eq!(check_of(back), Some(Check::EventGap));
     }
 
     #[test]
-    fn a_newer_epoch_may_go_back_and_an_older_one_may_not_come() {
+    fn epochs_never_go_back_and_change_with_a_hello_only() {
         let mut sequence = Sequence::new(Events::None);
-        sequence.handle_connected();
-        assert_eq!(sequence.handle_tick(&tick(1, 50)), Ok(()));
-        assert_eq!(sequence.handle_hello(&hello(2, 1)), Ok(()));
-        assert_eq!(sequence.handle_tick(&tick(2, 40)), Ok(()));
-        let old = sequence.handle_tick(&tick(1, 51));
-        assert_eq!(check_of(old), Some(Check::EpochOrder));
+        sequence.handle_hello(&hello(2, 1)).unwrap();
+        let wrong = Some(Check::EpochOrder);
+        assert_eq!(check_of(sequence.handle_tick(&tick(1, 51))), wrong);
+        assert_eq!(check_of(sequence.handle_tick(&tick(3, 52))), wrong);
+        assert_eq!(check_of(sequence.handle_hello(&hello(1, 1))), wrong);
     }
 
     #[test]
@@ -217,11 +213,9 @@ mod tests {
     #[test]
     fn events_begin_where_the_hello_says_and_go_on_over_connections() {
         let mut all = Sequence::new(Events::All);
-        all.handle_connected();
         all.handle_hello(&hello(1, 5)).unwrap();
         let skipped = all.handle_event(Log::Sim, 6);
         assert_eq!(check_of(skipped), Some(Check::EventGap));
-        all.handle_connected();
         assert_eq!(all.resume_at(Log::Sim), Some(7));
         all.handle_hello(&hello(1, 9)).unwrap();
         let lost = all.handle_event(Log::Sim, 9);

@@ -156,7 +156,6 @@ impl Session {
 
     /// Reads until the connection ends, which is counted with its reason, or the window is over.
     async fn serve(&mut self, mut socket: WebSocketStream<Wire>, due: Instant) {
-        self.sequence.handle_connected();
         let mut told = Told {
             ids: None,
             cadence: Cadence::new(self.plan.args.rate_hz),
