@@ -1,16 +1,19 @@
-//! `perf`: measures AutoFarm beside its rivals, on the machine it runs on.
+//! `perf`: measures AutoFarm, beside its rivals and under load, on the machine it runs on.
 
 mod cpu;
 mod exchange;
 mod fleet;
 mod grpc;
 mod jitter;
+mod load;
 mod message_each;
 mod ours;
 mod packed;
 mod raw_tcp;
 mod report;
 mod view;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -19,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures AutoFarm beside its rivals, on this machine.
+/// Measures AutoFarm, beside its rivals and under load, on this machine.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
@@ -31,10 +34,13 @@ struct Cli {
 enum Command {
     /// A tick's exchange of N entities over loopback: our link, two gRPC rivals and raw TCP in turn.
     Exchange(exchange::ExchangeArgs),
+    /// Load on a running AutoFarm, over its public API.
+    Load(Box<load::args::LoadArgs>),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Exchange(args) => exchange::run(&args),
+        Command::Exchange(args) => exchange::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Load(args) => load::run(&args),
     }
 }

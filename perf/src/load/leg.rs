@@ -1,0 +1,317 @@
+//! One run of clients and requests: connect, warm up, measure, end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use hdrhistogram::Histogram;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use crate::jitter::Beside;
+use crate::load::api::{Api, Resource};
+use crate::load::args::LoadArgs;
+use crate::load::gateway::Gateway;
+use crate::load::processes::{Named, Processes, Usage};
+use crate::load::progress::Progress;
+use crate::load::rest::{self, RestPlan, RestTally};
+use crate::load::schedule::Schedule;
+use crate::load::stage::Cumulative;
+use crate::load::stop::Stop;
+use crate::load::stream::{self, Client, Kind, StreamPlan};
+use crate::load::tally::StreamTally;
+use crate::load::target::Target;
+use crate::load::violation::Violations;
+use crate::load::window::Window;
+
+/// How often processes are looked at and the progress is told.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether all clients have joined.
+const JOIN_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long clients have to join after they were due.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What every leg of an invocation shares.
+pub(crate) struct Field {
+    /// What was asked for.
+    pub(crate) args: LoadArgs,
+    /// Where to.
+    pub(crate) gateway: Arc<Gateway>,
+    /// Simulations.
+    pub(crate) targets: Arc<[Target]>,
+    /// What is found, in all legs.
+    pub(crate) violations: Arc<Violations>,
+    /// Tells this invocation's idempotency keys from those of others.
+    pub(crate) run: u64,
+}
+
+/// What one leg came to.
+pub(crate) struct Measured {
+    /// How long was measured.
+    pub(crate) wall: Duration,
+    /// Clients there should have been, and clients that joined.
+    pub(crate) clients: u64,
+    /// See there.
+    pub(crate) joined: u64,
+    /// From the stream.
+    pub(crate) stream: StreamTally,
+    /// From REST.
+    pub(crate) rest: RestTally,
+    /// How late this machine's timer was meanwhile, ns.
+    pub(crate) jitter_ns: Histogram<u64>,
+    /// What processes used meanwhile, this one first.
+    pub(crate) processes: Vec<Usage>,
+    /// What the simulations did meanwhile.
+    pub(crate) simulations: Vec<Advance>,
+}
+
+/// A simulation before and after.
+pub(crate) struct Advance {
+    /// Before.
+    pub(crate) before: Standing,
+    /// After.
+    pub(crate) after: Standing,
+}
+
+/// Where a simulation stands.
+pub(crate) struct Standing {
+    /// Its resource.
+    pub(crate) resource: Resource,
+    /// Its stages, as the server has them.
+    pub(crate) stages: BTreeMap<String, Cumulative>,
+}
+
+struct Threads {
+    rest: JoinHandle<anyhow::Result<RestTally>>,
+    stream: Vec<JoinHandle<anyhow::Result<StreamTally>>>,
+    window: Arc<Window>,
+}
+
+impl Field {
+    /// Runs clients and requests, with so many that stall. `leg` is part of idempotency keys.
+    ///
+    /// # Errors
+    /// Where nothing could be measured.
+    pub(crate) async fn run(
+        &self,
+        api: &mut Api,
+        stalled: u32,
+        leg: u64,
+        progress: &Progress,
+        stop: &Stop,
+    ) -> anyhow::Result<Measured> {
+        let window = Arc::new(Window::new());
+        let plan = Arc::new(StreamPlan {
+            args: self.args.clone(),
+            gateway: Arc::clone(&self.gateway),
+            targets: Arc::clone(&self.targets),
+            window: Arc::clone(&window),
+            violations: Arc::clone(&self.violations),
+            joined: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+        });
+        let threads = self.start(&plan, stalled, leg)?;
+        let measuring = self.measure(api, &plan, stalled, progress, stop).await;
+        window.end();
+        // Threads end by themselves, whatever went wrong here.
+        let ended = tokio::task::spawn_blocking(move || threads.end()).await?;
+        let (mut measured, (stream, rest)) = (measuring?, ended?);
+        measured.joined = plan.joined.load(Ordering::Relaxed);
+        measured.stream = stream;
+        measured.rest = rest;
+        Ok(measured)
+    }
+
+    fn start(&self, plan: &Arc<StreamPlan>, stalled: u32, leg: u64) -> anyhow::Result<Threads> {
+        let args = &self.args;
+        let rest = RestPlan {
+            gateway: Arc::clone(&self.gateway),
+            targets: Arc::clone(&self.targets),
+            per_s: args.rest_per_s,
+            connections: args.rest_connections,
+            mix: args.rest_mix.clone(),
+            seed: args.seed,
+            run: self.run.wrapping_add(leg),
+            window: Arc::clone(&plan.window),
+            violations: Arc::clone(&self.violations),
+        };
+        let rest = (thread::Builder::new().name("rest".to_owned())).spawn(|| rest::drive(rest))?;
+        let clients = self.clients(stalled);
+        let stream = (0..args.threads as usize).map(|n| {
+            let plan = Arc::clone(plan);
+            let share: Vec<_> = (clients.iter().copied())
+                .skip(n)
+                .step_by(args.threads as usize)
+                .collect();
+            let name = format!("stream-{n}");
+            let builder = thread::Builder::new().name(name);
+            builder.spawn(move || stream::drive(&plan, &share))
+        });
+        Ok(Threads {
+            rest,
+            stream: stream.collect::<Result<_, _>>()?,
+            window: Arc::clone(&plan.window),
+        })
+    }
+
+    /// Those that read, alternating, then those that stall.
+    fn clients(&self, stalled: u32) -> Vec<Client> {
+        let (args, targets) = (&self.args, self.targets.len());
+        let start = Instant::now();
+        let opens = Schedule::new(start, args.opens_per_s);
+        let json = args.json_clients;
+        let mut clients: Vec<_> = stream::clients(Kind::Json, json, targets, &opens, 0).collect();
+        let first = u64::from(json);
+        clients.extend(stream::clients(
+            Kind::Binary,
+            args.binary_clients,
+            targets,
+            &opens,
+            first,
+        ));
+        let all_others = opens.due(clients.len() as u64);
+        let stall = Schedule::new(
+            all_others + Duration::from_secs_f64(args.stall_after),
+            args.opens_per_s,
+        );
+        clients.extend(stream::clients(Kind::Stalled, stalled, targets, &stall, 0));
+        clients
+    }
+
+    async fn measure(
+        &self,
+        api: &mut Api,
+        plan: &StreamPlan,
+        stalled: u32,
+        progress: &Progress,
+        stop: &Stop,
+    ) -> anyhow::Result<Measured> {
+        let args = &self.args;
+        let readers = u64::from(args.json_clients) + u64::from(args.binary_clients);
+        let clients = readers + u64::from(stalled);
+        let opening = |n: u64| match args.opens_per_s {
+            per_s if per_s > 0.0 => Duration::from_secs_f64(n as f64 / per_s),
+            _ => Duration::ZERO,
+        };
+        progress.phase("connecting", opening(readers));
+        joined(plan, readers, opening(readers) + JOIN_PATIENCE, stop).await?;
+        let warm = Instant::now() + Duration::from_secs_f64(args.warm_up);
+        progress.phase("warming up", Duration::from_secs_f64(args.warm_up));
+        if args.stall_after <= args.warm_up {
+            let patience = opening(u64::from(stalled)) + JOIN_PATIENCE;
+            let patience = patience + Duration::from_secs_f64(args.stall_after);
+            joined(plan, clients, patience, stop).await?;
+        }
+        stop.or(sleep_until(warm.into())).await;
+        let before = self.standings(api).await?;
+        let mut processes = Processes::begin(&self.processes())?;
+        let jitter = Beside::start()?;
+        let start = Instant::now();
+        plan.window.measure();
+        let duration = Duration::from_secs_f64(args.duration);
+        progress.phase("measuring", duration);
+        self.look_on(plan, &mut processes, start + duration, progress, stop)
+            .await;
+        let wall = start.elapsed();
+        plan.window.end();
+        let processes = processes.end();
+        let jitter_ns = jitter.end();
+        let after = self.standings(api).await?;
+        let pairs = before.into_iter().zip(after);
+        Ok(Measured {
+            wall,
+            clients,
+            joined: 0,
+            stream: StreamTally::default(),
+            rest: RestTally::default(),
+            jitter_ns,
+            processes,
+            simulations: pairs
+                .map(|(before, after)| Advance { before, after })
+                .collect(),
+        })
+    }
+
+    fn processes(&self) -> Vec<Named> {
+        let own = Named {
+            name: "perf".to_owned(),
+            pid: std::process::id(),
+        };
+        std::iter::once(own)
+            .chain(self.args.pid.iter().cloned())
+            .collect()
+    }
+
+    async fn look_on(
+        &self,
+        plan: &StreamPlan,
+        processes: &mut Processes,
+        end: Instant,
+        progress: &Progress,
+        stop: &Stop,
+    ) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let until = stop.or(sleep_until(end.into()));
+        tokio::pin!(until);
+        loop {
+            tokio::select! {
+                () = &mut until => return,
+                _ = looks.tick() => {
+                    processes.look();
+                    let found = self.violations.found().total();
+                    progress.look(plan.messages.load(Ordering::Relaxed), found);
+                }
+            }
+        }
+    }
+
+    async fn standings(&self, api: &mut Api) -> anyhow::Result<Vec<Standing>> {
+        let mut standings = Vec::new();
+        for target in self.targets.iter() {
+            let resource = api.read(&target.id).await?;
+            let stages = api.latency(&target.id).await?;
+            standings.push(Standing { resource, stages });
+        }
+        Ok(standings)
+    }
+}
+
+impl Threads {
+    fn end(self) -> anyhow::Result<(StreamTally, RestTally)> {
+        debug_assert!(self.window.is_over());
+        let panicked = "a thread of clients panicked";
+        let rest = (self.rest.join()).map_err(|_| anyhow::anyhow!(panicked))?;
+        let mut stream = StreamTally::default();
+        for thread in self.stream {
+            let tally = (thread.join()).map_err(|_| anyhow::anyhow!(panicked))?;
+            stream.add(&tally?);
+        }
+        Ok((stream, rest.context("requests")?))
+    }
+}
+
+/// Waits for so many clients, for a while: whoever comes late is measured nevertheless, and told.
+///
+/// # Errors
+/// Where none came although there should be some.
+async fn joined(
+    plan: &StreamPlan,
+    clients: u64,
+    patience: Duration,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + patience;
+    let count = || plan.joined.load(Ordering::Relaxed);
+    let mut looks = interval(JOIN_LOOK_EVERY);
+    while count() < clients && Instant::now() < end && !stop.is_asked() {
+        looks.tick().await;
+    }
+    anyhow::ensure!(
+        clients == 0 || count() > 0 || stop.is_asked(),
+        "no client was let into the stream within {patience:?}"
+    );
+    Ok(())
+}
