@@ -170,9 +170,7 @@ impl Api {
         from_tick: u64,
         to_tick: u64,
     ) -> anyhow::Result<Vec<(u64, u64)>> {
-        let list = format!(
-            "/v1/simulations/{id}/digests?from_tick={from_tick}&to_tick={to_tick}&limit={PAGE}"
-        );
+        let list = format!("/v1/simulations/{id}/digests?from_tick={from_tick}&limit={PAGE}");
         let mut digests = Vec::new();
         let mut path = list.clone();
         for _ in 0..MAX_PAGES {
@@ -183,7 +181,8 @@ impl Api {
                 let digest = parse_digest(&row.digest).map_err(anyhow::Error::msg)?;
                 digests.push((row.tick, digest));
             }
-            let Some(cursor) = page.next_cursor else {
+            let is_past = digests.last().is_some_and(|(tick, _)| *tick >= to_tick);
+            let Some(cursor) = page.next_cursor.filter(|_| !is_past) else {
                 break;
             };
             path = format!("{list}&cursor={cursor}");
