@@ -90,6 +90,7 @@ pub fn tick(tick: &ViewTick, setting: &ViewSetting, sent_at_us: u64) -> Bytes {
         "tick": info.tick,
         "epoch": tick.epoch,
         "sim_time_s": sim_time_s(info),
+        "started_at_us": tick.started_at_us,
         "sent_at_us": sent_at_us,
         "aggregates": store::aggregates::to_json(&info.aggregate),
         "entities_total": info.spec.config.entities,
@@ -288,6 +289,7 @@ mod tests {
         assert_eq!(json["type"], "tick");
         assert_eq!((&json["tick"], &json["epoch"]), (&400.into(), &1.into()));
         assert_eq!(json["sim_time_s"], 20.0);
+        assert_eq!(json["started_at_us"], shown.started_at_us);
         assert_eq!(
             (&json["sent_at_us"], &json["entities_total"]),
             (&77.into(), &120.into())
