@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::latest::LatestView;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
+use crate::streams::Streams;
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Newest views.
     pub views: Arc<dyn LatestView>,
+    /// Live streams.
+    pub streams: Streams,
     /// Where the gateway is in its life.
     pub life: watch::Receiver<Life>,
 }

@@ -53,6 +53,12 @@ impl Archive {
         let found = reader.wait_for(Option::is_some).await;
         found.ok().and_then(|reader| reader.clone())
     }
+
+    /// Whether there is a database at all, reached or not.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.is_configured
+    }
 }
 
 impl Archived {

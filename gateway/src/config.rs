@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::stream_limits::StreamBounds;
+
 /// What a gateway is started with. [`Config::default`] serves a loopback address without credentials.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub requests_per_s: u32,
     /// Requests that one token may make at once.
     pub burst: u32,
+    /// Bounds of the live streams.
+    pub stream: StreamBounds,
     /// Most connections, of the live stream too.
     pub max_connections: usize,
     /// Largest body of a request, in bytes.
@@ -87,6 +91,7 @@ impl Default for Config {
             database: None,
             requests_per_s: DEFAULT_REQUESTS_PER_S,
             burst: DEFAULT_BURST,
+            stream: StreamBounds::default(),
             max_connections: DEFAULT_MAX_CONNECTIONS,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             head_patience: Duration::from_secs(10),

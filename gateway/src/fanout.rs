@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event_log::EventMessage;
+use crate::event_log::{EventMessage, Missing};
 use crate::mailbox::{Close, Mailbox, Outgoing, TickMessage};
 use crate::stream_limits::LINGER_HZ;
 use crate::stream_metrics::StreamMetrics;
@@ -184,6 +184,18 @@ impl Fanout {
         self.clients.contains_key(&id)
     }
 
+    /// What waits for a client, if it is here.
+    #[must_use]
+    pub fn mailbox(&self, id: ClientId) -> Option<&Arc<Mailbox>> {
+        self.clients.get(&id).map(|client| &client.mailbox)
+    }
+
+    /// How a client reads, if it is here.
+    #[must_use]
+    pub fn subprotocol(&self, id: ClientId) -> Option<Subprotocol> {
+        self.clients.get(&id).map(|client| client.subprotocol)
+    }
+
     /// A client goes.
     pub fn leave(&mut self, id: ClientId) {
         if let Some(client) = self.clients.remove(&id) {
@@ -234,7 +246,14 @@ impl Fanout {
         }
     }
 
-    /// A text for all who read live.
+    /// Events are missing for all who read live.
+    pub fn handle_missing(&mut self, missing: Missing) {
+        for client in self.clients.values().filter(|client| client.is_live) {
+            client.mailbox.put_missing(missing);
+        }
+    }
+
+    /// A text for all.
     pub fn tell_all(&mut self, text: &Bytes) {
         for client in self.clients.values() {
             client.mailbox.put(Outgoing::Text(text.clone()));

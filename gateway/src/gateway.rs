@@ -16,15 +16,18 @@ use tracing::info;
 use transport::pool::FramePool;
 
 use crate::app::{App, Life};
-use crate::client::client;
+use crate::archive::{self, Archive};
+use crate::client::{Client, client};
 use crate::config::{Config, TlsFiles};
 use crate::connector::Connector;
-use crate::latest::NoViews;
 use crate::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING_FEED};
 use crate::listener::Serving;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
-use crate::{archive, drive, rest};
+use crate::rest::resource::SimulationResource;
+use crate::stream_metrics::StreamMetrics;
+use crate::streams::Streams;
+use crate::{drive, rest};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -116,16 +119,18 @@ impl Gateway {
         let config = Arc::new(config);
         let (client, asked) = client();
         let (life, lives) = watch::channel(Life::Serving);
-        let (feed, _inputs) = mpsc::channel(MAX_WAITING_FEED);
+        let (feed, inputs) = mpsc::channel(MAX_WAITING_FEED);
         let (archive, archived) = archive::archive(config.database.is_some());
         let metrics = Arc::new(Metrics::default());
+        let streams = streams(&config, &client, &archive, &metrics);
         let app = App {
             config: config.clone(),
             client,
             archive,
             limiter: Arc::new(Limiter::new(config.requests_per_s, config.burst)),
             metrics: metrics.clone(),
-            views: Arc::new(NoViews),
+            views: Arc::new(streams.clone()),
+            streams: streams.clone(),
             life: lives.clone(),
         };
         let (stop_drive, stopped) = oneshot::channel::<()>();
@@ -134,6 +139,12 @@ impl Gateway {
         driven.spawn(drive::run(connector, name, pool, asked, feed, async {
             // It is dropped, never sent.
             let _ = stopped.await;
+        }));
+        let mut life_of_streams = lives.clone();
+        driven.spawn(streams.run(inputs, async move {
+            // An error is the end of the gateway too.
+            let closing = life_of_streams.wait_for(|life| *life == Life::Closing);
+            let _ = closing.await;
         }));
         if let Some(location) = config.database.clone() {
             driven.spawn(archived.connect(location));
@@ -180,6 +191,16 @@ impl Gateway {
         while driven.join_next().await.is_some() {}
         info!("left");
     }
+}
+
+fn streams(config: &Config, client: &Client, archive: &Archive, metrics: &Metrics) -> Streams {
+    let figures = StreamMetrics::default();
+    metrics.register(|registry| registry.register_collector(Box::new(figures.clone())));
+    let past = Arc::new(archive.clone());
+    Streams::new(client.clone(), past, config.stream, figures, |info| {
+        let shown = serde_json::to_value(SimulationResource::from(info));
+        shown.expect("plain values have a JSON form")
+    })
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

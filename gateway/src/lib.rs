@@ -15,22 +15,33 @@ pub mod event_log;
 pub mod exchange;
 pub mod fanout;
 pub mod feed;
+mod feed_task;
 pub mod gateway;
 pub mod latest;
 pub mod limits;
 mod listener;
 pub mod mailbox;
 pub mod metrics;
+pub mod past;
 mod patient_io;
 pub mod problem;
 pub mod rate;
 pub mod rest;
 #[cfg(test)]
 mod sample;
+mod socket;
+mod stream;
 pub mod stream_binary;
+mod stream_io;
 pub mod stream_json;
 pub mod stream_limits;
 pub mod stream_metrics;
+pub mod stream_request;
+#[cfg(test)]
+mod stream_stage;
+#[cfg(test)]
+mod stream_tests;
+pub mod streams;
 pub mod token;
 pub mod view_index;
 pub mod view_setting;

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OnceCell};
-use transport::control::SimulationId;
+use transport::control::{Log, SimulationId};
 
-use crate::event_log::EventMessage;
+use crate::event_log::{EventMessage, Missing};
 use crate::stream_limits::{MAX_CLIENT_EVENT_BYTES, MAX_CLIENT_REPLIES};
 use crate::stream_metrics::StreamMetrics;
 use crate::view_setting::{EventFilter, Subprotocol, ViewSetting};
@@ -105,6 +105,8 @@ pub enum Close {
     EventsBehind,
     /// More frames in a short time than may be.
     TooMany,
+    /// Events that the client asked for cannot be read now.
+    EventsUnavailable,
     /// The simulation cannot be followed any more.
     Failed,
 }
@@ -122,6 +124,7 @@ impl Close {
             Close::EventsBehind | Close::TooMany => 1008,
             Close::TooBig(_) => 1009,
             Close::Failed => 1011,
+            Close::EventsUnavailable => 1013,
         }
     }
 
@@ -138,6 +141,7 @@ impl Close {
             Close::EventsBehind => "events_behind",
             Close::TooMany => "too_many_messages",
             Close::Failed => "internal_error",
+            Close::EventsUnavailable => "events_unavailable",
         }
     }
 }
@@ -210,7 +214,7 @@ impl Mailbox {
         self.lock().filter = filter;
     }
 
-    /// A message that is neither skipped nor counted: hello, ids, or that events are missing.
+    /// A message that is neither skipped nor counted: hello or ids.
     pub fn put(&self, message: Outgoing) {
         let mut waiting = self.lock();
         if waiting.close.is_none() {
@@ -244,6 +248,19 @@ impl Mailbox {
         drop(waiting);
         self.came.notify_one();
         Ok(())
+    }
+
+    /// That events are missing, if the filter would have let some of them pass.
+    pub fn put_missing(&self, missing: Missing) {
+        let is_wanted = match self.lock().filter {
+            EventFilter::None => false,
+            EventFilter::Lifecycle => missing.log == Log::System,
+            EventFilter::All => true,
+        };
+        if is_wanted {
+            let (log, Missing { from, to, .. }) = (missing.log.name(), missing);
+            self.put(Outgoing::Text(stream_json::events_missing(log, from, to)));
+        }
     }
 
     /// The newest tick; says whether it took the place of another.
@@ -397,7 +414,6 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::sample::{Sample, event};
-    use transport::control::Log;
 
     fn text(message: Option<Outgoing>) -> String {
         match message {

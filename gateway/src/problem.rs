@@ -112,6 +112,9 @@ problem_kinds! {
     /// The idempotency key was used with another body.
     KeyReused = "key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for something else",
         "Use a new key for a new request.";
+    /// A stream is asked for without an upgrade.
+    NotWebSocket = "not-websocket", UPGRADE_REQUIRED, "This path speaks WebSocket only",
+        "Open it with a WebSocket client of version 13; docs/stream.md says what is spoken.";
     /// Too many requests of one token.
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests with this token",
         "Wait for `retry_after_s`.";

@@ -141,3 +141,99 @@ fn put_sums(out: &mut Vec<u8>, sums: &Aggregate) {
         out.extend_from_slice(&sum.to_le_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{SIMULATION, Sample};
+    use crate::stream_limits as limits;
+
+    const DOCS: &str = include_str!("../../docs/stream.md");
+
+    /// Sixteen bytes a line, with the offset of the first.
+    fn dump(bytes: &[u8]) -> String {
+        let line = |(n, bytes): (usize, &[u8])| {
+            let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            format!("{:04x}  {}\n", n * 16, hex.join(" "))
+        };
+        bytes.chunks(16).enumerate().map(line).collect()
+    }
+
+    #[test]
+    fn the_worked_example_is_what_is_sent() {
+        let mut sample = Sample::weeding(2, 8);
+        let index = sample.index.clone();
+        let shown = sample.tick(3);
+        let ids = dump(&ids(SIMULATION, &index));
+        assert!(DOCS.contains(&ids), "docs/stream.md: ids\n{ids}");
+        let tick = dump(&tick(
+            &shown,
+            &ViewSetting::default(),
+            1_764_000_000_000_000,
+        ));
+        assert!(DOCS.contains(&tick), "docs/stream.md: tick\n{tick}");
+    }
+
+    #[test]
+    fn every_bound_stands_on_the_page_with_its_value() {
+        let seconds = |d: std::time::Duration| d.as_secs_f64().to_string();
+        for (name, value) in [
+            ("MAX_STREAMS", limits::MAX_STREAMS.to_string()),
+            (
+                "MAX_STREAMS_PER_SIMULATION",
+                limits::MAX_STREAMS_PER_SIMULATION.to_string(),
+            ),
+            ("MAX_FEEDS", limits::MAX_FEEDS.to_string()),
+            (
+                "MAX_VIEWS_PER_SIMULATION",
+                limits::MAX_VIEWS_PER_SIMULATION.to_string(),
+            ),
+            ("MAX_JSON_ENTITIES", limits::MAX_JSON_ENTITIES.to_string()),
+            (
+                "MAX_BINARY_ENTITIES",
+                limits::MAX_BINARY_ENTITIES.to_string(),
+            ),
+            ("MAX_CLIENT_EVENTS", limits::MAX_CLIENT_EVENTS.to_string()),
+            (
+                "MAX_CLIENT_EVENT_BYTES",
+                limits::MAX_CLIENT_EVENT_BYTES.to_string(),
+            ),
+            ("MAX_CLIENT_REPLIES", limits::MAX_CLIENT_REPLIES.to_string()),
+            (
+                "MAX_CLIENT_FRAME_BYTES",
+                limits::MAX_CLIENT_FRAME_BYTES.to_string(),
+            ),
+            (
+                "MAX_CLIENT_MESSAGE_BYTES",
+                limits::MAX_CLIENT_MESSAGE_BYTES.to_string(),
+            ),
+            (
+                "MAX_CLIENT_FRAGMENTS",
+                limits::MAX_CLIENT_FRAGMENTS.to_string(),
+            ),
+            (
+                "MAX_CLIENT_FRAMES_PER_S",
+                limits::MAX_CLIENT_FRAMES_PER_S.to_string(),
+            ),
+            (
+                "MAX_CLIENT_FRAME_BURST",
+                limits::MAX_CLIENT_FRAME_BURST.to_string(),
+            ),
+            ("MAX_RING_EVENTS", limits::MAX_RING_EVENTS.to_string()),
+            ("MAX_RING_BYTES", limits::MAX_RING_BYTES.to_string()),
+            ("MIN_TILE_M", limits::MIN_TILE_M.to_string()),
+            ("MAX_COORDINATE_M", limits::MAX_COORDINATE_M.to_string()),
+            ("PAST_PATIENCE", seconds(limits::PAST_PATIENCE)),
+            ("PING_EVERY", seconds(limits::PING_EVERY)),
+            ("IDLE_PATIENCE", seconds(limits::IDLE_PATIENCE)),
+            ("WRITE_PATIENCE", seconds(limits::WRITE_PATIENCE)),
+            ("CLOSE_PATIENCE", seconds(limits::CLOSE_PATIENCE)),
+            ("UPGRADE_PATIENCE", seconds(limits::UPGRADE_PATIENCE)),
+            ("JOIN_PATIENCE", seconds(limits::JOIN_PATIENCE)),
+            ("FEED_LINGER", seconds(limits::FEED_LINGER)),
+        ] {
+            let row = format!("| `{name}` | {value} |");
+            assert!(DOCS.contains(&row), "docs/stream.md: {row}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use kernel::view::RECORD_BYTES;
 use serde_json::{Map, Value, json};
 use transport::control::{LogEvent, SimulationInfo};
 
-use crate::view_setting::ViewSetting;
+use crate::view_setting::{Grant, ViewSetting};
 use crate::view_tick::{Taken, ViewTick};
 
 /// Bytes that a machine takes at most: every name, and the longest value of each.
@@ -239,6 +239,18 @@ pub fn lagged(skipped: u64) -> Bytes {
 #[must_use]
 pub fn error(code: &str, detail: &str) -> Bytes {
     text(&json!({"type": "error", "code": code, "detail": detail}))
+}
+
+/// What a client gets that asked for a view.
+#[must_use]
+pub fn view(grant: &Grant) -> Bytes {
+    text(&json!({
+        "type": "view",
+        "bounds_m": grant.setting.tiles.map(|tiles| tiles.bounds_m()),
+        "max_entities": grant.setting.max_entities,
+        "rate_hz": grant.rate_hz,
+        "events": grant.events.name(),
+    }))
 }
 
 /// The answer to a client's `ping`.

@@ -158,6 +158,12 @@ impl StreamMetrics {
         self.0.skipped.load(Relaxed)
     }
 
+    /// Clients that were dropped because nothing was heard of them.
+    #[must_use]
+    pub fn idle_drops(&self) -> u64 {
+        self.0.idle_drops.load(Relaxed)
+    }
+
     /// Clients that were closed because too many events waited.
     #[must_use]
     pub fn event_closes(&self) -> u64 {

@@ -68,6 +68,8 @@ problem_sets! {
     ReadProblems = [COMMON, ASKING] + [Invalid, NotFound];
     /// Of a list that belongs to a simulation.
     PartProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, StoreUnavailable];
+    /// Of a live stream.
+    StreamProblems = [COMMON, ASKING] + [Invalid, BadTicket, NotFound, NotWebSocket, NotSupported];
     /// Of a list of machines.
     EntityProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, NoView];
     /// Of a creation.

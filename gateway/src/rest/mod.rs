@@ -9,6 +9,7 @@ mod extract;
 mod history;
 mod latency;
 mod layer;
+mod live;
 mod page;
 mod pages;
 mod probes;
@@ -105,6 +106,7 @@ fn documented() -> (Router<App>, OpenApi) {
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::ticket))
+        .routes(routes!(live::stream))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::metrics))
