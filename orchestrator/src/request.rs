@@ -197,7 +197,7 @@ impl Orchestrator {
     }
 
     fn may_take_in(&self, caller: &Caller) -> Result<(), ControlError> {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.is_closing {
             return Err(ControlError::Ended);
         }
         if let Some(idempotency) = &caller.idempotency {
@@ -473,7 +473,7 @@ impl Orchestrator {
                 let farm = plan.farm.clone();
                 let id = self.insert(*spec, *plan, state.created_at_us);
                 if self.config.durable {
-                    self.chronicle.open(id, 0, 0);
+                    self.chronicle.open(id, 0, 0, None);
                     self.begin_metadata(id, farm);
                 }
                 self.simulation(id).map(simulation_answer)

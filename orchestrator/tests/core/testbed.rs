@@ -425,7 +425,7 @@ impl FakeWorker {
         self.opened.is_empty() && self.held.is_empty()
     }
 
-    fn handle(&mut self, pool: &FramePool, frame: &Frame) -> Vec<Frame> {
+    pub(crate) fn handle(&mut self, pool: &FramePool, frame: &Frame) -> Vec<Frame> {
         let header = frame.header;
         let id = header.simulation;
         match header.kind {
