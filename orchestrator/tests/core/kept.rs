@@ -76,9 +76,8 @@ impl Life {
     }
 
     fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime
-            .block_on(timeout(PATIENCE, future))
-            .expect("it takes too long")
+        let bounded = async { timeout(PATIENCE, future).await };
+        self.runtime.block_on(bounded).expect("it takes too long")
     }
 
     /// Waits until a tick is complete.
@@ -210,7 +209,7 @@ fn one_that_is_shut_down_leaves_nothing_to_replay() {
         store,
     } = life;
     runtime
-        .block_on(timeout(PATIENCE, driven))
+        .block_on(async { timeout(PATIENCE, driven).await })
         .unwrap()
         .unwrap()
         .unwrap();
@@ -240,7 +239,7 @@ fn one_whose_database_is_taken_over_ends_and_says_by_whom() {
         runtime, driven, ..
     } = first;
     let ended = runtime
-        .block_on(timeout(PATIENCE, driven))
+        .block_on(async { timeout(PATIENCE, driven).await })
         .unwrap()
         .unwrap();
     let reason = ended.unwrap_err().to_string();
