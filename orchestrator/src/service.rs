@@ -154,7 +154,7 @@ async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, ServiceEr
                 event = link.events.recv() => {
                     let event = event.ok_or(ServiceError::LinkEnded)?;
                     let address = said.as_ref().map_or("unknown", |owner| &owner.address);
-                    turn_away(link, event, address);
+                    turn_away(link, &event, address);
                 }
             }
         }
@@ -162,8 +162,8 @@ async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, ServiceEr
 }
 
 /// Sends someone who connects to a standby to the owner.
-fn turn_away(link: &Endpoint, event: LinkEvent, owner: &str) {
-    if let LinkEvent::Connected { peer, .. } = event {
+fn turn_away(link: &Endpoint, event: &LinkEvent, owner: &str) {
+    if let &LinkEvent::Connected { peer, .. } = event {
         let reason = format!("this orchestrator stands by; the one at {owner} owns the database");
         // A link that takes nothing more has dropped it.
         let _ = (link.commands).try_send(LinkCommand::Disconnect { peer, reason });

@@ -97,14 +97,15 @@ pub(crate) struct Testbed {
 
 impl Testbed {
     pub(crate) fn new(config: Config) -> Testbed {
+        let is_durable = config.durable;
         Testbed {
-            core: Orchestrator::new(config.clone(), FramePool::new()),
+            core: Orchestrator::new(config, FramePool::new()),
             now: Duration::from_secs(1),
             workers: BTreeMap::new(),
             events: Vec::new(),
             arbitrations: Vec::new(),
             views: Vec::new(),
-            is_durable: config.durable,
+            is_durable,
             cuts: Vec::new(),
             pool: FramePool::new(),
             shelf: Shelf::default(),

@@ -59,7 +59,8 @@ fn example(kind: Kind) -> Frame {
     };
     let command = Command {
         seq: 9,
-        entity: 4,
+        target: 4,
+        scope: 0,
         kind: 1,
         arg0: -1,
         arg1: 2,
