@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestrator::Config;
 use orchestrator::control::{Spec, Speed};
 use orchestrator::event::Event;
-use orchestrator::limits::{CUT_PATIENCE, CUT_RETRY};
+use orchestrator::limits::{CUT_PATIENCE, CUT_RETRY, VERIFICATION_PATIENCE};
 use store::history::Cut;
 
 use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
@@ -154,4 +154,51 @@ fn without_a_store_there_is_none() {
     t.run_for(MS);
     assert!(matches!(t.events.last(), Some(Event::Settled { .. })));
     assert!(t.cuts.is_empty());
+}
+
+#[test]
+fn a_cut_waits_until_no_step_of_it_is_in_doubt() {
+    let mut t = Testbed::new(Config {
+        verify_one_in: 1,
+        rebalance: false,
+        cut_every: Some(EVERY),
+        ..Config::default()
+    });
+    let workers = [t.join(), t.join()];
+    for peer in workers {
+        t.worker(peer).no_computes = true;
+    }
+    let spec = each_tick(cut());
+    t.start(spec.clone());
+    t.run_for(EVERY + SECOND);
+    assert!(t.cuts.is_empty(), "the first step is being verified yet");
+    assert_eq!(t.totals().late_ticks, 0);
+    for peer in workers {
+        t.worker(peer).no_computes = false;
+    }
+    t.run_for(VERIFICATION_PATIENCE + CUT_PATIENCE);
+    assert!(!t.cuts.is_empty());
+    t.cuts.iter().for_each(|cut| check(cut, &spec));
+}
+
+#[test]
+fn a_cut_of_a_wrong_state_is_never_handed_out() {
+    let mut t = Testbed::new(Config {
+        verify_one_in: 1,
+        rebalance: false,
+        cut_every: Some(EVERY),
+        ..Config::default()
+    });
+    let wrong = t.join();
+    t.join();
+    let spec = each_tick(cut());
+    t.start(spec.clone());
+    t.run_until(|t| t.tick() == 20);
+    t.worker(wrong).digest_error = 1;
+    t.control(|core, now| core.ask_cut(now, SIM)).unwrap();
+    t.run_for(5 * SECOND);
+    assert!(!t.arbitrations.is_empty(), "it was found");
+    t.cuts
+        .iter()
+        .for_each(|cut| assert!(cut.tick <= 20, "{}", cut.tick));
 }

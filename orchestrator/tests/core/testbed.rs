@@ -42,6 +42,8 @@ pub(crate) struct FakeWorker {
     pub(crate) twice: bool,
     /// Sends no checkpoint while set.
     pub(crate) no_checkpoints: bool,
+    /// Repeats no step for others while set.
+    pub(crate) no_computes: bool,
     /// Sends no view while set.
     pub(crate) no_views: bool,
     /// Adds this to the time it says that its steps took.
@@ -474,6 +476,7 @@ impl FakeWorker {
                     .flat_map(|w| self.work(pool, &header, w))
                     .collect();
             }
+            Kind::ComputeTick if self.no_computes => {}
             Kind::ComputeTick => return vec![self.compute(pool, frame)],
             kind => panic!("{kind:?} to a worker"),
         }
