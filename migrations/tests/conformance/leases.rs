@@ -151,6 +151,7 @@ pub(crate) async fn nothing_is_committed_behind_a_take_over(bench: &'static Benc
             let mut started = Some(started);
             let mut kept = seq;
             loop {
+                assert!(kept < seq + 10_000, "the lease is never lost");
                 let write = Write {
                     id: kept + 10,
                     guard: None,
