@@ -10,7 +10,6 @@ use orchestrator::clock::Origin;
 use orchestrator::control::{Spec, Speed};
 use orchestrator::drive::{self, Handle};
 use orchestrator::service;
-use tokio::task::JoinHandle;
 use transport::link::{Endpoint, Role};
 use transport::pool::FramePool;
 
