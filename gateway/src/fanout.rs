@@ -63,9 +63,16 @@ impl Pace {
         }
     }
 
-    /// A tick may come a quarter of a period early, so that one that is paced like this client is not late for it.
+    /// From when on a tick that arrives is passed on at once: half a period early, so that a client gets fresh
+    /// ticks though they do not come in step with it.
     fn due_at(&self) -> Duration {
-        self.next.saturating_sub(self.period / 4)
+        self.next.saturating_sub(self.period / 2)
+    }
+
+    /// When a tick that came too early is sent after all: a period later, for where ticks go on there is a
+    /// fresher one before.
+    fn flush_at(&self) -> Duration {
+        self.due_at() + self.period
     }
 
     fn note(&mut self, now: Duration) {
@@ -210,7 +217,7 @@ impl Fanout {
         for client in self.clients.values_mut() {
             client.has_newest = false;
         }
-        self.handle_timeout(now);
+        self.deliver_where(now, Pace::due_at);
     }
 
     /// When some client may have the newest tick.
@@ -218,13 +225,17 @@ impl Fanout {
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.newest.as_ref()?;
         let waiting = self.clients.values().filter(|client| !client.has_newest);
-        waiting.map(|client| client.pace.due_at()).min()
+        waiting.map(|client| client.pace.flush_at()).min()
     }
 
     /// Gives the newest tick to all who may have it.
     pub fn handle_timeout(&mut self, now: Duration) {
+        self.deliver_where(now, Pace::flush_at);
+    }
+
+    fn deliver_where(&mut self, now: Duration, at: impl Fn(&Pace) -> Duration) {
         let due: Vec<ClientId> = (self.clients.iter())
-            .filter(|(_, client)| !client.has_newest && client.pace.due_at() <= now)
+            .filter(|(_, client)| !client.has_newest && at(&client.pace) <= now)
             .map(|(id, _)| *id)
             .collect();
         for id in due {
@@ -462,6 +473,28 @@ mod tests {
             assert_eq!(numbers(&slow), [50]);
         }
         assert_eq!(bench.fanout.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_client_that_joins_out_of_step_gets_fresh_ticks_all_the_same() {
+        for phase in [10, 30, 60, 90] {
+            let mut bench = Bench::new();
+            bench.tick(0, Duration::ZERO);
+            let (_, client) = bench.join(at(10), phase * MS);
+            numbers(&client);
+            let mut fresh = 0;
+            for tick in 1..=20_u32 {
+                // As many a second as it wants, with 2 ms of jitter.
+                let now = (100 * tick + tick % 2 * 2) * MS;
+                while let Some(due) = bench.fanout.poll_timeout().filter(|due| *due < now) {
+                    bench.fanout.handle_timeout(due);
+                }
+                numbers(&client);
+                bench.tick(tick.into(), now);
+                fresh += numbers(&client).len();
+            }
+            assert!(fresh >= 19, "{fresh} of 20 for one {phase} ms off");
+        }
     }
 
     #[test]
