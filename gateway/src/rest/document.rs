@@ -36,6 +36,7 @@ pub(crate) fn base() -> OpenApi {
         ("commands", "What machines are told to do."),
         ("farm", "Machines and the places they work in."),
         ("history", "What has happened."),
+        ("stream", "The live stream, as docs/stream.md says."),
         ("system", "Scenarios, workers, probes and metrics."),
         ("access", "Tokens and tickets."),
     ];

@@ -38,7 +38,7 @@ pub(crate) struct StreamParams {
 }
 
 /// Opens the live stream of a simulation: a WebSocket, as docs/stream.md says.
-#[utoipa::path(get, path = "/v1/simulations/{id}/stream", tag = "stream",
+#[utoipa::path(get, path = "/v1/simulations/{id}/stream", operation_id = "open_stream", tag = "stream",
     params(super::IdParam, StreamParams),
     responses((status = 101, description = "It speaks WebSocket from here on."), StreamProblems))]
 pub(crate) async fn stream(
