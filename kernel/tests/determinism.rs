@@ -237,13 +237,17 @@ fn a_command_to_many_does_what_naming_each_does_however_they_are_cut() {
         for tick in 1..=600 {
             let (to_many, to_each) = to_many(&farm, tick);
             named.step(&to_each);
-            let mut events: Vec<_> = named.partitions.iter().flat_map(|p| p.events()).collect();
+            let mut events: Vec<_> = named
+                .partitions
+                .iter()
+                .flat_map(Partition::events)
+                .collect();
             events.sort_unstable();
             for farm in &mut scoped {
                 farm.step(&to_many);
                 assert_eq!(farm.digest(), named.digest(), "tick {tick}");
                 let parts = farm.partitions.iter();
-                let mut of_parts: Vec<_> = parts.flat_map(|p| p.events()).collect();
+                let mut of_parts: Vec<_> = parts.flat_map(Partition::events).collect();
                 of_parts.sort_unstable();
                 assert_eq!(of_parts, events, "tick {tick}");
             }

@@ -105,8 +105,15 @@ pub(crate) struct Chronicle {
 
 impl Chronicle {
     /// Begins a run that is kept, of which this is written already.
-    pub(crate) fn open(&mut self, id: SimulationId, sim_seq: u64, system_seq: u64) {
+    pub(crate) fn open(
+        &mut self,
+        id: SimulationId,
+        sim_seq: u64,
+        system_seq: u64,
+        head: Option<Head>,
+    ) {
         let run = Run {
+            head,
             flushed_sim_seq: sim_seq,
             flushed_system_seq: system_seq,
             ..Run::default()

@@ -69,7 +69,7 @@ macro_rules! context {
             now: $now,
             stopwatch: $core.stopwatch.as_ref(),
             config: &$core.config,
-            holds_runs: $core.chronicle.holds_runs(),
+            holds_runs: $core.is_closing || $core.chronicle.holds_runs(),
             registry: &mut $core.registry,
             verifier: &mut $core.verifier,
             outbox: &mut $core.outbox,
@@ -114,6 +114,8 @@ pub struct Orchestrator {
     pub(crate) metadata: BTreeMap<SimulationId, Metadata>,
     /// Runs that a worker had a part of, whose fate is about to be told.
     pub(crate) had: BTreeMap<WorkerId, Vec<SimulationId>>,
+    /// Whether it is about to end: nothing that is asked is begun, and no run goes on.
+    pub(crate) is_closing: bool,
     /// Set once nothing more is begun, and why.
     pub(crate) ended: Option<String>,
     rebalance_at: Option<Duration>,
@@ -176,6 +178,7 @@ impl Orchestrator {
             metadata: BTreeMap::new(),
             had: BTreeMap::new(),
             ended: None,
+            is_closing: false,
             rebalance_at: None,
             retired: Default::default(),
             refused: 0,
@@ -364,6 +367,7 @@ impl Orchestrator {
         let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
         let has_entities = recovered.has_entities;
         let farm = plan.as_ref().map(|plan| plan.farm.clone());
+        let head = kept_head(&recovered);
         let simulation = if recovered.state.status.is_final() {
             Simulation::ended(&recovered)
         } else {
@@ -372,13 +376,58 @@ impl Orchestrator {
         };
         self.simulations.insert(id, simulation);
         if self.config.durable {
-            self.chronicle.open(id, sim_seq, system_seq);
+            self.chronicle.open(id, sim_seq, system_seq, Some(head));
             if let Some(farm) = farm.filter(|_| !has_entities) {
                 self.begin_metadata(id, farm);
             }
         }
         self.advance(now, id);
         Ok(())
+    }
+
+    /// Adds a simulation of which what the store has is nothing to go on with: it has failed.
+    pub fn recover_as_failed(&mut self, now: Duration, mut recovered: Recovered, reason: &str) {
+        self.begin(now);
+        let id = recovered.spec.id;
+        if !recovered.state.status.is_final() {
+            recovered.state.status = Status::Failed;
+            recovered.state.cause = Cause::Unrecoverable;
+            recovered.state.ended_at_us = Some(self.wall.unix_us(now));
+        }
+        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
+        let head = kept_head(&recovered);
+        self.simulations.insert(id, Simulation::ended(&recovered));
+        self.chronicle.open(id, sim_seq, system_seq, Some(head));
+        self.chronicle.unstated(now, id);
+        self.log(id, || crate::journal::unrecoverable(reason));
+    }
+
+    /// Begins with the tokens that are kept.
+    pub fn load_tokens(&mut self, tokens: Vec<transport::control::Token>) {
+        self.tokens.load(tokens);
+    }
+
+    /// It is to end: from now on nothing that is asked is begun, and no run goes on. Each is asked for a last
+    /// cut, so that whoever takes it up has nothing to replay.
+    pub fn begin_shutdown(&mut self, now: Duration) {
+        self.begin(now);
+        self.is_closing = true;
+        for run in self.simulations.values_mut() {
+            if !run.status.is_final() && run.completed.is_some() {
+                run.ask_cut();
+            }
+        }
+        self.advance_all(now);
+    }
+
+    /// Whether nothing is under way any more, and all that happened is written.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let rests = |run: &Simulation| run.window.is_none() && run.cuts.tick().is_none();
+        self.simulations.values().all(rests)
+            && self.desk.waiting() == 0
+            && self.outbox.cuts.is_empty()
+            && self.chronicle.is_empty()
     }
 
     /// Starts a created simulation.
@@ -1165,6 +1214,19 @@ impl Orchestrator {
             self.wakes.pop_first();
         }
         None
+    }
+}
+
+/// Where a run stands, as it is kept.
+fn kept_head(recovered: &Recovered) -> store::history::Head {
+    store::history::Head {
+        tick: recovered.head_tick,
+        status: None,
+        ended_at_us: None,
+        digest: recovered.digest,
+        aggregate: recovered.aggregate,
+        late_ticks: recovered.late_ticks,
+        dilated_ms: recovered.dilated_ms,
     }
 }
 

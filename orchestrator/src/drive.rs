@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kernel::plan::Plan;
+use store::recovery::Recovered;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use transport::control::{Answer, Ask, Request};
+use transport::control::{Answer, Ask, Request, Token};
 use transport::link::{Endpoint, LinkCommand, PeerId};
 use transport::pool::FramePool;
 
@@ -22,9 +24,10 @@ use crate::control::{
 use crate::core::{Drained, Orchestrator};
 use crate::desk::Asker;
 use crate::event::Event;
+use crate::keeper::{Keeper, Told};
 use crate::limits::{
     CONTROL_QUEUE, EVENT_QUEUE, HISTOGRAMS_EVERY, MAX_ARBITRATIONS, MAX_BATCH, MAX_CHORES,
-    TELL_TIME_EVERY,
+    SHUTDOWN_PATIENCE, TELL_TIME_EVERY,
 };
 use crate::log::Log;
 use crate::snapshot::Snapshot;
@@ -72,6 +75,10 @@ struct Driver {
     arbitrated: mpsc::Receiver<Arbitrated>,
     arbitrations: mpsc::Sender<Arbitrated>,
     log: Log,
+    /// The database's tasks; `None` where nothing is kept.
+    keeper: Option<Keeper>,
+    /// When it ends at the latest, once it was asked to.
+    ends_at: Option<Duration>,
     /// When the histograms were last shown anew.
     shown_at: Option<Duration>,
     /// Connections to be closed, of which the link could not be told; at most as many as it has.
@@ -99,6 +106,68 @@ pub fn start(
     link: Endpoint,
     origin: Origin,
 ) -> std::io::Result<(Handle, impl Future<Output = ()> + Send)> {
+    let (handle, driver) = build(config, pool, link, origin)?;
+    let run = async move {
+        driver.run().await;
+    };
+    Ok((handle, run))
+}
+
+/// What a database holds, and its tasks.
+pub(crate) struct Kept {
+    pub(crate) keeper: Keeper,
+    /// Simulations, with the farms of those that go on.
+    pub(crate) recovered: Vec<(Recovered, Option<Plan>)>,
+    /// Simulations that cannot go on, and why.
+    pub(crate) lost: Vec<(Recovered, String)>,
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// Starts an orchestrator that goes on with what is kept. Its future answers why it has ended, where the
+/// database was lost.
+pub(crate) fn start_kept(
+    config: Config,
+    pool: FramePool,
+    link: Endpoint,
+    origin: Origin,
+    kept: Kept,
+) -> std::io::Result<(Handle, impl Future<Output = Option<String>> + Send)> {
+    let (handle, mut driver) = build(config, pool, link, origin)?;
+    driver.keeper = Some(kept.keeper);
+    driver.tell_time();
+    driver.core.load_tokens(kept.tokens);
+    for (recovered, plan) in kept.recovered {
+        let now = origin.elapsed();
+        let known = Recovered {
+            cut: None,
+            commands: Vec::new(),
+            ..recovered.clone()
+        };
+        let reason = if plan.is_none() && !recovered.state.status.is_final() {
+            Some("its farm cannot be cut by this build".to_owned())
+        } else {
+            let recovery = driver.core.recover(now, recovered, plan);
+            recovery.err().map(|fault| fault.to_string())
+        };
+        if let Some(reason) = reason {
+            tracing::error!(simulation = %known.spec.id, reason, "a simulation cannot go on");
+            driver.core.recover_as_failed(now, known, &reason);
+        }
+    }
+    for (known, reason) in kept.lost {
+        driver
+            .core
+            .recover_as_failed(origin.elapsed(), known, &reason);
+    }
+    Ok((handle, driver.run()))
+}
+
+fn build(
+    config: Config,
+    pool: FramePool,
+    link: Endpoint,
+    origin: Origin,
+) -> std::io::Result<(Handle, Driver)> {
     let (call_sender, calls) = mpsc::channel(CONTROL_QUEUE);
     let (chores, done) = mpsc::channel(MAX_CHORES);
     let (events, _) = broadcast::channel(EVENT_QUEUE);
@@ -123,15 +192,26 @@ pub fn start(
         arbitrated,
         arbitrations,
         log: Log::default(),
+        keeper: None,
+        ends_at: None,
         shown_at: None,
         unsaid: BTreeMap::new(),
     };
-    Ok((handle, driver.run()))
+    Ok((handle, driver))
 }
 
 impl Driver {
-    async fn run(mut self) {
+    /// Runs to the end; answers why that is, where the database was lost.
+    async fn run(mut self) -> Option<String> {
+        self.run_to_the_end().await;
+        self.core.ended().map(str::to_owned)
+    }
+
+    async fn run_to_the_end(&mut self) {
         let mut turns = 0;
+        if !self.drain() {
+            return;
+        }
         loop {
             self.tell_time();
             turns += 1;
@@ -157,12 +237,15 @@ impl Driver {
                 Some(done) = self.done.recv() => {
                     self.core.handle_chore(self.origin.elapsed(), done);
                 }
+                told = told(&mut self.keeper) => {
+                    self.handle_told(told);
+                }
                 call = self.calls.recv() => {
                     let Some(call) = call else { return };
                     self.handle_call(call);
                 }
             }
-            if !self.drain() {
+            if !self.drain() || self.is_over() {
                 return;
             }
         }
@@ -184,11 +267,41 @@ impl Driver {
                 return false;
             }
         }
+        if let Some(told) = self.keeper.as_mut().and_then(|k| k.told.try_recv().ok()) {
+            self.handle_told(told);
+            if !self.drain() {
+                return false;
+            }
+        }
         let Ok(call) = self.calls.try_recv() else {
             return true;
         };
         self.handle_call(call);
         self.drain()
+    }
+
+    /// The database's tasks say something.
+    fn handle_told(&mut self, told: Told) {
+        let now = self.origin.elapsed();
+        match told {
+            Told::Committed(outcomes) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.came_back();
+                }
+                for (id, result) in outcomes {
+                    self.core.handle_committed(now, id, result);
+                }
+            }
+            Told::Appended(id, result) => self.core.handle_appended(now, id, result),
+            Told::Over(reason) => self.core.handle_store_over(now, reason),
+        }
+    }
+
+    /// Whether it is to end now.
+    fn is_over(&self) -> bool {
+        let now = self.origin.elapsed();
+        let ends = |at: Duration| at <= now || self.core.is_at_rest();
+        self.core.ended().is_some() || self.ends_at.is_some_and(ends)
     }
 
     fn handle_call(&mut self, call: Call) {
@@ -239,10 +352,13 @@ impl Driver {
 
     /// Drains the polls; `false` if the link has ended.
     fn drain(&mut self) -> bool {
-        if !self.transmit_all() {
+        if !self.transmit_all(Orchestrator::poll_transmit) {
             return false;
         }
         let transmitted = self.origin.elapsed();
+        if !self.transmit_all(Orchestrator::poll_publication) {
+            return false;
+        }
         while let Some(event) = self.core.poll_event() {
             self.publish(event);
         }
@@ -263,12 +379,20 @@ impl Driver {
                 let _ = waiter.send(response.answer);
             }
         }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.write(|| self.core.poll_write());
+            if let Some(batch) = self.core.poll_batch() {
+                keeper.append(batch);
+            }
+        }
         let published = self.origin.elapsed();
         self.core.handle_drained(Drained {
             transmitted,
             published,
         });
-        self.clock.arm(self.core.poll_timeout());
+        let timeout = self.core.poll_timeout();
+        self.clock
+            .arm([timeout, self.ends_at].into_iter().flatten().min());
         true
     }
 }
@@ -299,7 +423,7 @@ impl Driver {
 
     /// Gives the link all that waits for it; `false` if the link has ended. It never waits: of a link
     /// whose queue is full, whoever misses a frame by that is sent away, and what he had goes to others.
-    fn transmit_all(&mut self) -> bool {
+    fn transmit_all(&mut self, next: impl Fn(&mut Orchestrator) -> Option<LinkCommand>) -> bool {
         while let Some((peer, reason)) = self.unsaid.pop_first() {
             match self.transmit(LinkCommand::Disconnect { peer, reason }) {
                 Sent::Taken => {}
@@ -309,7 +433,7 @@ impl Driver {
         }
         loop {
             let mut missed = BTreeSet::new();
-            while let Some(command) = self.core.poll_transmit() {
+            while let Some(command) = next(&mut self.core) {
                 let peer = match &command {
                     LinkCommand::Transmit(transmit) => transmit.peer,
                     LinkCommand::Disconnect { peer, .. } => *peer,
@@ -489,6 +613,21 @@ impl Handle {
         self.look(move |d, _| d.core.simulation(id)).await?
     }
 
+    /// Ends it as it is to be found again: nothing that is asked is begun any more, every run stands and is cut, its
+    /// history is written. It takes at most [`SHUTDOWN_PATIENCE`]; the driving future ends with it.
+    ///
+    /// # Errors
+    /// [`ControlError::Ended`] where it has ended already.
+    pub async fn shutdown(&self) -> Result<(), ControlError> {
+        let begin = |d: &mut Driver, now: Duration| {
+            d.ends_at = Some(now + SHUTDOWN_PATIENCE);
+            d.core.begin_shutdown(now);
+        };
+        self.look(begin).await?;
+        self.calls.closed().await;
+        Ok(())
+    }
+
     /// Everything measured; histograms of runs that go on may be [`HISTOGRAMS_EVERY`] old.
     ///
     /// # Errors
@@ -540,6 +679,19 @@ impl Handle {
             .await
             .map_err(|_| ControlError::Ended)?;
         receiver.await.map_err(|_| ControlError::Ended)
+    }
+}
+
+/// The next word of the database's tasks; never where there are none.
+async fn told(keeper: &mut Option<Keeper>) -> Told {
+    let told = match keeper {
+        Some(keeper) => keeper.told.recv().await,
+        None => None,
+    };
+    match told {
+        Some(told) => told,
+        // Tasks that have ended have said why.
+        None => std::future::pending().await,
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `late` | `ticks`: since it was last said; `latency_us`: of the last tick |
 //! | `dilated` | `by_us`: since it was last said |
 //! | `digest_mismatch` | `partition`; `owner`, `verifier`: `worker` and `digest`; `arbitrated`: hex, or null |
+//! | `unrecoverable` | `reason`: why what the database holds of it cannot be read |
 //!
 //! All but those of the kind lifecycle name themselves in `event`. An entry about a worker is in the log of each run
 //! that it had a part of.
@@ -75,6 +76,11 @@ pub(crate) fn moved(worker: u32, partitions: u64, replayed_ticks: u64) -> Entry 
         "replayed_ticks": replayed_ticks,
     });
     (SYSTEM, says)
+}
+
+/// What the database holds of a run is nothing to go on with.
+pub(crate) fn unrecoverable(reason: &str) -> Entry {
+    (SYSTEM, json!({"event": "unrecoverable", "reason": reason}))
 }
 
 /// Ticks that were late since it was last said.

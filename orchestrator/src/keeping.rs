@@ -66,6 +66,12 @@ impl Orchestrator {
         }
     }
 
+    /// Nothing more is ever written, and why: it is over.
+    pub fn handle_store_over(&mut self, now: Duration, reason: String) {
+        self.begin(now);
+        self.end(reason);
+    }
+
     /// Does what is kept, and answers whoever asked.
     fn do_kept(&mut self, now: Duration, awaited: Awaited, committed: Committed) {
         let caller = awaited.caller.clone();

@@ -109,9 +109,13 @@ pub mod metrics;
 
 mod log;
 
-// The loop.
+// The loop, with a database and without.
 pub mod clock;
 pub mod drive;
+
+mod keeper;
+
+pub mod service;
 
 pub mod config;
 pub mod limits;

@@ -170,6 +170,21 @@ pub const PUBLISH_EVERY: Duration = Duration::from_millis(10);
 /// Bytes of events in one published frame; a single larger one goes alone.
 pub const MAX_PUBLISHED_EVENT_BYTES: usize = 2 << 20;
 
+/// How long a lease on the database holds without being renewed.
+pub const LEASE_TTL: Duration = Duration::from_secs(2);
+/// How often it is renewed.
+pub const RENEW_EVERY: Duration = Duration::from_millis(500);
+/// What the database does not take is tried again after this, then after ever longer times.
+pub const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+/// Up to this.
+pub const MAX_BACK_OFF: Duration = Duration::from_secs(5);
+/// How often what is beyond retention is removed.
+pub const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// Words of the database's tasks that wait for the loop.
+pub const TOLD_QUEUE: usize = 64;
+/// How long an orchestrator that is asked to end waits for its last cuts and its history.
+pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Speeds and loads are measured over as long.
 pub const RECENT: Duration = Duration::from_secs(5);
 /// And between as many points of time.
@@ -205,6 +220,9 @@ const _: () = assert!(
 const _: () = assert!(2 * MAX_BATCH_BYTES < MAX_BACKLOG_BYTES / 2);
 const _: () = assert!(MAX_GATEWAYS * MAX_GATEWAY_REQUESTS >= MAX_WAITING_REQUESTS);
 const _: () = assert!(RECENT_POINTS > 1);
+const _: () = assert!(3 * RENEW_EVERY.as_millis() < LEASE_TTL.as_millis());
+const _: () = assert!(FIRST_BACK_OFF.as_millis() < COMMIT_PATIENCE.as_millis());
+const _: () = assert!(FIRST_BACK_OFF.as_millis() <= MAX_BACK_OFF.as_millis());
 const _: () = assert!(MAX_PENDING_COMMANDS >= MAX_PARTITIONS);
 const _: () = assert!(MAX_COMMAND_ENTITIES <= MAX_PENDING_COMMANDS);
 const _: () = assert!(MAX_PARTITION_COMMANDS >= kernel::config::MAX_PARTITION_ROWS as usize);

@@ -166,7 +166,7 @@ impl Orchestrator {
     }
 
     /// Numbers an entry of a run's log `system`, and writes it where anyone reads it.
-    fn log(&mut self, id: SimulationId, entry: impl FnOnce() -> Entry) {
+    pub(crate) fn log(&mut self, id: SimulationId, entry: impl FnOnce() -> Entry) {
         let now = self.now;
         let Some(run) = self.simulations.get_mut(&id) else {
             return;

@@ -198,7 +198,7 @@ impl Orchestrator {
     }
 
     /// Sends an answer to a gateway, if it is still there.
-    pub(crate) fn respond(&mut self, peer: PeerId, response: Response) {
+    pub(crate) fn respond(&mut self, peer: PeerId, response: &Response) {
         if !self.gateways.answered(peer) {
             return;
         }
@@ -212,7 +212,7 @@ impl Orchestrator {
             _ => None,
         };
         let header = self.header(Kind::Response);
-        let frame = frame::encode(&self.outbox.pool, header, &response).unwrap_or_else(|fault| {
+        let frame = frame::encode(&self.outbox.pool, header, response).unwrap_or_else(|fault| {
             tracing::error!(%peer, %fault, "an answer does not fit a frame");
             let limit = fault_limit(&fault);
             let answer = refused(ControlError::AnswerTooLong { limit });

@@ -1,6 +1,7 @@
 //! What is asked of the core: what can be read is answered at once, what changes anything is queued
 //! on the [`Desk`](crate::desk::Desk), kept, and then done.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use kernel::plan::Plan;
@@ -44,9 +45,9 @@ impl Orchestrator {
             name: desk::name(&request.ask),
             since: now,
         };
-        match self.read(now, &caller, request.ask) {
-            Ok(answered) => self.answer(&caller, answered),
-            Err(ask) => self.take_in(now, caller, ask),
+        match self.read(now, &caller, &request.ask) {
+            Some(answered) => self.answer(&caller, answered),
+            None => self.take_in(now, caller, request.ask),
         }
     }
 
@@ -83,9 +84,9 @@ impl Orchestrator {
         }
     }
 
-    /// Answers what changes nothing that is kept; gives back what does.
-    fn read(&mut self, now: Duration, caller: &Caller, ask: Ask) -> Result<Answer, Ask> {
-        let answered = match ask {
+    /// Answers what changes nothing that is kept; `None` for what does.
+    fn read(&mut self, now: Duration, caller: &Caller, ask: &Ask) -> Option<Answer> {
+        let answered = match *ask {
             Ask::Simulation(id) => self.simulation(id).map(simulation_answer),
             Ask::Simulations {
                 after,
@@ -111,9 +112,9 @@ impl Orchestrator {
                 view_hz,
             } => self.subscribe(now, caller, simulation, view_hz),
             Ask::Unsubscribe(id) => self.unsubscribe(now, caller, id),
-            ask => return Err(ask),
+            _ => return None,
         };
-        Ok(answered.unwrap_or_else(refused))
+        Some(answered.unwrap_or_else(refused))
     }
 
     fn page(
@@ -197,7 +198,7 @@ impl Orchestrator {
     }
 
     fn may_take_in(&self, caller: &Caller) -> Result<(), ControlError> {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.is_closing {
             return Err(ControlError::Ended);
         }
         if let Some(idempotency) = &caller.idempotency {
@@ -233,7 +234,7 @@ impl Orchestrator {
     pub(crate) fn go_on(&mut self, now: Duration, lane: Lane) {
         loop {
             let queue = self.desk.lanes.get_mut(&lane);
-            let Some(Queued { caller, ask }) = queue.and_then(|q| q.pop_front()) else {
+            let Some(Queued { caller, ask }) = queue.and_then(VecDeque::pop_front) else {
                 self.desk.lanes.remove(&lane);
                 return;
             };
@@ -473,7 +474,7 @@ impl Orchestrator {
                 let farm = plan.farm.clone();
                 let id = self.insert(*spec, *plan, state.created_at_us);
                 if self.config.durable {
-                    self.chronicle.open(id, 0, 0);
+                    self.chronicle.open(id, 0, 0, None);
                     self.begin_metadata(id, farm);
                 }
                 self.simulation(id).map(simulation_answer)
@@ -607,7 +608,7 @@ impl Orchestrator {
         };
         match caller.asker {
             Asker::Local => self.desk.responses.push_back((caller.asker, response)),
-            Asker::Gateway(peer) => self.respond(peer, response),
+            Asker::Gateway(peer) => self.respond(peer, &response),
         }
     }
 }

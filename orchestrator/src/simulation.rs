@@ -475,7 +475,10 @@ impl Simulation {
     /// The window that begins with tick `first`, if it is due.
     fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
         if ctx.holds_runs {
-            return Next::Wait;
+            return match self.replay {
+                None => self.next_of_the_present(ctx, first - 1),
+                Some(_) => Next::Wait,
+            };
         }
         match self.full_until() {
             Some(until) if until > ctx.now => return Next::WaitUntil(until),

@@ -5,6 +5,7 @@ mod driven;
 mod durable;
 mod gateways;
 mod hand_over;
+mod kept;
 mod lifecycle;
 mod listener;
 mod recovery;

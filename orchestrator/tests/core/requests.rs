@@ -87,19 +87,16 @@ fn lists_come_in_pages_by_id_and_by_status() {
         t.ask(Ask::Create(spec));
     }
     t.ask(Ask::Start(SimulationId(4)));
-    let mut page = |after, limit, status| {
-        let after = after;
-        match t.ask(Ask::Simulations {
-            after,
-            limit,
-            status,
-        }) {
-            Answer::Simulations { items, more } => {
-                let ids = items.iter().map(|i| i.spec.id.0).collect::<Vec<_>>();
-                (ids, more)
-            }
-            answer => (vec![refused(&answer).0 as u128], false),
+    let mut page = |after, limit, status| match t.ask(Ask::Simulations {
+        after,
+        limit,
+        status,
+    }) {
+        Answer::Simulations { items, more } => {
+            let ids = items.iter().map(|i| i.spec.id.0).collect::<Vec<_>>();
+            (ids, more)
         }
+        answer => (vec![refused(&answer).0 as u128], false),
     };
     assert_eq!(page(None, 2, None), (vec![1, 2], true));
     assert_eq!(page(Some(SimulationId(2)), 3, None), (vec![3, 4, 5], false));

@@ -99,14 +99,15 @@ pub(crate) struct Testbed {
 
 impl Testbed {
     pub(crate) fn new(config: Config) -> Testbed {
+        let is_durable = config.durable;
         Testbed {
-            core: Orchestrator::new(config.clone(), FramePool::new()),
+            core: Orchestrator::new(config, FramePool::new()),
             now: Duration::from_secs(1),
             workers: BTreeMap::new(),
             events: Vec::new(),
             arbitrations: Vec::new(),
             views: Vec::new(),
-            is_durable: config.durable,
+            is_durable,
             cuts: Vec::new(),
             pool: FramePool::new(),
             shelf: Shelf::default(),
@@ -427,7 +428,7 @@ impl FakeWorker {
         self.opened.is_empty() && self.held.is_empty()
     }
 
-    fn handle(&mut self, pool: &FramePool, frame: &Frame) -> Vec<Frame> {
+    pub(crate) fn handle(&mut self, pool: &FramePool, frame: &Frame) -> Vec<Frame> {
         let header = frame.header;
         let id = header.simulation;
         match header.kind {

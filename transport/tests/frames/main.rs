@@ -60,7 +60,7 @@ fn example(kind: Kind) -> Frame {
     let command = Command {
         seq: 9,
         target: 4,
-        scope: 1,
+        scope: 0,
         kind: 1,
         arg0: -1,
         arg1: 2,
