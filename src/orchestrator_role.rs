@@ -24,14 +24,12 @@ use crate::{fleet, metrics_page, run};
 
 /// Flags of `autofarm orchestrator`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
     autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --database-url postgres://farm@db/farm\n  \
     autofarm orchestrator --listen 0.0.0.0:7400 --certs certs --scenario weeding --entities 100000\n\n\
     The first serves gateways, and keeps its simulations in the database: killed and started again, it\n\
     goes on. Another one on the same database waits, and takes over when the first is gone. The second\n\
-    runs the one simulation that its flags name, keeps nothing, and ends with it, printing a summary."
-)]
+    runs the one simulation that its flags name, keeps nothing, and ends with it, printing a summary.")]
 pub(crate) struct OrchestratorRole {
     /// Address to listen on for workers and gateways.
     #[arg(

@@ -36,15 +36,13 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Flags of `autofarm up`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
     autofarm up\n  \
     autofarm up --data-dir /var/lib/autofarm --demo none --workers 4\n  \
     autofarm up --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key\n\n\
     Anybody on this machine may use the API on a loopback address. On any other address a token is needed:\n\
     `autofarm token create --name me --role admin` makes the first one.\n\n\
-    SIGTERM or Ctrl-C ends it in order, and the next start goes on where it was; a second signal ends at once."
-)]
+    SIGTERM or Ctrl-C ends it in order, and the next start goes on where it was; a second signal ends at once.")]
 pub(crate) struct Up {
     #[command(flatten)]
     gateway: GatewayArgs,
@@ -61,7 +59,12 @@ pub(crate) struct Up {
     #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
     isa: Option<kernel::isa::Isa>,
     /// Farm to begin with where the database holds no simulation: weeding, dense or none.
-    #[arg(long, env = "AUTOFARM_DEMO", value_name = "NAME", default_value = "weeding")]
+    #[arg(
+        long,
+        env = "AUTOFARM_DEMO",
+        value_name = "NAME",
+        default_value = "weeding"
+    )]
     demo: String,
 }
 
@@ -156,15 +159,21 @@ impl Up {
         if self.demo == "none" {
             return Ok(None);
         }
-        self.demo
-            .parse()
-            .map(Some)
-            .map_err(|_| wrong_input(format!("demo: `{}` is not weeding, dense or none", self.demo)))
+        self.demo.parse().map(Some).map_err(|_| {
+            wrong_input(format!(
+                "demo: `{}` is not weeding, dense or none",
+                self.demo
+            ))
+        })
     }
 
     /// Says where it is, on standard output, which is for people here.
     fn greet(&self, addresses: &[SocketAddr], url: &str) {
-        let scheme = if self.gateway.is_tls() { "https" } else { "http" };
+        let scheme = if self.gateway.is_tls() {
+            "https"
+        } else {
+            "http"
+        };
         for address in addresses {
             let base = format!("{scheme}://{address}");
             println!("AutoFarm     {base}/");

@@ -10,6 +10,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { isTick } from "./machines.js";
 import { JSON_PROTOCOL, Stream } from "./stream.js";
 
+/** Equal answers in a row after which a paused simulation counts as standing. */
+const STANDING = 5;
+
 /** The gateway does something else than its page says. */
 export class Differs extends Error {}
 
@@ -143,9 +146,26 @@ export class Farm {
     const watcher = await this.stream(JSON_PROTOCOL, { max_entities: 1 });
     await this.act("start");
     await watcher.until((message) => isTick(message) && message.tick >= tick, 120_000);
-    await this.act("pause");
     watcher.close();
-    return (await this.resource()).tick;
+    return this.pause();
+  }
+
+  /**
+   * Pauses; answers the tick that it stands at. The ticks that are under way come after the answer.
+   *
+   * @returns {Promise<number>}
+   */
+  async pause() {
+    await this.act("pause");
+    let tick = -1;
+    for (let equal = 0; equal < STANDING; ) {
+      const now = (await this.resource()).tick;
+      equal = now === tick ? equal + 1 : 1;
+      tick = now;
+      // Between two questions.
+      await pause(50);
+    }
+    return tick;
   }
 }
 
@@ -162,7 +182,7 @@ export async function readEvents(stream, logs, until) {
     const message = await stream.next();
     if (message.type === "hello") logs.hello(message);
     if (message.type === "event") logs.event(message);
-    need(message.type !== "events_missing", `${JSON.stringify(message)}, and nothing is too old yet`);
+    if (message.type === "events_missing") throw new Differs(`${JSON.stringify(message)}, and nothing is too old yet`);
   }
 }
 

@@ -40,3 +40,13 @@ export function standsIn([west, south, east, north], { x, y }) {
 export function touches(bounds, box) {
   return box[0] <= bounds[2] && bounds[0] <= box[2] && box[1] <= bounds[3] && bounds[1] <= box[3];
 }
+
+/**
+ * Whether bounds hold the whole world, and so are none.
+ *
+ * @param {number[]} bounds
+ * @param {number[]} world
+ */
+export function holds(bounds, world) {
+  return bounds[0] <= world[0] && bounds[1] <= world[1] && bounds[2] >= world[2] && bounds[3] >= world[3];
+}

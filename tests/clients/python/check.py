@@ -22,6 +22,7 @@ CHECK_PATIENCE_S = 240
 
 CHECKS: dict[str, Callable[[Api], Awaitable[None]]] = {
     "opening.begins": opening.begins,
+    "opening.waits": opening.waits,
     "opening.chooses": opening.chooses,
     "opening.refuses": opening.refuses,
     "ticks.run": ticks.run,

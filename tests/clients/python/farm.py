@@ -12,6 +12,10 @@ from rest import Api
 from stream import BINARY, JSON, Stream
 
 
+# Equal answers in a row after which a paused simulation counts as standing.
+STANDING = 5
+
+
 class Differs(Exception):
     """The gateway does something else than its page says."""
 
@@ -45,8 +49,18 @@ class Farm:
         return int((await self.expect(202, "POST", "/commands", command))["seq"])
 
     async def tick(self) -> int:
-        """The tick that it stands at."""
+        """Its last complete tick."""
         return int((await self.expect(200, "GET", ""))["tick"])
+
+    async def pause(self) -> int:
+        """Pauses it; answers the tick that it stands at. The ticks that are under way come after the answer."""
+        await self.act("pause")
+        ticks = [await self.tick()]
+        while len(ticks) < STANDING or len(set(ticks[-STANDING:])) > 1:
+            # Between two questions.
+            await asyncio.sleep(0.05)
+            ticks.append(await self.tick())
+        return ticks[-1]
 
     def stream(self, subprotocol: str = JSON, query: Mapping[str, str] | None = None, **more: str) -> Stream:
         """A stream of it, with these parameters."""

@@ -41,7 +41,7 @@ class Stream:
         api: Api,
         simulation: str,
         offered: Sequence[str] = (JSON,),
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         address = api.url.replace("http", "ws", 1) + f"/v1/simulations/{simulation}/stream"

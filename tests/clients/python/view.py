@@ -35,3 +35,8 @@ def stands_in(bounds: Bounds, machine: Machine) -> bool:
 def touches(bounds: Bounds, box: Bounds) -> bool:
     """Whether a block's box touches the bounds."""
     return box[0] <= bounds[2] and bounds[0] <= box[2] and box[1] <= bounds[3] and bounds[1] <= box[3]
+
+
+def holds(bounds: Bounds, world: Bounds) -> bool:
+    """Whether bounds hold the whole world, and so are none."""
+    return bounds[0] <= world[0] and bounds[1] <= world[1] and bounds[2] >= world[2] and bounds[3] >= world[3]

@@ -30,7 +30,7 @@ export function complete(api) {
       await farm.command({ entity: 5, command: "inject_fault", args: { component: "drive", for_s: 10 } }),
     ];
     const rejected = [
-      await farm.command({ entity: 3, command: "goto", args: { x_m: 9e6, y_m: 9e6 } }),
+      await farm.command({ entity: 3, command: "goto", args: { x_m: 30_000, y_m: 30_000 } }),
       await farm.command({ entity: 4, command: "release" }),
     ];
     await farm.runUntil(RUN_TICKS);
@@ -63,7 +63,7 @@ export function resumed(api) {
       await readEvents(stream, logs, { sim: logs.last.sim + EVENTS_EACH + 1 });
       stream.drop();
     }
-    await farm.act("pause");
+    await farm.pause();
     const until = await farm.nextEvents();
     await readEvents(await farm.stream(JSON_PROTOCOL, logs.resumeQuery()), logs, until);
     sameEvents(logs, await farm.events(until));

@@ -95,7 +95,7 @@ function fragments(stream, parts) {
 export function deleted(api) {
   return Farm.with(api, {}, async (farm) => {
     const streams = [await farm.stream(JSON_PROTOCOL), await farm.stream(BINARY_PROTOCOL)];
-    for (const stream of streams) await stream.tick();
+    for (const stream of streams) await stream.message("hello");
     await api.expect(204, "DELETE", farm.path);
     for (const stream of streams) await ends(stream, 1000, "deleted");
   });

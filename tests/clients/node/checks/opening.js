@@ -32,6 +32,7 @@ const BAD_QUERIES = [
  */
 export function begins(api) {
   return Farm.with(api, {}, async (farm) => {
+    await farm.runUntil(1);
     const [text, binary, chosen] = [JSON_PROTOCOL, BINARY_PROTOCOL, "autofarm.v9.bin"];
     for (const [offered, taken] of [[[text], text], [[binary], binary], [[binary, text], binary], [[chosen, text], text]]) {
       const stream = await farm.open({ offered: /** @type {string[]} */ (offered) });
@@ -60,7 +61,7 @@ async function begun(farm, stream) {
     need(isSame(second.worldM, hello.world.bounds_m), `${second.worldM}, and ${hello.world.bounds_m}`);
     second = await stream.next();
   }
-  need(isTick(second) && second.tick === 0 && second.epoch === hello.epoch, "the newest tick comes then");
+  need(isTick(second) && second.tick === hello.simulation.tick && second.epoch === hello.epoch, "the newest tick comes then");
 }
 
 /**

@@ -43,7 +43,7 @@ async def commanded(made: Farm, stream: Stream, logs: Logs) -> set[str]:
     fault = await made.command(
         {"entity": 5, "command": "inject_fault", "args": {"component": "drive", "for_s": 10}}
     )
-    away = await made.command({"entity": 3, "command": "goto", "args": {"x_m": 9e6, "y_m": 9e6}})
+    away = await made.command({"entity": 3, "command": "goto", "args": {"x_m": 30_000, "y_m": 30_000}})
     release = await made.command({"entity": 4, "command": "release"})
     waited = {("command", hold), ("command", fault), ("command_rejected", away), ("command_rejected", release)}
 
@@ -59,7 +59,7 @@ async def commanded(made: Farm, stream: Stream, logs: Logs) -> set[str]:
         return True if not waited and {"repaired", "transition"} <= kinds else None
 
     await stream.until(take, 120)
-    await made.act("pause")
+    await made.pause()
     return kinds | {event["kind"] for event in logs.events["system"].values()}
 
 
@@ -89,7 +89,7 @@ async def chosen(api: Api) -> None:
         async with made.stream() as usual, made.stream(events="none") as silent:
             await made.act("start")
             await made.command({"all": True, "command": "hold"})
-            await made.act("pause")
+            await made.pause()
             # The answer to a ping shows what has come before it.
             listed = await made.events(await made.next_events())
             lifecycle = [seq for seq, event in listed["system"].items() if event["kind"] == "lifecycle"]
@@ -131,7 +131,7 @@ async def resumed(api: Api) -> None:
                 until = {"sim": logs.last["sim"] + EVENTS_EACH + 1, "system": 0}
                 await read_events(stream, logs, until)
                 stream.drop()
-        await made.act("pause")
+        await made.pause()
         until = await made.next_events()
         async with made.stream(query=logs.resume_query()) as stream:
             await read_events(stream, logs, until)
@@ -142,7 +142,7 @@ async def beyond(api: Api) -> None:
     """A seq that is not reached begins with what happens next, and so does the log that is not named."""
     async with farm(api) as made:
         await made.act("start")
-        await made.act("pause")
+        await made.pause()
         for named in ("from_event", "from_system_event"):
             happens_next = await made.next_events()
             async with made.stream(query={"events": "all", named: "1000000"}) as stream:
@@ -168,7 +168,7 @@ async def behind(api: Api) -> None:
                 await reader.until(
                     lambda m: True if isinstance(m, dict) and m.get("seq", 0) >= EVENTS_BEHIND else None, 120
                 )
-            await made.act("pause")
+            await made.pause()
             until = await made.next_events()
             ended = await last_words(stream, logs, until)
         need(ended in ((1008, "events_behind"), (1006, "")), f"closed with {ended}")

@@ -17,13 +17,12 @@ async def told(api: Api) -> None:
     for subprotocol in SUBPROTOCOLS:
         async with farm(api, entities=ENTITIES, speed=20) as made:
             async with made.stream(subprotocol, rate_hz="60", max_entities=str(ENTITIES)) as slow:
-                first = await slow.tick()
                 await made.act("start")
                 async with made.stream(max_entities="1") as reader:
                     newest = await reader.until(
                         lambda m: m.tick if isinstance(m, Tick) and m.tick >= TICKS_BEHIND else None, 120
                     )
-                    await caught_up(slow, first.tick, newest)
+                    await caught_up(slow, -1, newest)
 
 
 async def caught_up(slow: Stream, last: int, newest: int) -> None:

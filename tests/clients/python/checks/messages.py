@@ -23,8 +23,11 @@ BAD_VIEWS: tuple[dict[str, Any], ...] = (
     {"rate_hz": 61},
     {"max_entities": 1_000_000_000},
     {"bounds_m": [0, 0, 20_000_000, 10]},
+    {"bounds_m": [10, 0, 0, 10]},
     {"events": "some"},
 )
+# Neither ill-formed nor out of range: fields that are of another type.
+BAD_TYPES: tuple[dict[str, Any], ...] = ({"rate_hz": "fast"}, {"rate_hz": 2.5}, {"bounds_m": [0, 0, 1]})
 MAX_BYTES = 16_384
 MAX_FRAGMENTS = 32
 
@@ -39,6 +42,9 @@ async def answered(api: Api) -> None:
                 for text in BAD_MESSAGES:
                     await stream.send(text)
                     await named(stream, "bad_message", text)
+                for view in BAD_TYPES:
+                    await stream.send({"type": "view"} | view)
+                    await named(stream, "bad_message", str(view))
                 await stream.send({"type": "view", "max_entities": 7})
                 await stream.message("view")
                 for view in BAD_VIEWS:
@@ -46,7 +52,7 @@ async def answered(api: Api) -> None:
                     await named(stream, "bad_view", str(view))
                 await made.act("start" if subprotocol == SUBPROTOCOLS[0] else "resume")
                 need(len((await stream.tick()).machines) <= 7, "the last view does not stay")
-                await made.act("pause")
+                await made.pause()
 
 
 async def named(stream: Stream, code: str, what: str) -> None:
@@ -94,7 +100,7 @@ async def deleted(api: Api) -> None:
     for subprotocol in SUBPROTOCOLS:
         async with farm(api) as made:
             async with made.stream(subprotocol) as stream:
-                await stream.tick()
+                await stream.message("hello")
                 await made.expect(204, "DELETE", "")
                 await ends(stream, 1000, "deleted")
 

@@ -34,6 +34,8 @@ BAD_QUERIES: tuple[dict[str, str], ...] = (
 async def begins(api: Api) -> None:
     """hello, ids in the binary one, then the newest tick, at once, though nothing runs."""
     async with farm(api) as made:
+        await made.act("start")
+        await made.pause()
         for subprotocol in SUBPROTOCOLS:
             async with made.stream(subprotocol) as stream:
                 need(stream.subprotocol == subprotocol, f"offered {subprotocol}, got {stream.subprotocol}")
@@ -63,7 +65,29 @@ async def begun(made: Farm, stream: Stream, is_binary: bool) -> None:
         second = await stream.next()
     need(isinstance(second, Tick), f"then {second}")
     assert isinstance(second, Tick)
-    need((second.tick, second.epoch) == (0, hello["epoch"]), f"{second}")
+    need((second.tick, second.epoch) == (hello["simulation"]["tick"], hello["epoch"]), f"{second}")
+
+
+async def waits(api: Api) -> None:
+    """A simulation that was never started has no tick yet; its first comes when it is started."""
+    async with farm(api) as made:
+        async with made.stream() as text, made.stream(BINARY) as binary:
+            for stream in (text, binary):
+                await stream.send({"type": "ping"})
+                await stream.until(no_tick_before("pong"))
+            need(binary.ids is not None, "ids do not come")
+            await made.act("start")
+            need((await text.tick()).tick == 0 == (await binary.tick()).tick, "the first tick is not 0")
+
+
+def no_tick_before(kind: str) -> Any:
+    """Reads up to a message of a type, before which there must be no tick."""
+
+    def take(message: Any) -> bool | None:
+        need(not isinstance(message, Tick), f"{message}")
+        return True if isinstance(message, dict) and message["type"] == kind else None
+
+    return take
 
 
 async def chooses(api: Api) -> None:
@@ -81,9 +105,7 @@ async def refuses(api: Api) -> None:
         await refused(made.stream("graphql-ws"), 422)
         for query in BAD_QUERIES:
             await refused(made.stream(query=query), 422, query)
-        twice = made.stream()
-        twice.connecting.uri += "?rate_hz=1&rate_hz=2"
-        await refused(twice, 422, "a parameter twice")
+        await refused(Stream(api, made.id, query=[("rate_hz", "1"), ("rate_hz", "2")]), 422, "a parameter twice")
         answer = api.call("GET", made.path + "/stream")
         need(answer.status == 426, f"a plain GET: {answer.status}")
         need(answer.media_type == "application/problem+json", f"a plain GET: {answer.media_type}")
