@@ -147,7 +147,14 @@ impl Gateway {
             let _ = closing.await;
         }));
         if let Some(location) = config.database.clone() {
-            driven.spawn(archived.connect(location));
+            let mut life_of_archive = lives.clone();
+            driven.spawn(async move {
+                tokio::select! {
+                    () = archived.connect(location) => {}
+                    // An error is the end of the gateway too.
+                    _ = life_of_archive.wait_for(|life| *life == Life::Closing) => {}
+                }
+            });
         }
         let router = rest::router(app.clone());
         let serving = Serving::new(config, router, tls, lives, metrics);

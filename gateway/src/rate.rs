@@ -65,7 +65,8 @@ impl Limiter {
 }
 
 impl Buckets {
-    /// Takes one request, or says how long to wait for it.
+    /// Takes one request, or says how long to wait for it. Two requests may come here in another order than
+    /// they looked at the clock: a bucket never goes back in time.
     fn take(&mut self, now: Duration, token: u64) -> Result<(), Duration> {
         if self.by_token.len() >= MAX_BUCKETS && !self.by_token.contains_key(&token) {
             let (full, rate) = (self.full, self.requests_per_s);
@@ -81,7 +82,10 @@ impl Buckets {
             at: now,
         });
         let level = bucket.level_at(now, self.requests_per_s, full);
-        *bucket = Bucket { level, at: now };
+        *bucket = Bucket {
+            level,
+            at: bucket.at.max(now),
+        };
         if level >= UNIT {
             bucket.level -= UNIT;
             return Ok(());
@@ -94,7 +98,7 @@ impl Buckets {
 
 impl Bucket {
     fn level_at(&self, now: Duration, requests_per_s: u64, full: u64) -> u64 {
-        let us = u64::try_from((now - self.at).as_micros()).unwrap_or(u64::MAX);
+        let us = u64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(u64::MAX);
         self.level
             .saturating_add(us.saturating_mul(requests_per_s))
             .min(full)
@@ -130,6 +134,17 @@ mod tests {
             assert_eq!(b.take(hours, 1), Ok(()), "no more than a burst is saved");
         }
         assert!(b.take(hours, 1).is_err());
+    }
+
+    #[test]
+    fn a_request_that_looked_at_the_clock_before_another_is_no_gift() {
+        let mut b = buckets();
+        let at = Duration::from_millis;
+        for now in [at(50), at(40), at(50)] {
+            assert_eq!(b.take(now, 1), Ok(()));
+        }
+        assert_eq!(b.take(at(40), 1), Err(at(100)));
+        assert_eq!(b.take(at(50), 1), Err(at(100)));
     }
 
     #[test]

@@ -61,8 +61,9 @@ impl Service {
         let url = self.database.url();
         let mut command = autofarm();
         match role {
+            // Kept often, so that a short run is taken up from a cut and not from its creation.
             Role::Orchestrator => command
-                .args(["orchestrator", "--listen", &self.link])
+                .args(["orchestrator", "--listen", &self.link, "--cut-every", "1"])
                 .args(["--database-url", &url]),
             Role::Worker(number) => command
                 .args(["worker", "--connect", &self.link, "--threads", "1"])
@@ -100,17 +101,16 @@ impl Service {
         }
     }
 
-    /// The process of a role.
-    pub(crate) fn process(&mut self, role: Role) -> &mut Child {
-        self.running.get_mut(&role).expect("it runs")
-    }
-
     /// Waits until the gateway serves.
-    pub(crate) fn wait_ready(&self) {
+    pub(crate) fn wait_ready(&mut self) {
+        let running = &mut self.running;
+        let api = &self.api;
         wait_until("the gateway is ready", || {
-            let answer = self
-                .api
-                .call(ureq::http::Method::GET, "/readyz", None, None);
+            for (role, child) in &mut *running {
+                let ended = child.try_wait().expect("it is ours");
+                assert!(ended.is_none(), "{role:?} has ended: {ended:?}");
+            }
+            let answer = api.call(ureq::http::Method::GET, "/readyz", None, None);
             answer.is_ok_and(|a| a.status == 200).then_some(())
         });
     }

@@ -238,7 +238,8 @@ async fn dial(
         if arrivals.is_closed() {
             return;
         }
-        if started.elapsed() >= GOOD_CONNECTION {
+        let is_there = matches!(ended, DialEnd::StartedAnew);
+        if started.elapsed() >= GOOD_CONNECTION || is_there {
             failures = 0;
         }
         let pause = retry_pause(failures, fastrand::f64());
@@ -247,6 +248,9 @@ async fn dial(
         match ended {
             // One side wanted it; that is in the log already, with its reason.
             DialEnd::Closed => info!(%address, pause_ms, "connecting to the {expected} again"),
+            DialEnd::StartedAnew => {
+                warn!(%address, pause_ms, "the {expected} was started anew; connecting to it");
+            }
             DialEnd::Failed { reason } => {
                 warn!(%address, %reason, pause_ms, "no connection to the {expected}; trying again");
             }
@@ -270,6 +274,8 @@ fn retry_pause(failures: u32, jitter: f64) -> Duration {
 enum DialEnd {
     /// The connection stood, and a role on either side closed it.
     Closed,
+    /// The peer's successor says that it knows nothing of the connection, so it is there.
+    StartedAnew,
     /// It never stood, or was lost.
     Failed {
         /// What happened and what to check.
@@ -283,6 +289,7 @@ impl From<ConnectionError> for DialEnd {
             ConnectionError::LocallyClosed | ConnectionError::ApplicationClosed(_) => {
                 DialEnd::Closed
             }
+            ConnectionError::Reset => DialEnd::StartedAnew,
             other => DialEnd::Failed {
                 reason: explain(&other),
             },

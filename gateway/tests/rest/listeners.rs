@@ -246,3 +246,16 @@ async fn it_says_that_it_leaves_then_closes_its_listeners_then_its_connections()
     timeout(LONG, bench.ended()).await.expect("it ends");
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn it_ends_though_it_still_looks_for_its_database() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", nowhere.path().join("not-there.db").display());
+    let config = gateway::Config {
+        database: Some(gateway::config::DatabaseLocation(url)),
+        ..config()
+    };
+    let bench = Bench::with(config, Vec::new()).await;
+    bench.shut_down();
+    timeout(LONG, bench.ended()).await.expect("it ends");
+}
