@@ -53,8 +53,12 @@ class Farm:
         return int((await self.expect(200, "GET", ""))["tick"])
 
     async def pause(self) -> int:
-        """Pauses it; answers the tick that it stands at. The ticks that are under way come after the answer."""
+        """Pauses it; answers the tick that it stands at."""
         await self.act("pause")
+        return await self.stands()
+
+    async def stands(self) -> int:
+        """The tick that it stands at, once it does: what is under way comes after the answer to `pause` or `step`."""
         ticks = [await self.tick()]
         while len(ticks) < STANDING or len(set(ticks[-STANDING:])) > 1:
             # Between two questions.

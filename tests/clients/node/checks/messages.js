@@ -8,13 +8,12 @@
 import { Farm, isSame, need } from "../farm.js";
 import { BINARY_PROTOCOL, JSON_PROTOCOL } from "../stream.js";
 
-const BAD_MESSAGES = ["", "hello", "[1]", "{", '{"type":"views"}', '{"type":"ping","colour":"red"}', '{"type":"view","x":1}'];
+const BAD_MESSAGES = ['{"type":"view","events":"some"}', '{"type":"view","rate_hz":"fast"}', "", "hello", "[1]", "{", '{"type":"views"}', '{"type":"ping","colour":"red"}', '{"type":"view","x":1}'];
 const BAD_VIEWS = [
   { rate_hz: 0 },
   { rate_hz: 61 },
   { max_entities: 1_000_000_000 },
   { bounds_m: [0, 0, 20_000_000, 10] },
-  { events: "some" },
 ];
 const MAX_BYTES = 16_384;
 const MAX_FRAGMENTS = 32;

@@ -144,15 +144,15 @@ async def beyond(api: Api) -> None:
         await made.act("start")
         await made.pause()
         for named in ("from_event", "from_system_event"):
-            happens_next = await made.next_events()
             async with made.stream(query={"events": "all", named: "1000000"}) as stream:
-                await stream.message("hello")
-                await made.command({"entity": 1, "command": "hold"})
+                hello = await stream.message("hello")
                 logs = Logs()
-                logs.last = {log: seq - 1 for log, seq in happens_next.items()}
+                logs.last = {"sim": hello["next_event"] - 1, "system": hello["next_system_event"] - 1}
+                await made.command({"entity": 1, "command": "hold"})
                 await made.act("step", {"ticks": 100})
+                await made.stands()
                 until = await made.next_events()
-                need(until["sim"] > happens_next["sim"], "nothing has happened")
+                need(until["sim"] > hello["next_event"], "nothing has happened")
                 await read_events(stream, logs, until)
 
 

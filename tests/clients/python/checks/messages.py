@@ -24,10 +24,14 @@ BAD_VIEWS: tuple[dict[str, Any], ...] = (
     {"max_entities": 1_000_000_000},
     {"bounds_m": [0, 0, 20_000_000, 10]},
     {"bounds_m": [10, 0, 0, 10]},
-    {"events": "some"},
 )
 # Neither ill-formed nor out of range: fields that are of another type.
-BAD_TYPES: tuple[dict[str, Any], ...] = ({"rate_hz": "fast"}, {"rate_hz": 2.5}, {"bounds_m": [0, 0, 1]})
+BAD_TYPES: tuple[dict[str, Any], ...] = (
+    {"rate_hz": "fast"},
+    {"rate_hz": 2.5},
+    {"bounds_m": [0, 0, 1]},
+    {"events": "some"},
+)
 MAX_BYTES = 16_384
 MAX_FRAGMENTS = 32
 
