@@ -18,6 +18,15 @@ class Logs:
         self.dense = dense
         self.events: dict[str, dict[int, dict[str, Any]]] = {log: {} for log in LOGS}
         self.last: dict[str, int] = {log: 0 for log in LOGS}
+        self.begun = False
+
+    def begin(self, message: dict[str, Any]) -> None:
+        """Takes a hello of one who wants only what happens from the first hello on."""
+        if self.begun:
+            self.hello(message)
+        else:
+            self.last = {"sim": message["next_event"] - 1, "system": message["next_system_event"] - 1}
+            self.begun = True
 
     def hello(self, message: dict[str, Any]) -> None:
         """Takes back what a hello makes void."""

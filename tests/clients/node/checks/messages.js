@@ -8,7 +8,18 @@
 import { Farm, isSame, need } from "../farm.js";
 import { BINARY_PROTOCOL, JSON_PROTOCOL } from "../stream.js";
 
-const BAD_MESSAGES = ['{"type":"view","events":"some"}', '{"type":"view","rate_hz":"fast"}', "", "hello", "[1]", "{", '{"type":"views"}', '{"type":"ping","colour":"red"}', '{"type":"view","x":1}'];
+const BAD_MESSAGES = [
+  "",
+  "hello",
+  "{",
+  "[1]",
+  '["ping"]',
+  '{"type":"views"}',
+  '{"type":"ping","colour":"red"}',
+  '{"type":"view","colour":"red"}',
+  '{"type":"view","events":"some"}',
+  '{"type":"view","rate_hz":"fast"}',
+];
 const BAD_VIEWS = [
   { rate_hz: 0 },
   { rate_hz: 61 },

@@ -147,7 +147,7 @@ async def beyond(api: Api) -> None:
             async with made.stream(query={"events": "all", named: "1000000"}) as stream:
                 hello = await stream.message("hello")
                 logs = Logs()
-                logs.last = {"sim": hello["next_event"] - 1, "system": hello["next_system_event"] - 1}
+                logs.begin(hello)
                 await made.command({"entity": 1, "command": "hold"})
                 await made.act("step", {"ticks": 100})
                 await made.stands()

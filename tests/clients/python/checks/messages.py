@@ -12,6 +12,7 @@ BAD_MESSAGES: tuple[str, ...] = (
     "",
     "hello",
     "[1]",
+    '["ping"]',
     "{",
     '{"type":"views"}',
     '{"view":{}}',
