@@ -157,12 +157,13 @@ impl Run {
             every: self.kill_every.map(Duration::from_secs),
         };
         let last_tick = self.simulation.ticks;
-        let mut watch = Watch::new(handle.clone(), &kills, self.digests.as_deref(), last_tick)?;
         let id = handle.create(spec).await.map_err(wrong_input)?;
         for (line, command) in (1..).zip(commands) {
             let stamped = handle.command(id, command).await;
             stamped.map_err(|e| wrong_input(format!("commands: command {line}: {e}")))?;
         }
+        // Only now: of a long script there would be more to hear than waits for whoever is slow.
+        let mut watch = Watch::new(handle.clone(), &kills, self.digests.as_deref(), last_tick)?;
         for _ in 0..self.workers {
             fleet.start_one()?;
         }

@@ -1,17 +1,22 @@
 //! How an orchestrator keeps its simulations: the database, what is kept for how long, and how often.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context;
 use orchestrator::Config;
 use orchestrator::limits::CUT_EVERY;
 use orchestrator::service::Owned;
-use store::Store;
 use store::lease::SameAddress;
 use store::retention::Retention;
+use store::{Store, StoreError};
 
 use crate::database_args::DatabaseArgs;
-use crate::failure::wrong_input;
 use crate::migrate::of_database;
+
+/// Pause before a database is looked for again, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Flags of whatever owns the database.
 #[derive(clap::Args)]
@@ -19,9 +24,6 @@ use crate::migrate::of_database;
 pub(crate) struct ServiceArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
-    /// Refuse a database whose schema is older than this build, in place of migrating it.
-    #[arg(long, env = "AUTOFARM_NO_MIGRATE")]
-    no_migrate: bool,
     /// Seconds between the states of a run that are kept, from which it is taken up again.
     #[arg(long, env = "AUTOFARM_CUT_EVERY", value_name = "SECONDS", default_value_t = CUT_EVERY.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -57,19 +59,28 @@ impl ServiceArgs {
         }
     }
 
-    /// The database, migrated and connected, for an orchestrator that has bound `port` of this machine:
-    /// an owner of the same name and port is gone.
+    /// The database, connected, for an orchestrator whose link or API is at `bound`. One that is new gets its
+    /// tables, and so does a file of an older build; a server's are migrated by `autofarm migrate`, for another
+    /// orchestrator may be at work on them. A database that does not answer is waited for.
     ///
     /// # Errors
-    /// What is wrong with the directory or the database.
-    pub(crate) async fn open(&self, url: &str, port: u16) -> anyhow::Result<Owned> {
-        if !self.no_migrate {
-            store::migrate(url).await.map_err(of_database)?;
-        }
-        let store = Store::connect(url).await.map_err(of_database)?;
+    /// What is wrong with the database.
+    pub(crate) async fn open(&self, url: &str, bound: Bound) -> anyhow::Result<Owned> {
+        let mut pause = FIRST_PAUSE;
+        let store = loop {
+            match connect(url).await {
+                Ok(store) => break store,
+                Err(error) if error.is_worth_retrying() => {
+                    tracing::warn!(%error, "waiting for the database");
+                }
+                Err(error) => return Err(of_database(error)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        };
         Ok(Owned {
             store,
-            address: format!("{}:{port}", host_name()?),
+            address: bound.name()?,
             same_address: SameAddress::TakesOver,
             retention: Retention {
                 events: self.keep_events,
@@ -82,9 +93,67 @@ impl ServiceArgs {
     }
 }
 
-/// This machine's name, as its system has it.
-fn host_name() -> anyhow::Result<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_err(|error| wrong_input(format!("this machine has no name: {error}")))?;
-    Ok(name.trim().to_owned())
+/// Makes the tables where there are none or in a file, and connects.
+async fn connect(url: &str) -> Result<Store, StoreError> {
+    let schema = store::schema_status(url).await?;
+    if schema.applied.is_empty() || url.starts_with("sqlite:") {
+        store::migrate(url).await?;
+    }
+    Store::connect(url).await
+}
+
+/// A socket that this process has bound, and no other can have while it lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    /// Of the link.
+    Udp(SocketAddr),
+    /// Of the API.
+    Tcp(SocketAddr),
+}
+
+impl Bound {
+    /// Names this process to people and to the lease. An owner of the same name is gone: the name tells the
+    /// socket, the network namespace and the boot of the machine that it was bound in.
+    fn name(self) -> anyhow::Result<String> {
+        let (protocol, address) = match self {
+            Bound::Udp(address) => ("udp", address),
+            Bound::Tcp(address) => ("tcp", address),
+        };
+        let read = |path: &str| {
+            std::fs::read_to_string(path)
+                .map(|text| text.trim().to_owned())
+                .with_context(|| format!("{path} cannot be read"))
+        };
+        let host = read("/proc/sys/kernel/hostname")?;
+        let boot = read("/proc/sys/kernel/random/boot_id")?;
+        let namespace = std::fs::read_link("/proc/self/ns/net")
+            .context("the network namespace is not known")?;
+        let place = format!("{protocol} {address} {boot} {}", namespace.display());
+        Ok(format!(
+            "{host}:{} ({:08x})",
+            address.port(),
+            crc32c::crc32c(place.as_bytes())
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_of_one_socket() {
+        let name = |bound: Bound| bound.name().unwrap();
+        let at = |text: &str| text.parse().unwrap();
+        let first = name(Bound::Udp(at("127.0.0.1:7400")));
+        assert_eq!(first, name(Bound::Udp(at("127.0.0.1:7400"))));
+        for other in [
+            Bound::Tcp(at("127.0.0.1:7400")),
+            Bound::Udp(at("127.0.0.2:7400")),
+            Bound::Udp(at("0.0.0.0:7400")),
+            Bound::Udp(at("127.0.0.1:7401")),
+        ] {
+            assert_ne!(first, name(other), "{other:?}");
+        }
+    }
 }

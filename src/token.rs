@@ -124,10 +124,7 @@ impl Action {
                 println!("{text}");
             }
             Action::List { place } => {
-                let mut keeper = place.open().await?;
-                let tokens = keeper.tokens().await;
-                keeper.close().await;
-                for token in tokens? {
+                for token in place.tokens().await? {
                     let role = token.access.name();
                     println!("{:016x} {role:8} {}", token.id, token.name);
                 }
@@ -158,12 +155,33 @@ enum Keeper {
 impl Place {
     async fn open(&self) -> anyhow::Result<Keeper> {
         match &self.connect {
-            Some(host) => self.reach(host).await,
+            Some(host) => {
+                let (client, stop) = self.reach(host).await?;
+                Ok(Keeper::Orchestrator { client, stop })
+            }
             None => self.take_database().await,
         }
     }
 
-    async fn reach(&self, host: &str) -> anyhow::Result<Keeper> {
+    /// Every token. Reading takes nothing from whoever owns the database.
+    async fn tokens(&self) -> anyhow::Result<Vec<Token>> {
+        let Some(host) = &self.connect else {
+            let (url, _) = self.database.url()?;
+            let store = Store::connect(&url).await.map_err(of_database)?;
+            let tokens = store.tokens().await;
+            store.close().await;
+            return Ok(tokens?);
+        };
+        let (client, stop) = self.reach(host).await?;
+        let answer = client.ask(0, None, Ask::Tokens).await;
+        drop(stop);
+        match answer? {
+            Answer::Tokens(tokens) => Ok(tokens),
+            other => anyhow::bail!("the orchestrator answered {other:?}"),
+        }
+    }
+
+    async fn reach(&self, host: &str) -> anyhow::Result<(Client, oneshot::Sender<()>)> {
         let pool = FramePool::new();
         let connector = Connector::Quic(QuicConnector {
             hosts: vec![host.to_owned()],
@@ -193,7 +211,7 @@ impl Place {
             PATIENCE.as_secs(),
             client.standing().trouble
         );
-        Ok(Keeper::Orchestrator { client, stop })
+        Ok((client, stop))
     }
 
     async fn take_database(&self) -> anyhow::Result<Keeper> {
@@ -226,16 +244,6 @@ impl Keeper {
     async fn revoke(&mut self, id: u64) -> anyhow::Result<()> {
         self.change(Ask::RevokeToken(id), Change::RevokeToken(id))
             .await
-    }
-
-    async fn tokens(&mut self) -> anyhow::Result<Vec<Token>> {
-        match self {
-            Keeper::Orchestrator { client, .. } => match client.ask(0, None, Ask::Tokens).await? {
-                Answer::Tokens(tokens) => Ok(tokens),
-                other => anyhow::bail!("the orchestrator answered {other:?}"),
-            },
-            Keeper::Database { store, .. } => Ok(store.tokens().await?),
-        }
     }
 
     async fn change(&mut self, ask: Ask, change: Change) -> anyhow::Result<()> {

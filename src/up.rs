@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::failure::wrong_input;
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::gateway_args::{self, GatewayArgs};
-use crate::service_args::ServiceArgs;
+use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
 
@@ -97,41 +97,50 @@ impl Up {
             .await
             .map_err(gateway_args::start_error)?;
         let addresses = gateway.addresses();
-        let port = addresses.first().map_or(0, SocketAddr::port);
-        let owned = self.service.open(&url, port).await?;
-        let store = owned.store.clone();
+        let bound = addresses.first().copied().context("it listens somewhere")?;
         let serving = serve_gateway(gateway);
         let first = signals.first();
         tokio::pin!(first);
 
-        let begin = service::start(
-            self.service.config(),
-            owned,
-            FramePool::new(),
-            link,
-            Origin::now(),
-        );
-        let (handle, driven) = tokio::select! {
-            begun = begin => begun?,
-            _ = &mut first => {
+        let begin = async {
+            let owned = self.service.open(&url, Bound::Tcp(bound)).await?;
+            let store = owned.store.clone();
+            let (config, pool) = (self.service.config(), FramePool::new());
+            let begun = service::start(config, owned, pool, link, Origin::now()).await?;
+            anyhow::Ok((store, begun))
+        };
+        let begun = tokio::select! {
+            begun = begin => begun.map(Some),
+            _ = &mut first => Ok(None),
+        };
+        let (store, (handle, driven)) = match begun {
+            Ok(Some(begun)) => begun,
+            Ok(None) => {
                 serving.end().await;
                 return Ok(ExitCode::SUCCESS);
             }
+            Err(error) => {
+                serving.end().await;
+                return Err(error);
+            }
         };
         let mut driven = tokio::spawn(driven);
-        for _ in 0..self.workers {
-            fleet.start_one()?;
-        }
-        if let Some(scenario) = demo {
-            begin_demo(&handle, scenario).await?;
-        }
-        self.greet(&addresses, &url);
-
-        let ended = tokio::select! {
-            ended = &mut driven => Some(ended),
-            watched = watch(&mut fleet) => { watched?; None }
-            _ = &mut first => None,
+        let work = async {
+            for _ in 0..self.workers {
+                fleet.start_one()?;
+            }
+            if let Some(scenario) = demo {
+                begin_demo(&handle, scenario).await?;
+            }
+            self.greet(&addresses, &url);
+            watch(&mut fleet).await
         };
+        let (ended, worked) = tokio::select! {
+            ended = &mut driven => (Some(ended), Ok(())),
+            worked = work => (None, worked),
+            _ = &mut first => (None, Ok(())),
+        };
+        // Whatever it ends by, it ends in order.
         serving.end().await;
         let ended = match ended {
             Some(ended) => ended,
@@ -144,6 +153,7 @@ impl Up {
         fleet.stop().await;
         store.close().await;
         ended.context("the orchestrator has panicked")??;
+        worked?;
         Ok(ExitCode::SUCCESS)
     }
 
