@@ -1,6 +1,7 @@
 //! What clients of the live stream ask for: in the query of the request, and in messages.
 
 use serde::Deserialize;
+use serde::de::{Error, Unexpected};
 
 use crate::view_setting::{EventFilter, Wish};
 
@@ -26,7 +27,8 @@ enum Wire {
         #[serde(default)]
         events: WireFilter,
     },
-    Ping,
+    // With braces: of a unit variant, serde takes whatever fields there are.
+    Ping {},
 }
 
 #[derive(Deserialize, Default)]
@@ -49,8 +51,12 @@ impl ClientMessage {
     /// # Errors
     /// [`MessageError`] where it means nothing, or says more than a message of its type may.
     pub fn parse(text: &str) -> Result<ClientMessage, MessageError> {
+        // Serde would take an array for a tag and its fields.
+        if text.trim_start().starts_with('[') {
+            return Err(serde_json::Error::invalid_type(Unexpected::Seq, &"an object").into());
+        }
         Ok(match serde_json::from_str(text)? {
-            Wire::Ping => ClientMessage::Ping,
+            Wire::Ping {} => ClientMessage::Ping,
             Wire::View {
                 bounds_m,
                 max_entities,
@@ -202,6 +208,9 @@ mod tests {
             r#"{"type":"view","bounds_m":[1,2,3]}"#,
             r#"{"type":"view","events":"some"}"#,
             r#"{"type":"ping"} {"type":"ping"}"#,
+            r#"{"type":"ping","colour":"red"}"#,
+            r#"["ping"]"#,
+            r#" ["view",null,5,1,"all"]"#,
         ] {
             assert!(ClientMessage::parse(text).is_err(), "{text}");
         }

@@ -48,7 +48,13 @@ pub(crate) struct CreateSimulation {
     #[schema(minimum = 5, maximum = 1000, default = 50)]
     tick_ms: Option<u64>,
     /// Seed of every random draw: the same seed gives the same run.
-    #[schema(minimum = 0, default = 1)]
+    // Not int64, which utoipa says of a u64 and which ends at half of it.
+    #[schema(
+        minimum = 0,
+        maximum = 18_446_744_073_709_551_615_u64,
+        default = 1,
+        format = "uint64"
+    )]
     seed: Option<u64>,
     /// Factor on real time.
     #[schema(value_type = Option<SpeedIn>)]

@@ -75,7 +75,7 @@ problem_sets! {
     /// Of a creation.
     CreateProblems = [COMMON, ASKING, BODY] + [NotSupported, Exists];
     /// Of a change.
-    ChangeProblems = [COMMON, ASKING, BODY] + [NotFound];
+    ChangeProblems = [COMMON, ASKING, BODY] + [NotFound, InvalidTransition];
     /// Of a deletion.
     DeleteProblems = [COMMON, ASKING] + [NotFound, Invalid, StoreUnavailable];
     /// Of a step in a simulation's life.

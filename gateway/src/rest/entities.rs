@@ -127,7 +127,6 @@ pub(crate) struct MachineNow {
     #[schema(minimum = 0, maximum = 100)]
     battery: f64,
     /// What it is doing.
-    #[schema(inline)]
     state: MachineState,
 }
 

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::{HeaderMap, header, request::Parts};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error, Unexpected};
 use tokio::time::timeout;
 use transport::control::{Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, SimulationId};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub(crate) struct Json<T> {
     pub(crate) idempotency: Option<Idempotency>,
 }
 
-/// A JSON body that may be left out: then it is as `{}`.
+/// A JSON body that may be left out, or be `null`: then it is as `{}`.
 pub(crate) struct OptionalJson<T> {
     pub(crate) value: T,
     pub(crate) idempotency: Option<Idempotency>,
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJson<T> {
         let (parts, body) = request.into_parts();
         let key = idempotency_key(&parts.headers)?;
         let bytes = read(app, body).await?;
-        let value = if bytes.is_empty() {
+        let value = if is_left_out(&bytes) {
             parse(b"{}")?
         } else {
             expect_json(&parts.headers)?;
@@ -64,6 +64,11 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJson<T> {
             idempotency: key.map(|key| guard(key, &parts, &bytes)),
         })
     }
+}
+
+/// The document says of an optional body that it may be `null`; one of nothing has no type either.
+fn is_left_out(body: &[u8]) -> bool {
+    body.is_empty() || body.trim_ascii() == b"null"
 }
 
 fn guard(key: String, parts: &Parts, body: &[u8]) -> Idempotency {
@@ -158,8 +163,13 @@ async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
     timeout(patience, collected).await.map_err(|_| slow())?
 }
 
-/// Reads JSON, naming the field that is wrong.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Reads a JSON object, naming the field that is wrong.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde would take an array for the fields of a struct, in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let error = serde_json::Error::invalid_type(Unexpected::Seq, &"an object");
+        return Err(of_json(".", &error));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

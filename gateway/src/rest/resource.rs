@@ -33,7 +33,7 @@ pub struct SimulationResource {
     #[schema(minimum = 5, maximum = 1000, example = 50)]
     pub tick_ms: u32,
     /// Seed of every random draw.
-    #[schema(example = 1)]
+    #[schema(minimum = 0, example = 1, format = "uint64")]
     pub seed: u64,
     /// Factor on real time that is asked for.
     pub speed: SpeedJson,

@@ -232,6 +232,10 @@ async fn bodies_that_are_no_json_or_no_object_are_told_apart() {
         post(other).await.problem(422, "invalid");
     }
     post(&deep).await.problem(422, "invalid");
+    // Fields in the order in which the code happens to name them.
+    post(r#"[null,"weeding",1,50,1,1,1,1,null,null]"#)
+        .await
+        .problem(422, "invalid");
     post("{\"scenario\": \"weeding\", \"scenario\": \"dense\"}")
         .await
         .problem(422, "invalid");

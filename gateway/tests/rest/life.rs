@@ -94,7 +94,7 @@ async fn a_life_goes_from_status_to_status_and_no_other_way() {
 }
 
 #[tokio::test]
-async fn bodies_of_a_life_may_be_empty_objects_and_a_step_may_be_long() {
+async fn bodies_of_a_life_may_be_empty_objects_or_null_and_a_step_may_be_long() {
     let bench = Bench::start().await;
     let path = bench.simulation(12).await;
     assert_eq!(
@@ -102,7 +102,10 @@ async fn bodies_of_a_life_may_be_empty_objects_and_a_step_may_be_long() {
         200
     );
     assert_eq!(
-        bench.post(&format!("{path}/pause"), json!({})).await.status,
+        bench
+            .post(&format!("{path}/pause"), json!(null))
+            .await
+            .status,
         200
     );
     let stepped = bench
