@@ -211,15 +211,17 @@ fn a_crash_between_two_places_of_a_command_brings_it_back_where_it_was_kept() {
     t.control(|core, now| core.recover(now, recovered, Some(plan)))
         .unwrap();
     t.join();
-    t.run_until(|t| t.tick() == 70);
+    t.run_for(Duration::from_secs(3));
     let info = t.core.simulation(SIM).unwrap();
     assert_eq!(
         (info.status, info.cause),
         (Status::Running, Cause::Requested)
     );
-    let expected = expected_digests(&at_real_time(), 70, &[(52, 1, 1)]);
-    assert!(t.digests().iter().all(|(tick, d)| expected[tick] == *d));
-    assert_eq!(t.digests()[&70], expected[&70]);
+    assert!(info.tick > 70);
+    let expected = expected_digests(&at_real_time(), info.tick, &[(52, 1, 1)]);
+    let digests = t.digests();
+    assert!(digests.contains_key(&info.tick));
+    assert!(digests.iter().all(|(tick, d)| expected[tick] == *d));
 }
 
 #[test]
