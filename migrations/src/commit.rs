@@ -113,6 +113,7 @@ async fn change(session: &mut dyn Session, change: &Change) -> Result<Committed,
         } => command(session, *simulation, *stamp, request, [*token, *at_us]).await?,
         Change::Withdraw { simulation, seq } => withdraw(session, *simulation, *seq).await?,
         Change::Delete(simulation) => delete(session, *simulation).await?,
+        Change::Nothing => 0,
         Change::RevokeToken(id) => {
             session
                 .execute("DELETE FROM tokens WHERE id = $1", &[bits(*id)])

@@ -86,6 +86,9 @@ pub enum Change {
     CreateToken(Token),
     /// Revokes one.
     RevokeToken(u64),
+    /// Changes nothing and keeps no key: only what its guard's key was used for is looked up. Where that
+    /// is nothing, it is [`Committed::NotFound`].
+    Nothing,
 }
 
 /// Where a simulation stands, as far as a request can change it. Times are UNIX time in us.

@@ -86,6 +86,14 @@ pub(crate) enum Effect {
     },
     CreateToken(Token),
     RevokeToken(u64),
+    /// A move that was kept became impossible: what stands in its place, and why it is refused.
+    Amend {
+        simulation: SimulationId,
+        state: State,
+        refusal: Refusal,
+    },
+    /// It is refused, unless its key was used before.
+    Refuse(Refusal),
 }
 
 /// A write that is not committed yet.

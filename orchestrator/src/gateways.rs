@@ -72,8 +72,8 @@ impl Gateways {
         }
     }
 
-    /// One asks something; `false` where it waits for too many answers already. An answer is due in
-    /// either case.
+    /// One asks something; `false` where it waits for so many answers already that it may not wait for
+    /// another. An answer is due in either case.
     pub(crate) fn asks(&mut self, peer: PeerId) -> bool {
         let Some(gateway) = self.by_peer.get_mut(&peer) else {
             return false;

@@ -102,6 +102,7 @@ impl Teller {
     async fn commit(self, mut groups: mpsc::Receiver<Vec<Write>>) {
         let mut back_off = FIRST_BACK_OFF;
         while let Some(group) = groups.recv().await {
+            let mut fate = Fate::default();
             let told = loop {
                 match self.store.commit(&self.lease, &group).await {
                     Ok(committed) => {
@@ -115,8 +116,7 @@ impl Teller {
                         };
                         sleep(back_off).await;
                         back_off = (2 * back_off).min(MAX_BACK_OFF);
-                        // Of what does not fit nothing was kept; of what was not answered nobody knows.
-                        if fault == StoreFault::DiskFull {
+                        if fate.is_refused(&fault) {
                             break group.iter().map(|w| (w.id, Err(fault.clone()))).collect();
                         }
                     }
@@ -217,6 +217,23 @@ impl Teller {
     }
 }
 
+/// What is known of a group that is being written.
+#[derive(Debug, Default)]
+struct Fate {
+    /// It was not answered once: it may have been kept.
+    in_doubt: bool,
+}
+
+impl Fate {
+    /// The database did not take it; answers whether it is known that nothing of it was kept. Of what
+    /// does not fit nothing was, by that attempt; of one that was not answered nobody knows, so that
+    /// after such a one the group is tried until it is told what became of it.
+    fn is_refused(&mut self, fault: &StoreFault) -> bool {
+        self.in_doubt |= *fault != StoreFault::DiskFull;
+        !self.in_doubt
+    }
+}
+
 /// Whether it is worth waiting for a database that answers so.
 pub(crate) async fn waits_for(
     error: StoreError,
@@ -229,4 +246,20 @@ pub(crate) async fn waits_for(
     sleep(*back_off).await;
     *back_off = (2 * *back_off).min(MAX_BACK_OFF);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_unless_an_attempt_before_may_have_kept_it() {
+        let mut fate = Fate::default();
+        assert!(fate.is_refused(&StoreFault::DiskFull));
+        assert!(fate.is_refused(&StoreFault::DiskFull));
+        assert!(!fate.is_refused(&StoreFault::Unavailable));
+        assert!(!fate.is_refused(&StoreFault::DiskFull));
+        assert!(!fate.is_refused(&StoreFault::Unavailable));
+        assert!(!fate.is_refused(&StoreFault::DiskFull));
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use kernel::plan::Plan;
 use store::recovery::Recovered;
-use store::write::{Change, Committed, Write};
-use transport::control::{Answer, Refusal};
+use store::write::{Change, Committed, State, Write};
+use transport::control::{Answer, Refusal, SimulationId};
 
 use crate::answer;
 use crate::control::ControlError;
@@ -126,6 +126,9 @@ impl Orchestrator {
     fn do_effect(&mut self, now: Duration, awaited: Awaited) -> Option<Answer> {
         match awaited.effect {
             Effect::Command { simulation, stamp } => {
+                if let Some(run) = self.simulations.get_mut(&simulation) {
+                    run.placing.kept(stamp.seq);
+                }
                 let effect = Effect::Command { simulation, stamp };
                 match self.apply(now, effect) {
                     Ok(answered) => Some(answered),
@@ -142,12 +145,59 @@ impl Orchestrator {
                 }
                 Some(Answer::Refused(refusal))
             }
+            Effect::Move {
+                simulation,
+                movement,
+                state,
+            } => {
+                let kept = state.clone();
+                let effect = Effect::Move {
+                    simulation,
+                    movement,
+                    state,
+                };
+                let error = match self.apply(now, effect) {
+                    Ok(done) => return Some(awaited.foreseen.unwrap_or(done)),
+                    Err(error) => error,
+                };
+                let run = self.simulations.get(&simulation);
+                let Some(state) = run.and_then(|run| run.amended(&kept)) else {
+                    return Some(refused(error));
+                };
+                let change = Change::State {
+                    simulation,
+                    state: state.clone(),
+                };
+                let effect = Effect::Amend {
+                    simulation,
+                    state,
+                    refusal: Refusal::from(error),
+                };
+                // It comes before the next one of its lane, which is queued after it.
+                self.desk.write(awaited.caller, None, change, effect, None);
+                None
+            }
+            Effect::Amend {
+                simulation,
+                state,
+                refusal,
+            } => {
+                self.stated(now, simulation, &state);
+                Some(Answer::Refused(refusal))
+            }
             effect => {
                 let done = self.apply(now, effect);
                 // A repetition is answered with the same.
                 Some(done.map_or_else(refused, |done| awaited.foreseen.unwrap_or(done)))
             }
         }
+    }
+
+    /// It is kept where a run stands: where that is not how it stands, history says so.
+    pub(crate) fn stated(&mut self, now: Duration, simulation: SimulationId, kept: &State) {
+        let run = self.simulations.get(&simulation);
+        let is_so = run.is_some_and(|run| run.has_status_of(kept));
+        self.chronicle.stated(now, simulation, is_so);
     }
 
     /// A command's place was kept too late. Gives it another one, or takes it back; answers what is
@@ -204,7 +254,7 @@ impl Orchestrator {
 
     fn why_not_placed(
         &self,
-        simulation: transport::control::SimulationId,
+        simulation: SimulationId,
         seq: u64,
         error: ControlError,
     ) -> ControlError {
@@ -266,7 +316,9 @@ impl Orchestrator {
             .collect();
         let mut lanes = Vec::new();
         for id in overdue {
-            if matches!(self.desk.awaited[&id].effect, Effect::Withdraw { .. }) {
+            // These take back what is kept already.
+            let effect = &self.desk.awaited[&id].effect;
+            if matches!(effect, Effect::Withdraw { .. } | Effect::Amend { .. }) {
                 continue;
             }
             self.desk.queue.remove(&id);
@@ -347,7 +399,10 @@ fn not_kept(effect: &Effect, committed: Committed) -> Answer {
                 ControlError::UnknownSimulation { id: *simulation }
             }
             Effect::Delete(id) => ControlError::UnknownSimulation { id: *id },
+            Effect::Amend { refusal, .. } => return Answer::Refused(refusal.clone()),
             Effect::CreateToken(token) => ControlError::UnknownToken { id: token.id },
+            // Its key is new.
+            Effect::Refuse(refusal) => return Answer::Refused(refusal.clone()),
         },
         Committed::Done | Committed::Forked(_) => unreachable!("it is kept"),
     };

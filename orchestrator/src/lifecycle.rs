@@ -111,9 +111,29 @@ impl Simulation {
                 }
             }
         }
-        self.record.started_at_us = state.started_at_us;
-        self.record.ended_at_us = state.ended_at_us;
+        // It may have ended since the move was foreseen.
+        self.record.started_at_us = self.record.started_at_us.or(state.started_at_us);
+        self.record.ended_at_us = self.record.ended_at_us.or(state.ended_at_us);
         Ok(())
+    }
+
+    /// Whether its status is the one that is kept, or history is to say the present one.
+    pub(crate) fn has_status_of(&self, kept: &State) -> bool {
+        let present = (self.status, self.cause, self.record.ended_at_us);
+        present == (kept.status, kept.cause, kept.ended_at_us)
+    }
+
+    /// What is to be kept in the place of a state that was kept for a move which was not done; `None`
+    /// where that is so all the same. The status stays as it is kept: history says the present one,
+    /// after the last tick.
+    pub(crate) fn amended(&self, kept: &State) -> Option<State> {
+        let state = State {
+            status: kept.status,
+            cause: kept.cause,
+            ended_at_us: kept.ended_at_us,
+            ..self.state()
+        };
+        (state != *kept).then_some(state)
     }
 }
 

@@ -225,6 +225,8 @@ const _: () = assert!(FIRST_BACK_OFF.as_millis() < COMMIT_PATIENCE.as_millis());
 const _: () = assert!(FIRST_BACK_OFF.as_millis() <= MAX_BACK_OFF.as_millis());
 const _: () = assert!(MAX_PENDING_COMMANDS >= MAX_PARTITIONS);
 const _: () = assert!(MAX_COMMAND_ENTITIES <= MAX_PENDING_COMMANDS);
+// A recovery tells by the limit which of the two was reached.
+const _: () = assert!(MAX_PARTITION_COMMANDS != MAX_RECOVERED_COMMANDS);
 const _: () = assert!(MAX_PARTITION_COMMANDS >= kernel::config::MAX_PARTITION_ROWS as usize);
 // What a full history and one more tick hold goes into one frame.
 const _: () = assert!(

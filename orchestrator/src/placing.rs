@@ -2,7 +2,8 @@
 //!
 //! A place is a seq, which stays, and a tick. If the tick is dispatched before the place is kept, the
 //! command is given a later one with twice the lead, and that is kept again. While a place of tick t is not kept, nobody
-//! may rely on what happened in t or later: a crash would bring the command back there.
+//! may rely on what happened in t or later: a crash would bring the command back there. The place that is kept
+//! is the old one until the later one is: until then it is the old one that holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,8 @@ use crate::simulation::Simulation;
 #[derive(Debug, Default)]
 pub(crate) struct Placing {
     by_seq: BTreeMap<u64, Placed>,
-    ticks: BTreeSet<(u64, u64)>,
+    /// What each holds from, and its seq.
+    held: BTreeSet<(u64, u64)>,
     /// How many they are once each is made one a machine or partition.
     commands: usize,
 }
@@ -26,6 +28,8 @@ pub(crate) struct Placing {
 pub(crate) struct Placed {
     pub(crate) stamp: CommandStamp,
     pub(crate) request: CommandRequest,
+    /// Tick at which a crash would bring it back: that of its place that was kept last, or of its first.
+    held_from: u64,
     commands: usize,
     /// Ticks it was put off last.
     lead: u64,
@@ -36,12 +40,12 @@ pub(crate) struct Placed {
 impl Placing {
     /// First tick that a command may still have been meant for.
     pub(crate) fn first_tick(&self) -> Option<u64> {
-        self.ticks.first().map(|(tick, _)| *tick)
+        self.held.first().map(|(tick, _)| *tick)
     }
 
     /// The place of a command that may still have been meant for a tick up to `tick`.
     pub(crate) fn up_to(&self, tick: u64) -> Option<CommandStamp> {
-        let (first, seq) = self.ticks.first().copied()?;
+        let (first, seq) = self.held.first().copied()?;
         (first <= tick).then_some(CommandStamp { seq, tick: first })
     }
 
@@ -52,14 +56,22 @@ impl Placing {
 
     fn add(&mut self, placed: Placed) {
         self.commands += placed.commands;
-        self.ticks.insert((placed.stamp.tick, placed.stamp.seq));
+        self.held.insert((placed.held_from, placed.stamp.seq));
         self.by_seq.insert(placed.stamp.seq, placed);
     }
 
-    /// It is kept, or taken back.
+    /// The place it has now is kept: it holds from there.
+    pub(crate) fn kept(&mut self, seq: u64) {
+        if let Some(mut placed) = self.remove(seq) {
+            placed.held_from = placed.stamp.tick;
+            self.add(placed);
+        }
+    }
+
+    /// It has entered, or is taken back.
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Placed> {
         let placed = self.by_seq.remove(&seq)?;
-        self.ticks.remove(&(placed.stamp.tick, seq));
+        self.held.remove(&(placed.held_from, seq));
         self.commands -= placed.commands;
         Some(placed)
     }
@@ -116,6 +128,7 @@ impl Simulation {
         self.placing.add(Placed {
             stamp,
             request: request.clone(),
+            held_from: tick,
             commands,
             lead,
             stamps: 1,

@@ -13,10 +13,10 @@ use transport::message::{Heartbeat, Register};
 
 use crate::control::{ControlError, WorkerId};
 use crate::core::Orchestrator;
-use crate::desk::{self, Asker, Caller};
+use crate::desk::{Asker, Caller};
 use crate::event::Event;
 use crate::feeds::{Listener, News};
-use crate::limits::{MAX_GATEWAY_REQUESTS, MAX_GATEWAYS};
+use crate::limits::MAX_GATEWAYS;
 use crate::request::refused;
 use crate::wire;
 
@@ -93,20 +93,8 @@ impl Orchestrator {
     }
 
     fn handle_gateway_request(&mut self, now: Duration, peer: PeerId, request: Request) {
-        let asker = Asker::Gateway(peer);
-        if self.gateways.asks(peer) {
-            return self.take_request(now, asker, request);
-        }
-        let caller = Caller {
-            asker,
-            id: request.id,
-            token: request.token,
-            idempotency: None,
-            name: desk::name(&request.ask),
-            since: now,
-        };
-        let limit = MAX_GATEWAY_REQUESTS;
-        self.answer(&caller, refused(ControlError::TooManyRequests { limit }));
+        let may_wait = self.gateways.asks(peer);
+        self.take_request(now, Asker::Gateway(peer), request, may_wait);
     }
 
     /// Sends a gateway away.

@@ -13,7 +13,7 @@ use transport::message::TickDigest;
 use crate::context::Context;
 use crate::control::{Cause, ControlError, Status};
 use crate::history::History;
-use crate::limits::MAX_RECOVERED_COMMANDS;
+use crate::limits::{MAX_PARTITION_COMMANDS, MAX_RECOVERED_COMMANDS};
 use crate::routing::MailFault;
 use crate::schedule::Schedule;
 use crate::simulation::{Simulation, next_checkpoint};
@@ -243,7 +243,8 @@ impl Simulation {
         Ok(())
     }
 
-    /// Queues the commands after the cut.
+    /// Queues the commands after the cut. One for which its tick has no room never entered there: it
+    /// was kept but not acknowledged, and is passed over.
     fn take_commands(
         &mut self,
         commands: Vec<(CommandStamp, CommandRequest)>,
@@ -256,13 +257,17 @@ impl Simulation {
                 return Err(RecoveryFault::Order { seq, tick, cut });
             }
             before = (tick, seq);
-            self.enqueue(stamp, &request, MAX_RECOVERED_COMMANDS)
-                .map_err(|source| match source {
-                    ControlError::TooManyCommands { limit } => {
-                        RecoveryFault::TooManyCommands { limit }
-                    }
-                    source => RecoveryFault::Command { seq, source },
-                })?;
+            match self.enqueue(stamp, &request, MAX_RECOVERED_COMMANDS) {
+                Ok(()) => {}
+                Err(ControlError::TooManyCommands { limit }) if limit == MAX_PARTITION_COMMANDS => {
+                    tracing::warn!(simulation = %self.spec.id, seq, tick,
+                        "a command that never entered, for its tick was full, is passed over");
+                }
+                Err(ControlError::TooManyCommands { limit }) => {
+                    return Err(RecoveryFault::TooManyCommands { limit });
+                }
+                Err(source) => return Err(RecoveryFault::Command { seq, source }),
+            }
         }
         self.last_seq = newest.max(self.last_seq);
         Ok(())

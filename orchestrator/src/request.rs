@@ -18,7 +18,9 @@ use crate::core::Orchestrator;
 use crate::desk::{self, Asker, Caller, Effect, Lane, Planned, Queued};
 use crate::latency::Stage;
 use crate::lifecycle::{Move, validate_name};
-use crate::limits::{MAX_CHORES, MAX_LANE, MAX_ROUTE_BYTES, MAX_TICKETS, MAX_WAITING_REQUESTS};
+use crate::limits::{
+    MAX_CHORES, MAX_GATEWAY_REQUESTS, MAX_LANE, MAX_ROUTE_BYTES, MAX_TICKETS, MAX_WAITING_REQUESTS,
+};
 use crate::registry::WorkerState;
 
 /// What a change needs next.
@@ -33,10 +35,17 @@ impl Orchestrator {
     /// Something is asked. [`Orchestrator::poll_response`] gives one answer to it, perhaps later.
     pub fn handle_request(&mut self, now: Duration, from: Asker, request: Request) {
         self.begin(now);
-        self.take_request(now, from, request);
+        self.take_request(now, from, request, true);
     }
 
-    pub(crate) fn take_request(&mut self, now: Duration, from: Asker, request: Request) {
+    /// Answers what can be read; takes in what is to wait, if whoever asks `may_wait`.
+    pub(crate) fn take_request(
+        &mut self,
+        now: Duration,
+        from: Asker,
+        request: Request,
+        may_wait: bool,
+    ) {
         let caller = Caller {
             asker: from,
             id: request.id,
@@ -47,6 +56,10 @@ impl Orchestrator {
         };
         match self.read(now, &caller, &request.ask) {
             Some(answered) => self.answer(&caller, answered),
+            None if !may_wait => {
+                let limit = MAX_GATEWAY_REQUESTS;
+                self.answer(&caller, refused(ControlError::TooManyRequests { limit }));
+            }
             None => self.take_in(now, caller, request.ask),
         }
     }
@@ -256,6 +269,11 @@ impl Orchestrator {
         let (change, effect) = match course {
             Ok(Course::Keep(change, effect)) => (*change, *effect),
             Ok(Course::Cut) => unreachable!("it was cut"),
+            // Once it was done it may be possible no more: then a repetition is answered as it was.
+            Err(error) if self.config.durable && caller.idempotency.is_some() => {
+                let effect = Effect::Refuse(Refusal::from(error));
+                (Change::Nothing, effect)
+            }
             Err(error) => {
                 self.answer(&caller, refused(error));
                 return false;
@@ -444,7 +462,9 @@ impl Orchestrator {
                 simulation_answer(answer::foreseen(info, state))
             }
             Effect::Command { stamp, .. } => Answer::Stamp(*stamp),
-            Effect::Withdraw { refusal, .. } => Answer::Refused(refusal.clone()),
+            Effect::Withdraw { refusal, .. }
+            | Effect::Amend { refusal, .. }
+            | Effect::Refuse(refusal) => Answer::Refused(refusal.clone()),
             Effect::Delete(_) | Effect::CreateToken(_) | Effect::RevokeToken(_) => Answer::Done,
         }
     }
@@ -487,9 +507,7 @@ impl Orchestrator {
                 let moved = self.act(now, simulation, |s, ctx| {
                     s.carry_out(ctx, &movement, &state)
                 });
-                let run = self.simulations.get(&simulation);
-                let is_so = run.is_some_and(|run| run.status == state.status);
-                self.chronicle.stated(now, simulation, is_so);
+                self.stated(now, simulation, &state);
                 self.feeds.news(now, simulation, false);
                 moved?;
                 self.simulation(simulation).map(simulation_answer)
@@ -519,7 +537,10 @@ impl Orchestrator {
                 }
                 false => Err(ControlError::UnknownToken { id }),
             },
-            Effect::Fork { .. } | Effect::Withdraw { .. } => unreachable!("only a store does that"),
+            Effect::Fork { .. }
+            | Effect::Withdraw { .. }
+            | Effect::Amend { .. }
+            | Effect::Refuse(_) => unreachable!("only a store does that"),
         }
     }
 

@@ -57,6 +57,21 @@ pub(crate) async fn a_repeated_request_is_answered_as_before(bench: &Bench) {
     ));
 }
 
+pub(crate) async fn a_key_is_looked_up_without_being_kept(bench: &Bench) {
+    let (store, lease) = bench.owner().await;
+    commit(&store, &lease, guarded(1, guard("k", 1, "a"), create(1))).await;
+    let look_up = |n, guard| guarded(n, guard, Change::Nothing);
+    let known = commit(&store, &lease, look_up(2, guard("k", 1, "b"))).await;
+    assert_eq!(repeated(&known), "a");
+    let other = commit(&store, &lease, look_up(3, guard("k", 2, "c"))).await;
+    assert!(matches!(other, Committed::KeyReused));
+    let new = commit(&store, &lease, look_up(4, guard("l", 1, "d"))).await;
+    assert!(matches!(new, Committed::NotFound));
+    assert_eq!(bench.count("idempotency_keys").await, 1);
+    let used = commit(&store, &lease, guarded(5, guard("l", 2, "e"), create(2))).await;
+    assert!(matches!(used, Committed::Done));
+}
+
 pub(crate) async fn a_key_with_another_body_is_refused(bench: &Bench) {
     let (store, lease) = bench.owner().await;
     commit(&store, &lease, guarded(1, guard("k", 1, "a"), create(1))).await;

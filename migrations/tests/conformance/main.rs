@@ -51,6 +51,7 @@ on_both! {
     forks::a_cut_of_another_kernel_or_build_is_passed_over,
     guards::a_repeated_request_is_answered_as_before,
     guards::a_key_with_another_body_is_refused,
+    guards::a_key_is_looked_up_without_being_kept,
     guards::a_command_stamped_again_replaces_its_row_and_answer,
     guards::a_withdrawn_command_frees_its_key,
     guards::a_key_is_forgotten_after_a_day,

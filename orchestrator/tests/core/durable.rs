@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use kernel::command::Action;
+use kernel::plan::Plan;
 use orchestrator::control::{
     CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
 };
 use orchestrator::fault::StoreFault;
 use orchestrator::limits::{COMMIT_PATIENCE, MAX_STAMPS};
+use store::recovery::Recovered;
 use store::write::Change;
 use transport::control::{Answer, Ask, Cause, Idempotency, Log};
 
@@ -155,6 +157,73 @@ fn no_history_of_a_tick_is_written_while_a_command_may_still_belong_to_it() {
     assert!(digests.values().all(|d| expected[&d.tick] == d.digest));
 }
 
+/// A run whose command was kept for tick 52 too late, and whose later place the store does not keep yet.
+fn between_two_places() -> Testbed {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = Duration::from_secs(2);
+    let id = t.begin_ask(hold(None), None);
+    t.run_until(|t| !kept(t).commands.is_empty());
+    t.shelf.commit_takes = 2 * MS;
+    t.run_for(Duration::from_millis(1_900));
+    assert!(t.tick() > 120 && !t.answers.contains_key(&id));
+    assert_eq!(kept(&t).commands[&1].tick, 52);
+    t
+}
+
+#[test]
+fn history_is_held_at_the_place_that_is_kept_until_the_later_one_is() {
+    let mut t = between_two_places();
+    assert_eq!(kept(&t).head.as_ref().unwrap().tick, 51);
+    assert_eq!(kept(&t).digests.keys().max(), Some(&51));
+    t.run_for(Duration::from_millis(300));
+    let at = kept(&t).commands[&1].tick;
+    assert!(at > 90, "{at}");
+    assert!(kept(&t).head.as_ref().unwrap().tick > 52);
+}
+
+#[test]
+fn a_crash_between_two_places_of_a_command_brings_it_back_where_it_was_kept() {
+    let t = between_two_places();
+    let kept = kept(&t).clone();
+    let head = kept.head.unwrap();
+    let Ask::Command(_, request) = hold(None) else {
+        unreachable!("it is a command");
+    };
+    let commands = kept.commands.values();
+    let recovered = Recovered {
+        spec: at_real_time(),
+        state: kept.state.unwrap(),
+        head_tick: head.tick,
+        digest: kept.digests.values().next_back().copied(),
+        aggregate: head.aggregate,
+        late_ticks: head.late_ticks,
+        dilated_ms: head.dilated_ms,
+        cut: kept.cut,
+        commands: commands.map(|stamp| (*stamp, request.clone())).collect(),
+        last_command_seq: 1,
+        last_sim_seq: 0,
+        last_system_seq: 0,
+        has_entities: true,
+    };
+    let mut t = Testbed::plain();
+    let plan = Plan::new(&recovered.spec.config).unwrap();
+    t.control(|core, now| core.recover(now, recovered, Some(plan)))
+        .unwrap();
+    t.join();
+    t.run_for(Duration::from_secs(3));
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!(
+        (info.status, info.cause),
+        (Status::Running, Cause::Requested)
+    );
+    assert!(info.tick > 70);
+    let expected = expected_digests(&at_real_time(), info.tick, &[(52, 1, 1)]);
+    let digests = t.digests();
+    assert!(digests.contains_key(&info.tick));
+    assert!(digests.iter().all(|(tick, d)| expected[tick] == *d));
+}
+
 #[test]
 fn a_command_that_never_gets_a_place_in_time_is_taken_back() {
     let spec = Spec {
@@ -240,6 +309,50 @@ fn a_repeated_key_answers_the_same_and_does_nothing_more() {
 }
 
 #[test]
+fn a_repeated_key_answers_the_same_where_it_is_possible_only_once() {
+    let mut t = Testbed::durable();
+    t.join();
+    let answer = |t: &mut Testbed, ask: Ask, name: &str, body: u8| {
+        let id = t.begin_ask(ask, key(name, body));
+        t.run_until(|t| t.answers.contains_key(&id));
+        t.answers[&id].clone()
+    };
+    let twice = |t: &mut Testbed, ask: Ask, name: &str| {
+        let first = answer(t, ask.clone(), name, 1);
+        t.run_for(Duration::from_secs(1));
+        let writes = t.shelf.writes.len();
+        assert_eq!(answer(t, ask.clone(), name, 1), first);
+        let other = answer(t, ask.clone(), name, 2);
+        assert_eq!(refusal(&other), RefusalKind::KeyReused);
+        assert_eq!(t.shelf.writes.len(), writes);
+        first
+    };
+    let spec = at_real_time();
+    let created = twice(&mut t, Ask::Create(spec.clone()), "create");
+    assert!(matches!(created, Answer::Simulation(_)));
+    let again = answer(&mut t, Ask::Create(spec), "new", 1);
+    assert_eq!(refusal(&again), RefusalKind::Exists);
+    assert!(matches!(
+        twice(&mut t, Ask::Start(SIM), "start"),
+        Answer::Simulation(_)
+    ));
+    // The tick has passed by the time it is asked for again.
+    let tick = t.tick() + 10;
+    assert_eq!(stamp(&twice(&mut t, hold(Some(tick)), "at")).tick, tick);
+    let resumed = answer(&mut t, Ask::Resume(SIM), "resume", 1);
+    assert_eq!(refusal(&resumed), RefusalKind::InvalidTransition);
+    t.ask(Ask::Pause(SIM));
+    // What was refused has not used its key.
+    let resumed = twice(&mut t, Ask::Resume(SIM), "resume");
+    assert!(matches!(resumed, Answer::Simulation(_)));
+    assert!(matches!(
+        twice(&mut t, Ask::Stop(SIM), "stop"),
+        Answer::Simulation(_)
+    ));
+    assert_eq!(twice(&mut t, Ask::Delete(SIM), "delete"), Answer::Done);
+}
+
+#[test]
 fn in_an_outage_what_was_begun_is_answered_when_its_fate_is_known_and_the_rest_at_once() {
     let mut t = started(at_real_time());
     t.run_until(|t| t.tick() == 10);
@@ -288,6 +401,55 @@ fn a_full_disk_refuses_at_once_what_it_is_known_not_to_have_kept() {
         "nothing holds history back"
     );
     assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+}
+
+/// A run that completes while the store keeps a change of it, and what that is answered.
+fn completed_during(speed: Option<Speed>) -> (Testbed, Answer) {
+    let mut t = started(Spec {
+        max_ticks: Some(60),
+        ..at_real_time()
+    });
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = Duration::from_secs(2);
+    let id = t.begin_ask(
+        Ask::Change {
+            simulation: SIM,
+            speed,
+            name: Some("new".to_owned()),
+        },
+        None,
+    );
+    t.run_for(Duration::from_secs(1));
+    let info = t.core.simulation(SIM).unwrap();
+    assert!(info.status == Status::Completed && info.ended_at_us.is_some());
+    t.run_until(|t| t.answers.contains_key(&id));
+    t.run_for(Duration::from_secs(1));
+    let answer = t.answers[&id].clone();
+    (t, answer)
+}
+
+#[test]
+fn a_run_that_ends_while_it_is_renamed_keeps_when_it_ended() {
+    let (t, answer) = completed_during(None);
+    assert!(matches!(answer, Answer::Simulation(_)), "{answer:?}");
+    let info = t.core.simulation(SIM).unwrap();
+    let state = kept(&t).state.as_ref().unwrap();
+    assert_eq!((&*info.spec.name, &*state.name), ("new", "new"));
+    assert_eq!(state.status, Status::Completed);
+    assert!(info.ended_at_us.is_some());
+    assert_eq!(state.ended_at_us, info.ended_at_us);
+}
+
+#[test]
+fn nothing_stays_of_a_change_that_was_kept_and_became_impossible() {
+    let (t, answer) = completed_during(Some(Speed::Milli(2_000)));
+    assert_eq!(refusal(&answer), RefusalKind::InvalidTransition);
+    let info = t.core.simulation(SIM).unwrap();
+    let state = kept(&t).state.as_ref().unwrap();
+    assert_eq!((&*info.spec.name, &*state.name), ("test", "test"));
+    assert_eq!(state.speed, Speed::REAL);
+    assert_eq!(state.status, Status::Completed);
+    assert_eq!(state.ended_at_us, info.ended_at_us);
 }
 
 #[test]

@@ -205,6 +205,15 @@ fn a_gateway_has_so_many_requests_under_way_and_is_told_when_to_try_again() {
     };
     assert_eq!(refusal.kind, RefusalKind::OverCapacity);
     assert!(refusal.retry_after_ms > 0);
+    // What nobody waits for is answered all the same.
+    for ask in [Ask::Simulation(SIM), subscribe(0)] {
+        let read = t.ask_from(peer, ask, None);
+        let answer = t.listener(peer).answer(read);
+        assert!(
+            matches!(answer, Some(Answer::Simulation(_) | Answer::Subscribed(_))),
+            "{answer:?}"
+        );
+    }
     t.run_for(Duration::from_secs(3));
     let listener = t.listener(peer);
     assert!(

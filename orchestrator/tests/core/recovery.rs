@@ -7,6 +7,7 @@ use kernel::plan::Plan;
 use orchestrator::Config;
 use orchestrator::control::{Cause, CommandRequest, CommandStamp, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
+use orchestrator::limits::MAX_PARTITION_COMMANDS;
 use orchestrator::recovery::RecoveryFault;
 use store::history::Cut;
 use store::recovery::Recovered;
@@ -273,6 +274,33 @@ fn what_does_not_fit_is_named() {
     assert!(said.contains("command 3 of tick 40"), "{said}");
     let said = refused(&|k| k.commands[0].1.target = Target::Entity(65));
     assert!(said.contains("command 3: entity: 65"), "{said}");
+}
+
+#[test]
+fn a_command_that_found_its_tick_full_before_the_crash_keeps_no_run_from_coming_back() {
+    let spec = spec(whole(2));
+    let mut kept = recovered(&spec, Status::Running, Some(before(&spec)));
+    kept.commands.clear();
+    let full = MAX_PARTITION_COMMANDS as u64;
+    let tick = 62;
+    let places = (1..=full + 1).map(|seq| (CommandStamp { seq, tick }, hold(1, tick)));
+    kept.commands.extend(places);
+    kept.last_command_seq = full + 1;
+    kept.digest = None;
+    let mut t = testbed();
+    recover(&mut t, kept).unwrap();
+    t.join();
+    t.run_until(|t| t.tick() == 64);
+    let applied: Vec<_> = std::iter::once(COMMANDS[0])
+        .chain((1..=full).map(|seq| (tick, seq, 1)))
+        .collect();
+    let expected = expected_digests(&spec, 64, &applied);
+    assert_eq!(t.digests()[&64], expected[&64]);
+    let next = hold(1, 70);
+    let stamp = t
+        .control(|core, now| core.command(now, SIM, &next))
+        .unwrap();
+    assert_eq!(stamp.seq, full + 2, "its number is not used again");
 }
 
 #[test]

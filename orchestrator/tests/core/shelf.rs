@@ -122,6 +122,7 @@ impl Shelf {
             match self.keys.get(&key).filter(|_| !again) {
                 Some(old) if old.body_hash != guard.body_hash => return Committed::KeyReused,
                 Some(old) => return Committed::Repeated(old.answer.clone()),
+                None if matches!(write.change, Change::Nothing) => return Committed::NotFound,
                 None => _ = self.keys.insert(key, guard.clone()),
             }
         }
@@ -152,6 +153,7 @@ impl Shelf {
             }
             Change::Delete(id) => _ = kept.remove(id),
             Change::Fork { .. } => panic!("no test forks here"),
+            Change::Nothing => panic!("a key is looked up"),
             Change::CreateToken(_) | Change::RevokeToken(_) => {}
         }
         self.writes.push(write.change);
