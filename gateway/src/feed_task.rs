@@ -414,7 +414,13 @@ impl FeedTask {
             return;
         }
         match read {
-            Ok(events) if !events.is_empty() => known.handle_past(events),
+            Ok(events) if !events.is_empty() => {
+                known.handle_past(events);
+                if known.next() == from {
+                    // It brought nothing: the same read at once would bring nothing again.
+                    reads.at = now + PAST_RETRY;
+                }
+            }
             // It may not have been written yet.
             Ok(_) => {
                 reads.at = now + PAST_RETRY;
