@@ -25,6 +25,8 @@ pub struct App {
     pub archive: Archive,
     /// How often each token may ask.
     pub limiter: Arc<Limiter>,
+    /// How often each address may show a ticket.
+    pub ticket_limiter: Arc<Limiter>,
     /// Counted and served.
     pub metrics: Arc<Metrics>,
     /// Newest views.

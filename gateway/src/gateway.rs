@@ -128,6 +128,7 @@ impl Gateway {
             client,
             archive,
             limiter: Arc::new(Limiter::new(config.requests_per_s, config.burst)),
+            ticket_limiter: Arc::new(Limiter::new(config.requests_per_s, config.burst)),
             metrics: metrics.clone(),
             views: Arc::new(streams.clone()),
             streams: streams.clone(),

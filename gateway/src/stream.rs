@@ -110,6 +110,11 @@ async fn authorize(
         let detail = "the parameter ticket holds no ticket";
         Problem::new(ProblemKind::BadTicket, detail)
     })?;
+    // Anybody may show one, and the orchestrator is asked for each.
+    let arrival = request.extensions().get::<Arrival>();
+    let arrival =
+        arrival.ok_or_else(|| Problem::new(ProblemKind::Internal, "it came from nowhere"))?;
+    app.ticket_limiter.admit_address(arrival.peer.ip())?;
     let secret_hash = secret.hash();
     let ask = Ask::RedeemTicket { secret_hash };
     match app.client.ask(access::LOCAL_TOKEN, None, ask).await? {

@@ -295,6 +295,7 @@ impl Stage {
             config: Arc::new(config),
             archive,
             limiter: Arc::new(Limiter::new(100_000, 100_000)),
+            ticket_limiter: Arc::new(Limiter::new(100_000, 100_000)),
             metrics: Arc::default(),
             views: Arc::new(streams.clone()),
             streams: streams.clone(),
