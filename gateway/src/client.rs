@@ -1,5 +1,6 @@
 //! How handlers ask the orchestrator. Cheap to clone.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -112,5 +113,17 @@ impl Client {
     #[must_use]
     pub fn tokens(&self) -> Arc<[Token]> {
         self.tokens.borrow().clone()
+    }
+
+    /// Waits until a token is not, or no longer, among those that were told last.
+    pub async fn token_gone(&self, id: u64) {
+        let mut tokens = self.tokens.clone();
+        let is_gone = |tokens: &Option<Arc<[Token]>>| {
+            (tokens.as_ref()).is_some_and(|tokens| tokens.iter().all(|token| token.id != id))
+        };
+        if tokens.wait_for(is_gone).await.is_err() {
+            // Nobody tells tokens any more: the gateway ends, and revokes nothing by that.
+            pending().await
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use transport::control::{Log, LogEvent, SimulationId};
+use transport::control::{Access, Log, LogEvent, SimulationId, Token};
 
 use crate::app::Life;
 use crate::config::Config;
@@ -494,13 +494,55 @@ async fn a_ticket_opens_one_stream_where_tokens_are_needed() {
     let stage = Stage::with(sample, StreamBounds::default(), config).await;
     let known = crate::sample::SIMULATION;
     let secret = Secret::draw().unwrap();
-    stage.orchestrator.known().ticket = Some(secret.hash());
+    stage.orchestrator.known().ticket = Some((secret.hash(), 0));
     let query = format!("ticket={}", secret.ticket_text());
     let open = |query| stage.try_watch(known, JSON, query, None);
     assert_eq!(open("").await.map(|_| ()), Err(401));
     let mut watcher = open(&query).await.unwrap();
     assert_eq!(watcher.json().await["type"], "hello");
     assert_eq!(open(&query).await.map(|_| ()), Err(401));
+}
+
+#[tokio::test]
+async fn streams_of_a_revoked_token_and_of_its_tickets_are_closed_and_others_go_on() {
+    let config = Config {
+        require_tokens: true,
+        ..Config::default()
+    };
+    let sample = Sample::weeding(24, 24);
+    let stage = Stage::with(sample, StreamBounds::default(), config).await;
+    let [first, second] = [1, 2].map(|id| {
+        let secret = Secret::draw().unwrap();
+        let token = Token {
+            id,
+            name: "x".to_owned(),
+            access: Access::Viewer,
+            secret_hash: secret.hash(),
+            created_at_us: 0,
+        };
+        (token, secret.token_text(id))
+    });
+    let both = vec![first.0.clone(), second.0.clone()];
+    stage.orchestrator.tell_tokens(both).await;
+    let ticket = Secret::draw().unwrap();
+    stage.orchestrator.known().ticket = Some((ticket.hash(), 1));
+    // Its answer comes after the tokens, which the others need.
+    let query = format!("ticket={}", ticket.ticket_text());
+    let known = crate::sample::SIMULATION;
+    let mut by_ticket = stage.try_watch(known, JSON, &query, None).await.unwrap();
+    let mut by_token = stage.watch_as(&first.1, "").await.unwrap();
+    let mut other = stage.watch_as(&second.1, "").await.unwrap();
+    for watcher in [&mut by_ticket, &mut by_token, &mut other] {
+        assert_eq!(watcher.json().await["type"], "hello");
+    }
+    stage.orchestrator.tell_tokens(vec![second.0]).await;
+    for watcher in [&mut by_ticket, &mut by_token] {
+        assert_eq!(watcher.closed().await, (1008, "token_revoked".to_owned()));
+    }
+    stage.until_clients(1).await;
+    assert_eq!(stage.watch_as(&first.1, "").await.map(|_| ()), Err(401));
+    stage.orchestrator.publish(3, &[]).await;
+    assert_eq!(other.of_type("tick").await["tick"], 3);
 }
 
 #[tokio::test]
