@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method, header, request::Parts};
 use transport::control::Access;
 
 use crate::app::{App, Arrival};
+use crate::client::AskError;
 use crate::config::Config;
 use crate::problem::{Problem, ProblemKind};
 use crate::token;
@@ -54,7 +55,7 @@ pub fn access_name(access: Access) -> &'static str {
 /// Who asks, by the header `Authorization` or by having come to an open listener.
 ///
 /// # Errors
-/// [`ProblemKind::Unauthorized`].
+/// [`ProblemKind::Unauthorized`]; [`ProblemKind::OrchestratorUnavailable`] for a token before any were told.
 pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
         if is_open(app, parts) {
@@ -71,7 +72,8 @@ pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     });
     let text =
         text.ok_or_else(|| unauthorized("the header Authorization holds no bearer token"))?;
-    let tokens = app.client.tokens();
+    // A gateway that never heard of any token cannot say that one is not valid.
+    let tokens = app.client.tokens().ok_or(AskError::Disconnected)?;
     let token = token::find(&tokens, text);
     let token = token.ok_or_else(|| unauthorized("the token is unknown or revoked"))?;
     Ok(Caller {
@@ -83,7 +85,7 @@ pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
 /// Who asks, if they may do what `needed` may, and not too often.
 ///
 /// # Errors
-/// [`ProblemKind::Unauthorized`], [`ProblemKind::Forbidden`] or [`ProblemKind::RateLimited`].
+/// What [`authenticate`] has, [`ProblemKind::Forbidden`] or [`ProblemKind::RateLimited`].
 pub fn admit(app: &App, parts: &Parts, needed: Access) -> Result<Caller, Problem> {
     let caller = authenticate(app, parts)?;
     app.limiter.admit(caller.token)?;

@@ -25,7 +25,7 @@ pub struct Standing {
 pub struct Client {
     asks: mpsc::Sender<Question>,
     standing: watch::Receiver<Standing>,
-    tokens: watch::Receiver<Arc<[Token]>>,
+    tokens: watch::Receiver<Option<Arc<[Token]>>>,
 }
 
 /// The loop's end of a [`Client`].
@@ -33,7 +33,7 @@ pub struct Client {
 pub struct Asked {
     pub(crate) asks: mpsc::Receiver<Question>,
     pub(crate) standing: watch::Sender<Standing>,
-    pub(crate) tokens: watch::Sender<Arc<[Token]>>,
+    pub(crate) tokens: watch::Sender<Option<Arc<[Token]>>>,
 }
 
 /// A question, and where its answer goes.
@@ -50,7 +50,7 @@ pub(crate) struct Question {
 pub fn client() -> (Client, Asked) {
     let (to_loop, asks) = mpsc::channel(MAX_WAITING_ASKS);
     let (stands, standing) = watch::channel(Standing::default());
-    let (told, tokens) = watch::channel(Arc::default());
+    let (told, tokens) = watch::channel(None);
     let client = Client {
         asks: to_loop,
         standing,
@@ -109,9 +109,9 @@ impl Client {
         standing.wait_for(|standing| standing.ready).await.is_ok()
     }
 
-    /// Every valid token, as it was told last.
+    /// Every valid token, as it was told last; `None` where the orchestrator never told.
     #[must_use]
-    pub fn tokens(&self) -> Arc<[Token]> {
+    pub fn tokens(&self) -> Option<Arc<[Token]>> {
         self.tokens.borrow().clone()
     }
 
