@@ -205,6 +205,27 @@ async fn a_token_counts_on_an_open_listener_too_if_it_is_given() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_on_the_machine_passes_on_is_not_local() {
+    let (admin, text) = token(5, Access::Admin);
+    let bench = Bench::with(config(), vec![admin]).await;
+    for (name, value) in [
+        ("Forwarded", "for=203.0.113.9"),
+        ("X-Forwarded-For", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("X-Forwarded-Host", "farm.example"),
+        ("X-Real-IP", "203.0.113.9"),
+        ("Via", "1.1 proxy"),
+        ("Via", ""),
+    ] {
+        let get = send("GET", "/v1/tokens").header(name, value);
+        let refused = get.to(bench.address).await;
+        refused.problem(401, "unauthorized");
+        assert_eq!(get.token(&text).to(bench.address).await.status, 200);
+    }
+    assert_eq!(bench.get("/v1/tokens").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_listener_for_everybody_wants_tokens() {
     let config = gateway::Config {
         listen: vec!["0.0.0.0:0".parse().unwrap()],
