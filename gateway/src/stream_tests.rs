@@ -1,7 +1,7 @@
 //! Live streams over real sockets, read by a client that shares no code with the gateway.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,8 +13,8 @@ use crate::app::Life;
 use crate::config::Config;
 use crate::sample::{Sample, event};
 use crate::stream_binary::{IDS, TICK};
-use crate::stream_limits::StreamBounds;
-use crate::stream_stage::{Stage, Watcher};
+use crate::stream_limits::{RATE_PAUSE, StreamBounds};
+use crate::stream_stage::{Known, Stage, Watcher};
 use crate::token::Secret;
 use crate::view_setting::Subprotocol;
 
@@ -446,6 +446,28 @@ async fn views_are_capped_and_wrong_ones_refused_while_the_last_stays() {
     }
     two.say(r#"{"type":"ping"}"#).await;
     two.of_type("pong").await;
+}
+
+#[tokio::test]
+async fn who_wants_another_rate_all_the_time_does_not_trouble_the_orchestrator() {
+    let stage = stage().await;
+    let mut watcher = first(&stage, "rate_hz=5").await;
+    let asked_5 = |known: &Known| known.asked_hz.last() == Some(&5);
+    stage.orchestrator.until(asked_5).await;
+    let before = stage.orchestrator.known().asked_hz.len();
+    let start = Instant::now();
+    for n in 0..100 {
+        let rate_hz = if n % 2 == 0 { 20 } else { 30 };
+        let view = json!({"type": "view", "rate_hz": rate_hz});
+        watcher.say(&view.to_string()).await;
+        assert_eq!(watcher.of_type("view").await["rate_hz"], rate_hz);
+    }
+    let asked_30 = |known: &Known| known.asked_hz.last() == Some(&30);
+    stage.orchestrator.until(asked_30).await;
+    let pauses = start.elapsed().as_millis() / RATE_PAUSE.as_millis();
+    let asked = stage.orchestrator.known().asked_hz.len() - before;
+    // One at once, and one after each pause.
+    assert!(asked as u128 <= 1 + pauses, "{asked} in {pauses} pauses");
 }
 
 #[tokio::test]
