@@ -192,7 +192,6 @@ struct Waiting {
     queued_bytes: usize,
     replies: VecDeque<Bytes>,
     pong: Option<Bytes>,
-    ping: bool,
     slot: Option<Arc<TickMessage>>,
     skipped: u64,
     close: Option<Close>,
@@ -304,12 +303,6 @@ impl Mailbox {
         self.came.notify_one();
     }
 
-    /// A question whether the client is there.
-    pub fn put_ping(&self) {
-        self.lock().ping = true;
-        self.came.notify_one();
-    }
-
     /// Closes the stream. Only that a simulation was deleted waits for what is queued; of several the first counts.
     pub fn close(&self, close: Close) {
         let mut waiting = self.lock();
@@ -401,9 +394,6 @@ impl Waiting {
         }
         if let Some(reply) = self.replies.pop_front() {
             return Some(Outgoing::Text(reply));
-        }
-        if std::mem::take(&mut self.ping) {
-            return Some(Outgoing::Ping);
         }
         if self.slot.is_some() && self.skipped > 0 {
             let skipped = std::mem::take(&mut self.skipped);
