@@ -29,12 +29,14 @@ use crate::app::{App, Life};
 use crate::client::client;
 use crate::config::Config;
 use crate::connector::Connector;
+use crate::limits::WARN_EVERY;
 use crate::listener::Serving;
 use crate::metrics::Metrics;
 use crate::past::{Past, PastEvents};
 use crate::rate::Limiter;
 use crate::rest::resource::SimulationResource;
 use crate::sample::{self, SIMULATION, Sample};
+use crate::sparing::Sparing;
 use crate::stream_limits::StreamBounds;
 use crate::stream_metrics::StreamMetrics;
 use crate::streams::Streams;
@@ -323,6 +325,7 @@ impl Stage {
             archive,
             limiter: Arc::new(Limiter::new(100_000, 100_000)),
             ticket_limiter: Arc::new(Limiter::new(100_000, 100_000)),
+            unavailable: Arc::new(Sparing::new(WARN_EVERY)),
             metrics: Arc::default(),
             views: Arc::new(streams.clone()),
             streams: streams.clone(),
