@@ -1,6 +1,7 @@
 //! Who may do what: bearer tokens and roles, and which host names and pages are trusted.
 //!
-//! A listener on a loopback address is open to whoever is on the machine, as token 0 with every role.
+//! A listener on a loopback address is open to whoever is on the machine, as token 0 with every role, but
+//! not to what a proxy there passes on for others: such a request needs a token.
 //! What a browser there may be made to send by a page from elsewhere is refused: a request for another
 //! host name (a name that was bound anew to 127.0.0.1), and a change that a page of another origin asks for.
 
@@ -9,10 +10,11 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, header, request::Parts};
+use axum::http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use transport::control::Access;
 
 use crate::app::{App, Arrival};
+use crate::client::AskError;
 use crate::config::Config;
 use crate::problem::{Problem, ProblemKind};
 use crate::token;
@@ -54,7 +56,7 @@ pub fn access_name(access: Access) -> &'static str {
 /// Who asks, by the header `Authorization` or by having come to an open listener.
 ///
 /// # Errors
-/// [`ProblemKind::Unauthorized`].
+/// [`ProblemKind::Unauthorized`]; [`ProblemKind::OrchestratorUnavailable`] for a token before any were told.
 pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
         if is_open(app, parts) {
@@ -63,7 +65,11 @@ pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
                 access: Access::Admin,
             });
         }
-        return Err(unauthorized("no token was given"));
+        let detail = match is_passed_on(&parts.headers) {
+            true => "no token was given, and what a proxy passes on needs one on every address",
+            false => "no token was given",
+        };
+        return Err(unauthorized(detail));
     };
     let text = given.to_str().ok().and_then(|given| {
         let (scheme, text) = given.split_once(' ')?;
@@ -71,7 +77,8 @@ pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     });
     let text =
         text.ok_or_else(|| unauthorized("the header Authorization holds no bearer token"))?;
-    let tokens = app.client.tokens();
+    // A gateway that never heard of any token cannot say that one is not valid.
+    let tokens = app.client.tokens().ok_or(AskError::Disconnected)?;
     let token = token::find(&tokens, text);
     let token = token.ok_or_else(|| unauthorized("the token is unknown or revoked"))?;
     Ok(Caller {
@@ -83,7 +90,7 @@ pub fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
 /// Who asks, if they may do what `needed` may, and not too often.
 ///
 /// # Errors
-/// [`ProblemKind::Unauthorized`], [`ProblemKind::Forbidden`] or [`ProblemKind::RateLimited`].
+/// What [`authenticate`] has, [`ProblemKind::Forbidden`] or [`ProblemKind::RateLimited`].
 pub fn admit(app: &App, parts: &Parts, needed: Access) -> Result<Caller, Problem> {
     let caller = authenticate(app, parts)?;
     app.limiter.admit(caller.token)?;
@@ -102,7 +109,18 @@ pub fn admit(app: &App, parts: &Parts, needed: Access) -> Result<Caller, Problem
 
 fn is_open(app: &App, parts: &Parts) -> bool {
     let arrival = parts.extensions.get::<Arrival>();
-    !app.config.require_tokens && arrival.is_some_and(|arrival| arrival.local.ip().is_loopback())
+    !app.config.require_tokens
+        && arrival.is_some_and(|arrival| arrival.local.ip().is_loopback())
+        && !is_passed_on(&parts.headers)
+}
+
+/// Whether a proxy says that it passes the request on. Whoever is at its other end may be anywhere, though
+/// the proxy itself is on this machine.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys().map(HeaderName::as_str);
+    names.any(|name| {
+        name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "via" | "x-real-ip")
+    })
 }
 
 fn unauthorized(detail: &str) -> Problem {

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::latest::LatestView;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
+use crate::sparing::Sparing;
 use crate::streams::Streams;
 
 /// What every handler may use. Cheap to clone.
@@ -25,6 +26,10 @@ pub struct App {
     pub archive: Archive,
     /// How often each token may ask.
     pub limiter: Arc<Limiter>,
+    /// How often each address may show a ticket.
+    pub ticket_limiter: Arc<Limiter>,
+    /// How often the log says that requests are answered with 503.
+    pub unavailable: Arc<Sparing>,
     /// Counted and served.
     pub metrics: Arc<Metrics>,
     /// Newest views.

@@ -1,5 +1,6 @@
 //! How handlers ask the orchestrator. Cheap to clone.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,7 +25,7 @@ pub struct Standing {
 pub struct Client {
     asks: mpsc::Sender<Question>,
     standing: watch::Receiver<Standing>,
-    tokens: watch::Receiver<Arc<[Token]>>,
+    tokens: watch::Receiver<Option<Arc<[Token]>>>,
 }
 
 /// The loop's end of a [`Client`].
@@ -32,7 +33,7 @@ pub struct Client {
 pub struct Asked {
     pub(crate) asks: mpsc::Receiver<Question>,
     pub(crate) standing: watch::Sender<Standing>,
-    pub(crate) tokens: watch::Sender<Arc<[Token]>>,
+    pub(crate) tokens: watch::Sender<Option<Arc<[Token]>>>,
 }
 
 /// A question, and where its answer goes.
@@ -49,7 +50,7 @@ pub(crate) struct Question {
 pub fn client() -> (Client, Asked) {
     let (to_loop, asks) = mpsc::channel(MAX_WAITING_ASKS);
     let (stands, standing) = watch::channel(Standing::default());
-    let (told, tokens) = watch::channel(Arc::default());
+    let (told, tokens) = watch::channel(None);
     let client = Client {
         asks: to_loop,
         standing,
@@ -108,9 +109,21 @@ impl Client {
         standing.wait_for(|standing| standing.ready).await.is_ok()
     }
 
-    /// Every valid token, as it was told last.
+    /// Every valid token, as it was told last; `None` where the orchestrator never told.
     #[must_use]
-    pub fn tokens(&self) -> Arc<[Token]> {
+    pub fn tokens(&self) -> Option<Arc<[Token]>> {
         self.tokens.borrow().clone()
+    }
+
+    /// Waits until a token is not, or no longer, among those that were told last.
+    pub async fn token_gone(&self, id: u64) {
+        let mut tokens = self.tokens.clone();
+        let is_gone = |tokens: &Option<Arc<[Token]>>| {
+            (tokens.as_ref()).is_some_and(|tokens| tokens.iter().all(|token| token.id != id))
+        };
+        if tokens.wait_for(is_gone).await.is_err() {
+            // Nobody tells tokens any more: the gateway ends, and revokes nothing by that.
+            pending().await
+        }
     }
 }

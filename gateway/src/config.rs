@@ -12,7 +12,9 @@ pub struct Config {
     /// Its name in the orchestrator's log, 1..=64 bytes.
     pub name: String,
     /// Where it listens. On a loopback address no credentials are needed unless
-    /// [`Config::require_tokens`]; on any other one a bearer token is.
+    /// [`Config::require_tokens`]; on any other one a bearer token is, and on every one for what a proxy passes on
+    /// (a request with `Forwarded`, `Via`, `X-Real-IP` or any `X-Forwarded-` header). A proxy that adds none of
+    /// these cannot be told from a local user: behind one, require tokens.
     pub listen: Vec<SocketAddr>,
     /// HTTPS on every address, if given.
     pub tls: Option<TlsFiles>,

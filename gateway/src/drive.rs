@@ -175,7 +175,7 @@ impl Connection {
             }
         }
         if let Some(tokens) = self.exchange.poll_tokens() {
-            asked.tokens.send_replace(tokens.tokens.into());
+            asked.tokens.send_replace(Some(tokens.tokens.into()));
         }
         while let Some(input) = self.exchange.poll_feed() {
             if let FeedInput::Connected { epoch } = input {

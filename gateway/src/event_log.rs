@@ -209,7 +209,8 @@ impl EventLog {
                 continue;
             }
             if event.seq > to {
-                // It belongs to what is held.
+                // It belongs to what is held. What is older than it and was not read will never be.
+                self.miss_until(to + 1);
                 break;
             }
             self.miss_until(event.seq);
@@ -363,6 +364,19 @@ mod tests {
         log.push(event(Log::Sim, 10));
         assert_eq!(told(&mut log), [10]);
         assert!(matches!(log.catch_up(9, 9), CatchUp::Past { before: 10 }));
+    }
+
+    #[test]
+    fn a_gap_that_the_database_lacks_is_missing_though_it_reads_what_is_held() {
+        let mut log = begun(4);
+        log.resume(false, events([8]), 8);
+        assert_eq!(log.wanted(), Some((5, 7)));
+        log.handle_past(events([8]));
+        assert_eq!((told(&mut log), log.wanted()), (vec![-5, -7, 8], None));
+        // A part of the gap is there: only the rest is missing.
+        log.resume(false, events([12]), 12);
+        log.handle_past(events([10, 12]));
+        assert_eq!(told(&mut log), [-9, -9, 10, -11, -11, 12]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::fanout::{ClientId, Fanout};
 use crate::feed::{Feed, FeedOutput};
 use crate::mailbox::{Close, Mailbox, Outgoing};
 use crate::past::PastError;
-use crate::stream_limits::{PAST_PAGE, PAST_RETRY, SUBSCRIBE_RETRY};
+use crate::stream_limits::{PAST_PAGE, PAST_RETRY, RATE_PAUSE, SUBSCRIBE_RETRY};
 use crate::streams::{Connection, JoinError, Streams};
 use crate::view_index::ViewIndex;
 use crate::view_setting::{Subprotocol, Wish};
@@ -125,6 +125,8 @@ struct FeedTask {
     is_indexing: bool,
     /// Not before then is a subscription tried again.
     ask_at: Duration,
+    /// Not before then is another rate asked for.
+    rate_at: Duration,
     reads: [Reads; 2],
     /// Clients that come before it is known where they begin.
     joining: Vec<Joining>,
@@ -214,6 +216,7 @@ impl FeedTask {
             is_asking: false,
             is_indexing: false,
             ask_at: Duration::ZERO,
+            rate_at: Duration::ZERO,
             reads: Default::default(),
             joining: Vec::new(),
             latest: Vec::new(),
@@ -254,9 +257,12 @@ impl FeedTask {
         if self.is_asking
             || !connection.is_up
             || self.subscribed == Some(wanted)
-            || now < self.ask_at
+            || now < self.ask_due(connection)
         {
             return;
+        }
+        if self.is_rate_change(connection) {
+            self.rate_at = now + RATE_PAUSE;
         }
         self.is_asking = true;
         let (client, simulation) = (self.streams.shared().client.clone(), self.simulation);
@@ -274,6 +280,19 @@ impl FeedTask {
             };
             Done::Subscribed(wanted.0, view_hz, answered)
         });
+    }
+
+    /// Whether a subscription that is not asked for yet would only change the rate of one that stands.
+    fn is_rate_change(&self, connection: Connection) -> bool {
+        self.subscribed.is_some_and(|(with, _)| with == connection)
+    }
+
+    /// When a subscription that is not the wanted one may be asked for.
+    fn ask_due(&self, connection: Connection) -> Duration {
+        match self.is_rate_change(connection) {
+            true => self.ask_at.max(self.rate_at),
+            false => self.ask_at,
+        }
     }
 
     fn read_gap(&mut self, log: Log, now: Duration) {
@@ -301,18 +320,16 @@ impl FeedTask {
     fn deadline(&self) -> Option<Duration> {
         let linger = self.streams.shared().bounds.feed_linger;
         let idle = self.idle_since.map(|since| since + linger);
-        let again = (!self.is_asking && self.connection.borrow().is_up).then_some(self.ask_at);
         let wants = |log: &Log| {
             let reads = &self.reads[*log as usize];
             self.feed.log(*log).wanted().is_some() && !reads.is_reading
         };
         let reads = LOGS.iter().filter(|log| wants(log));
         let reads = reads.map(|log| self.reads[*log as usize].at);
-        let is_subscribed = {
-            let connection = *self.connection.borrow();
-            self.subscribed == Some((connection, self.fanout.highest_hz()))
-        };
-        let again = again.filter(|_| !is_subscribed);
+        let connection = *self.connection.borrow();
+        let is_subscribed = self.subscribed == Some((connection, self.fanout.highest_hz()));
+        let asks = !self.is_asking && connection.is_up && !is_subscribed;
+        let again = asks.then(|| self.ask_due(connection));
         (reads
             .chain(self.fanout.poll_timeout())
             .chain(idle)
@@ -414,7 +431,13 @@ impl FeedTask {
             return;
         }
         match read {
-            Ok(events) if !events.is_empty() => known.handle_past(events),
+            Ok(events) if !events.is_empty() => {
+                known.handle_past(events);
+                if known.next() == from {
+                    // It brought nothing: the same read at once would bring nothing again.
+                    reads.at = now + PAST_RETRY;
+                }
+            }
             // It may not have been written yet.
             Ok(_) => {
                 reads.at = now + PAST_RETRY;

@@ -20,11 +20,12 @@ use crate::archive::{self, Archive};
 use crate::client::{Client, client};
 use crate::config::{Config, TlsFiles};
 use crate::connector::Connector;
-use crate::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING_FEED};
+use crate::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING_FEED, WARN_EVERY};
 use crate::listener::Serving;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::rest::resource::SimulationResource;
+use crate::sparing::Sparing;
 use crate::stream_metrics::StreamMetrics;
 use crate::streams::Streams;
 use crate::{drive, rest};
@@ -128,6 +129,8 @@ impl Gateway {
             client,
             archive,
             limiter: Arc::new(Limiter::new(config.requests_per_s, config.burst)),
+            ticket_limiter: Arc::new(Limiter::new(config.requests_per_s, config.burst)),
+            unavailable: Arc::new(Sparing::new(WARN_EVERY)),
             metrics: metrics.clone(),
             views: Arc::new(streams.clone()),
             streams: streams.clone(),

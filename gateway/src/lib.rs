@@ -30,6 +30,7 @@ pub mod rest;
 #[cfg(test)]
 mod sample;
 mod socket;
+pub mod sparing;
 mod stream;
 pub mod stream_binary;
 mod stream_io;

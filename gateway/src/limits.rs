@@ -38,6 +38,9 @@ pub const MAX_BODY_BYTES: usize = 8 << 20;
 /// How often an accept that failed, as it does without file descriptors, is tried again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// How often the log says that requests are answered with 503, which are all of them while the orchestrator is away.
+pub const WARN_EVERY: Duration = Duration::from_secs(1);
+
 const _: () = assert!(MAX_WAITING_ASKS <= MAX_IN_FLIGHT);
 // A loop that is told of a whole batch of requests has room for it.
 const _: () = assert!(MAX_BATCH <= MAX_IN_FLIGHT);

@@ -105,6 +105,8 @@ pub enum Close {
     EventsBehind,
     /// More frames in a short time than may be.
     TooMany,
+    /// The token that the stream was opened with, by itself or by a ticket, was revoked.
+    TokenRevoked,
     /// Events that the client asked for cannot be read now.
     EventsUnavailable,
     /// The simulation cannot be followed any more.
@@ -121,7 +123,7 @@ impl Close {
             Close::Protocol(_) => 1002,
             Close::NoBinary => 1003,
             Close::NoUtf8 => 1007,
-            Close::EventsBehind | Close::TooMany => 1008,
+            Close::EventsBehind | Close::TooMany | Close::TokenRevoked => 1008,
             Close::TooBig(_) => 1009,
             Close::Failed => 1011,
             Close::EventsUnavailable => 1013,
@@ -140,6 +142,7 @@ impl Close {
             Close::NoUtf8 => "no_utf8",
             Close::EventsBehind => "events_behind",
             Close::TooMany => "too_many_messages",
+            Close::TokenRevoked => "token_revoked",
             Close::Failed => "internal_error",
             Close::EventsUnavailable => "events_unavailable",
         }
@@ -189,7 +192,6 @@ struct Waiting {
     queued_bytes: usize,
     replies: VecDeque<Bytes>,
     pong: Option<Bytes>,
-    ping: bool,
     slot: Option<Arc<TickMessage>>,
     skipped: u64,
     close: Option<Close>,
@@ -301,12 +303,6 @@ impl Mailbox {
         self.came.notify_one();
     }
 
-    /// A question whether the client is there.
-    pub fn put_ping(&self) {
-        self.lock().ping = true;
-        self.came.notify_one();
-    }
-
     /// Closes the stream. Only that a simulation was deleted waits for what is queued; of several the first counts.
     pub fn close(&self, close: Close) {
         let mut waiting = self.lock();
@@ -398,9 +394,6 @@ impl Waiting {
         }
         if let Some(reply) = self.replies.pop_front() {
             return Some(Outgoing::Text(reply));
-        }
-        if std::mem::take(&mut self.ping) {
-            return Some(Outgoing::Ping);
         }
         if self.slot.is_some() && self.skipped > 0 {
             let skipped = std::mem::take(&mut self.skipped);

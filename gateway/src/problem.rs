@@ -115,8 +115,8 @@ problem_kinds! {
     /// A stream is asked for without an upgrade.
     NotWebSocket = "not-websocket", UPGRADE_REQUIRED, "This path speaks WebSocket only",
         "Open it with a WebSocket client of version 13; docs/stream.md says what is spoken.";
-    /// Too many requests of one token.
-    RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests with this token",
+    /// Too many requests of one token, or with tickets of one address.
+    RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests",
         "Wait for `retry_after_s`.";
     /// A failure of the gateway itself.
     Internal = "internal", INTERNAL_SERVER_ERROR, "The gateway failed",

@@ -1,6 +1,7 @@
-//! How often a token may ask: a bucket of requests a token, refilled by the second.
+//! How often a token, or an address with a ticket, may ask: a bucket of requests each, refilled by the second.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ pub const MAX_BUCKETS: usize = 4_096;
 /// Parts of a request that a bucket counts in.
 const UNIT: u64 = 1_000_000;
 
-/// The buckets of all tokens.
+/// The buckets of all tokens, or of all addresses.
 #[derive(Debug)]
 pub struct Limiter {
     start: Instant,
@@ -58,9 +59,27 @@ impl Limiter {
             retry_after_s: Some(wait.as_secs_f64().ceil().max(1.0) as u64),
             ..Problem::new(
                 ProblemKind::RateLimited,
-                "the token has made more requests a second than it may; `limit` is their number",
+                "more requests a second were made with this token, or with tickets from this address, \
+                than may be; `limit` is their number",
             )
         })
+    }
+
+    /// Takes a request out of the bucket of an address that shows a ticket: until it is redeemed, nobody
+    /// knows whose it is.
+    ///
+    /// # Errors
+    /// [`ProblemKind::RateLimited`] where it is empty.
+    pub fn admit_address(&self, address: IpAddr) -> Result<(), Problem> {
+        self.admit(address_key(address))
+    }
+}
+
+/// The bucket of an address. One host has a whole /64 of IPv6, so those share one.
+fn address_key(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_bits().into(),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
     }
 }
 
@@ -134,6 +153,15 @@ mod tests {
             assert_eq!(b.take(hours, 1), Ok(()), "no more than a burst is saved");
         }
         assert!(b.take(hours, 1).is_err());
+    }
+
+    #[test]
+    fn an_address_shares_its_bucket_with_those_that_one_host_may_take() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_ne!(key("10.0.0.1"), key("10.0.0.2"));
+        assert_eq!(key("10.0.0.1"), key("::ffff:10.0.0.1"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:0:0:2"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
     }
 
     #[test]

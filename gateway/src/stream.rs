@@ -45,7 +45,7 @@ async fn admit(
     check_origin(&app.config, &request)?;
     let query = StreamQuery::parse(request.uri().query().unwrap_or_default())?;
     let offered = negotiate(request.headers())?;
-    authorize(app, &query, &mut request).await?;
+    let token = authorize(app, &query, &mut request).await?;
     let subprotocol = offered.unwrap_or(Subprotocol::Json);
     let place = request
         .extensions()
@@ -58,7 +58,7 @@ async fn admit(
     })?;
     let stream = app.streams.join(simulation, subprotocol, &query).await?;
     tokio::spawn(async move {
-        stream_io::run(stream, upgrading).await;
+        stream_io::run(stream, upgrading, token).await;
         // The connection is one of those that there may be for as long as it is a stream.
         drop(place);
     });
@@ -93,28 +93,33 @@ fn is_loopback(origin: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback())
 }
 
-/// A ticket allows to watch; without one, what every other request needs does.
+/// A ticket allows to watch; without one, what every other request needs does. The token that allows it.
 async fn authorize(
     app: &App,
     query: &StreamQuery,
     request: &mut Request<Body>,
-) -> Result<(), Problem> {
+) -> Result<u64, Problem> {
     let Some(ticket) = &query.ticket else {
         let (parts, body) = std::mem::take(request).into_parts();
         let admitted = access::admit(app, &parts, Access::Viewer);
         *request = Request::from_parts(parts, body);
-        return admitted.map(|_| ());
+        return admitted.map(|caller| caller.token);
     };
     let secret = Secret::of_ticket(ticket);
     let secret = secret.ok_or_else(|| {
         let detail = "the parameter ticket holds no ticket";
         Problem::new(ProblemKind::BadTicket, detail)
     })?;
+    // Anybody may show one, and the orchestrator is asked for each.
+    let arrival = request.extensions().get::<Arrival>();
+    let arrival =
+        arrival.ok_or_else(|| Problem::new(ProblemKind::Internal, "it came from nowhere"))?;
+    app.ticket_limiter.admit_address(arrival.peer.ip())?;
     let secret_hash = secret.hash();
     let ask = Ask::RedeemTicket { secret_hash };
     match app.client.ask(access::LOCAL_TOKEN, None, ask).await? {
         // Whoever it was issued to may watch.
-        Answer::Ticket(_) => Ok(()),
+        Answer::Ticket { token, .. } => Ok(token),
         _ => Err(AskError::Disconnected.into()),
     }
 }

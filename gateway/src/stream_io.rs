@@ -9,6 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::debug;
 use transport::control::{Log, LogEvent, SimulationId};
 
+use crate::access::LOCAL_TOKEN;
 use crate::event_log::{EventMessage, Missing};
 use crate::fanout::ClientId;
 use crate::feed_task::{Attach, FeedRequest};
@@ -40,8 +41,8 @@ enum WriteEnd {
     Gone,
 }
 
-/// Runs a client's stream to its end.
-pub(crate) async fn run(stream: Stream, upgrading: Upgrading) {
+/// Runs a client's stream to its end, which comes when the token that opened it is revoked, if not before.
+pub(crate) async fn run(stream: Stream, upgrading: Upgrading, token: u64) {
     let opened = timeout(UPGRADE_PATIENCE, upgrading.open()).await;
     let Ok(Some((reader, writer))) = opened else {
         debug!(simulation = %stream.simulation, "an upgrade did not happen");
@@ -72,6 +73,14 @@ pub(crate) async fn run(stream: Stream, upgrading: Upgrading) {
         requests: stream.requests.clone(),
         next,
     });
+    // Who is on the machine needs no token, so there is none to be revoked.
+    let guarding = (token != LOCAL_TOKEN).then(|| {
+        let (client, mailbox) = (shared.client.clone(), stream.mailbox.clone());
+        tokio::spawn(async move {
+            client.token_gone(token).await;
+            mailbox.close(Close::TokenRevoked);
+        })
+    });
     // A read must not be given up in the middle, so it has a task of its own.
     let mut reading = tokio::spawn(hearing.run());
     let mut writing = tokio::spawn(speaking.run());
@@ -92,8 +101,8 @@ pub(crate) async fn run(stream: Stream, upgrading: Upgrading) {
     }
     reading.abort();
     writing.abort();
-    if let Some(fetching) = fetching {
-        fetching.abort();
+    for task in [fetching, guarding].into_iter().flatten() {
+        task.abort();
     }
     drop(stream);
 }

@@ -72,6 +72,9 @@ pub const FEED_LINGER: Duration = Duration::from_secs(10);
 pub const LINGER_HZ: u32 = 1;
 /// Pause before a refused or lost subscription is tried again.
 pub const SUBSCRIBE_RETRY: Duration = Duration::from_millis(500);
+/// Pause after a change of a subscription's rate before the next: a client that wants another rate all the time
+/// costs the orchestrator no more. The last rate that is wanted then counts.
+pub const RATE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a client waits for its simulation's feed to begin.
 pub const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long `GET entities` waits for a view.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use transport::control::{
     Access, Answer, Ask, Log, LogEvent, Refusal, RefusalKind, Request, Response, SimulationId,
-    Tokens,
+    Token, Tokens,
 };
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind};
@@ -28,12 +29,14 @@ use crate::app::{App, Life};
 use crate::client::client;
 use crate::config::Config;
 use crate::connector::Connector;
+use crate::limits::WARN_EVERY;
 use crate::listener::Serving;
 use crate::metrics::Metrics;
 use crate::past::{Past, PastEvents};
 use crate::rate::Limiter;
 use crate::rest::resource::SimulationResource;
 use crate::sample::{self, SIMULATION, Sample};
+use crate::sparing::Sparing;
 use crate::stream_limits::StreamBounds;
 use crate::stream_metrics::StreamMetrics;
 use crate::streams::Streams;
@@ -52,7 +55,10 @@ pub(crate) struct Known {
     pub(crate) last_seqs: [u64; 2],
     /// Rates that were asked for.
     pub(crate) asked_hz: Vec<u32>,
-    pub(crate) ticket: Option<[u8; 32]>,
+    /// Secret of a ticket, and the token that it was issued to.
+    pub(crate) ticket: Option<([u8; 32], u64)>,
+    /// What gateways are told when they register.
+    pub(crate) tokens: Vec<Token>,
     /// Gateways that are connected.
     peers: Vec<PeerId>,
 }
@@ -89,6 +95,7 @@ impl Orchestrator {
             last_seqs: [0, 0],
             asked_hz: Vec::new(),
             ticket: None,
+            tokens: Vec::new(),
             peers: Vec::new(),
         }));
         let commands = endpoint.commands.clone();
@@ -133,6 +140,21 @@ impl Orchestrator {
         self.send(frames, peers).await;
     }
 
+    /// Tells every gateway which tokens there are from now on.
+    pub(crate) async fn tell_tokens(&self, tokens: Vec<Token>) {
+        let (frame, peers) = {
+            let mut known = self.known();
+            known.tokens.clone_from(&tokens);
+            let header = Header {
+                lease_epoch: known.epoch,
+                ..Header::new(Kind::Tokens)
+            };
+            let frame = frame::encode(&FramePool::new(), header, &Tokens { tokens });
+            (frame.unwrap(), known.peers.clone())
+        };
+        self.send(vec![frame], peers).await;
+    }
+
     /// Publishes that the simulation was deleted.
     pub(crate) async fn delete(&self) {
         let (frame, peers) = {
@@ -148,6 +170,7 @@ impl Orchestrator {
             for frame in &frames {
                 let class = match frame.header.kind {
                     Kind::View => Class::View,
+                    Kind::Tokens => Class::Control,
                     _ => Class::Tick,
                 };
                 self.commands
@@ -203,7 +226,9 @@ async fn orchestrate(
                         heartbeat_ms: 500,
                     };
                     answers.push(frame::encode(&pool, head(Kind::Welcome), &welcome));
-                    let tokens = Tokens { tokens: Vec::new() };
+                    let tokens = Tokens {
+                        tokens: known.tokens.clone(),
+                    };
                     answers.push(frame::encode(&pool, head(Kind::Tokens), &tokens));
                     known.peers.push(peer);
                 }
@@ -246,11 +271,15 @@ impl Known {
                 subscribed.last_system_seq = self.last_seqs[1];
                 Answer::Subscribed(Box::new(subscribed))
             }
-            Ask::RedeemTicket { secret_hash } if self.ticket == Some(*secret_hash) => {
-                self.ticket = None;
-                Answer::Ticket(Access::Viewer)
+            Ask::RedeemTicket { secret_hash } => {
+                match self.ticket.take_if(|(hash, _)| hash == secret_hash) {
+                    Some((_, token)) => Answer::Ticket {
+                        access: Access::Viewer,
+                        token,
+                    },
+                    None => refused(RefusalKind::BadTicket),
+                }
             }
-            Ask::RedeemTicket { .. } => refused(RefusalKind::BadTicket),
             Ask::Unsubscribe(_) => {
                 self.asked_hz.push(0);
                 Answer::Done
@@ -295,6 +324,8 @@ impl Stage {
             config: Arc::new(config),
             archive,
             limiter: Arc::new(Limiter::new(100_000, 100_000)),
+            ticket_limiter: Arc::new(Limiter::new(100_000, 100_000)),
+            unavailable: Arc::new(Sparing::new(WARN_EVERY)),
             metrics: Arc::default(),
             views: Arc::new(streams.clone()),
             streams: streams.clone(),
@@ -342,10 +373,7 @@ impl Stage {
         query: &str,
         origin: Option<&str>,
     ) -> Result<Watcher, u16> {
-        let socket = TcpStream::connect(self.address).await.unwrap();
-        let path = format!("/v1/simulations/{simulation}/stream?{query}");
-        let url = format!("ws://{}{path}", self.address);
-        let mut request = url.into_client_request().unwrap();
+        let mut request = self.request(simulation, query);
         let headers = request.headers_mut();
         if !subprotocol.is_empty() {
             headers.insert("sec-websocket-protocol", subprotocol.parse().unwrap());
@@ -353,6 +381,25 @@ impl Stage {
         if let Some(origin) = origin {
             headers.insert("origin", origin.parse().unwrap());
         }
+        self.open(request).await
+    }
+
+    /// A stream of the sample for who has a token, or the status of the refusal.
+    pub(crate) async fn watch_as(&self, token: &str, query: &str) -> Result<Watcher, u16> {
+        let mut request = self.request(SIMULATION, query);
+        let bearer = format!("Bearer {token}").parse().unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        self.open(request).await
+    }
+
+    fn request(&self, simulation: SimulationId, query: &str) -> http::Request<()> {
+        let path = format!("/v1/simulations/{simulation}/stream?{query}");
+        let url = format!("ws://{}{path}", self.address);
+        url.into_client_request().unwrap()
+    }
+
+    async fn open(&self, request: http::Request<()>) -> Result<Watcher, u16> {
+        let socket = TcpStream::connect(self.address).await.unwrap();
         let config = WebSocketConfig::default()
             .max_frame_size(None)
             .max_message_size(None);

@@ -1,20 +1,20 @@
 //! Live streams over real sockets, read by a client that shares no code with the gateway.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use transport::control::{Log, LogEvent, SimulationId};
+use transport::control::{Access, Log, LogEvent, SimulationId, Token};
 
 use crate::app::Life;
 use crate::config::Config;
 use crate::sample::{Sample, event};
 use crate::stream_binary::{IDS, TICK};
-use crate::stream_limits::StreamBounds;
-use crate::stream_stage::{Stage, Watcher};
+use crate::stream_limits::{RATE_PAUSE, StreamBounds};
+use crate::stream_stage::{Known, Stage, Watcher};
 use crate::token::Secret;
 use crate::view_setting::Subprotocol;
 
@@ -449,6 +449,28 @@ async fn views_are_capped_and_wrong_ones_refused_while_the_last_stays() {
 }
 
 #[tokio::test]
+async fn who_wants_another_rate_all_the_time_does_not_trouble_the_orchestrator() {
+    let stage = stage().await;
+    let mut watcher = first(&stage, "rate_hz=5").await;
+    let asked_5 = |known: &Known| known.asked_hz.last() == Some(&5);
+    stage.orchestrator.until(asked_5).await;
+    let before = stage.orchestrator.known().asked_hz.len();
+    let start = Instant::now();
+    for n in 0..100 {
+        let rate_hz = if n % 2 == 0 { 20 } else { 30 };
+        let view = json!({"type": "view", "rate_hz": rate_hz});
+        watcher.say(&view.to_string()).await;
+        assert_eq!(watcher.of_type("view").await["rate_hz"], rate_hz);
+    }
+    let asked_30 = |known: &Known| known.asked_hz.last() == Some(&30);
+    stage.orchestrator.until(asked_30).await;
+    let pauses = start.elapsed().as_millis() / RATE_PAUSE.as_millis();
+    let asked = stage.orchestrator.known().asked_hz.len() - before;
+    // One at once, and one after each pause.
+    assert!(asked as u128 <= 1 + pauses, "{asked} in {pauses} pauses");
+}
+
+#[tokio::test]
 async fn a_request_that_may_not_open_a_stream_is_answered_before_the_upgrade() {
     let stage = stage().await;
     let own = format!("http://{}", stage.address);
@@ -494,13 +516,55 @@ async fn a_ticket_opens_one_stream_where_tokens_are_needed() {
     let stage = Stage::with(sample, StreamBounds::default(), config).await;
     let known = crate::sample::SIMULATION;
     let secret = Secret::draw().unwrap();
-    stage.orchestrator.known().ticket = Some(secret.hash());
+    stage.orchestrator.known().ticket = Some((secret.hash(), 0));
     let query = format!("ticket={}", secret.ticket_text());
     let open = |query| stage.try_watch(known, JSON, query, None);
     assert_eq!(open("").await.map(|_| ()), Err(401));
     let mut watcher = open(&query).await.unwrap();
     assert_eq!(watcher.json().await["type"], "hello");
     assert_eq!(open(&query).await.map(|_| ()), Err(401));
+}
+
+#[tokio::test]
+async fn streams_of_a_revoked_token_and_of_its_tickets_are_closed_and_others_go_on() {
+    let config = Config {
+        require_tokens: true,
+        ..Config::default()
+    };
+    let sample = Sample::weeding(24, 24);
+    let stage = Stage::with(sample, StreamBounds::default(), config).await;
+    let [first, second] = [1, 2].map(|id| {
+        let secret = Secret::draw().unwrap();
+        let token = Token {
+            id,
+            name: "x".to_owned(),
+            access: Access::Viewer,
+            secret_hash: secret.hash(),
+            created_at_us: 0,
+        };
+        (token, secret.token_text(id))
+    });
+    let both = vec![first.0.clone(), second.0.clone()];
+    stage.orchestrator.tell_tokens(both).await;
+    let ticket = Secret::draw().unwrap();
+    stage.orchestrator.known().ticket = Some((ticket.hash(), 1));
+    // Its answer comes after the tokens, which the others need.
+    let query = format!("ticket={}", ticket.ticket_text());
+    let known = crate::sample::SIMULATION;
+    let mut by_ticket = stage.try_watch(known, JSON, &query, None).await.unwrap();
+    let mut by_token = stage.watch_as(&first.1, "").await.unwrap();
+    let mut other = stage.watch_as(&second.1, "").await.unwrap();
+    for watcher in [&mut by_ticket, &mut by_token, &mut other] {
+        assert_eq!(watcher.json().await["type"], "hello");
+    }
+    stage.orchestrator.tell_tokens(vec![second.0]).await;
+    for watcher in [&mut by_ticket, &mut by_token] {
+        assert_eq!(watcher.closed().await, (1008, "token_revoked".to_owned()));
+    }
+    stage.until_clients(1).await;
+    assert_eq!(stage.watch_as(&first.1, "").await.map(|_| ()), Err(401));
+    stage.orchestrator.publish(3, &[]).await;
+    assert_eq!(other.of_type("tick").await["tick"], 3);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use crate::limits::{
     MAX_CHORES, MAX_GATEWAY_REQUESTS, MAX_LANE, MAX_ROUTE_BYTES, MAX_TICKETS, MAX_WAITING_REQUESTS,
 };
 use crate::registry::WorkerState;
+use crate::tickets::Holder;
 
 /// What a change needs next.
 enum Course {
@@ -112,13 +113,21 @@ impl Orchestrator {
             Ask::IssueTicket {
                 secret_hash,
                 access,
-            } => match self.tickets.issue(now, secret_hash, access) {
-                true => Ok(Answer::Done),
-                false => Err(ControlError::TooManyTickets { limit: MAX_TICKETS }),
-            },
+            } => {
+                let token = caller.token;
+                match (self.tickets).issue(now, secret_hash, Holder { token, access }) {
+                    true => Ok(Answer::Done),
+                    false => Err(ControlError::TooManyTickets { limit: MAX_TICKETS }),
+                }
+            }
             Ask::RedeemTicket { secret_hash } => {
-                let access = self.tickets.redeem(now, &secret_hash);
-                access.map(Answer::Ticket).ok_or(ControlError::BadTicket)
+                let holder = self.tickets.redeem(now, &secret_hash);
+                // A ticket opens nothing that its token would not open any more.
+                let is_valid = |h: &Holder| h.token == 0 || self.tokens.contains(h.token);
+                match holder.filter(is_valid) {
+                    Some(Holder { token, access }) => Ok(Answer::Ticket { access, token }),
+                    None => Err(ControlError::BadTicket),
+                }
             }
             Ask::Subscribe {
                 simulation,

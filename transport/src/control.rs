@@ -443,7 +443,12 @@ pub enum Answer {
     /// Every token.
     Tokens(Vec<Token>),
     /// What a redeemed ticket allows.
-    Ticket(Access),
+    Ticket {
+        /// It may do as much.
+        access: Access,
+        /// The token that it was issued to, which is still valid; 0 for a local user.
+        token: u64,
+    },
     /// A subscription begins.
     Subscribed(Box<Subscribed>),
     /// It was not done.

@@ -12,7 +12,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::{debug, error, info};
+use tracing::{Level, debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::access::check_browser;
@@ -21,6 +21,8 @@ use crate::problem::{Problem, ProblemKind};
 
 /// Name of the header with a request's id.
 const REQUEST_ID: &str = "x-request-id";
+/// Where readiness is probed.
+const READY_ROUTE: &str = "/readyz";
 /// What a page that the gateway serves may load: itself.
 const CSP_PAGES: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -64,7 +66,7 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     }
     let (status, took) = (response.status(), start.elapsed());
     app.metrics.note_request(&method, &route, status, took);
-    log(&id, &method, &route, status, took.as_micros());
+    log(&app, &id, &method, &route, status, took.as_micros());
     response
 }
 
@@ -125,12 +127,29 @@ fn keep_safe(headers: &mut HeaderMap, is_tls: bool) {
 }
 
 /// Never the URL, the headers or the body: they may hold secrets.
-fn log(id: &str, method: &Method, route: &str, status: StatusCode, us: u128) {
+fn log(app: &App, id: &str, method: &Method, route: &str, status: StatusCode, us: u128) {
+    let level = level(route, status);
     let status = status.as_u16();
-    match status {
-        500.. => error!(request_id = id, %method, route, status, us, "request"),
-        400.. => info!(request_id = id, %method, route, status, us, "request"),
+    match level {
+        Level::ERROR => error!(request_id = id, %method, route, status, us, "request"),
+        // While the orchestrator is away this is every request: one says it for those that follow.
+        Level::WARN if let Some(held_back) = app.unavailable.admit() => {
+            warn!(request_id = id, %method, route, status, us, held_back, "request");
+        }
+        Level::INFO => info!(request_id = id, %method, route, status, us, "request"),
         _ => debug!(request_id = id, %method, route, status, us, "request"),
+    }
+}
+
+/// How much a request is worth in the log. A 503 is no failure of the gateway's, and the answer of a probe for
+/// readiness no news: what it says is said once where it comes to be.
+fn level(route: &str, status: StatusCode) -> Level {
+    match (status.as_u16(), route) {
+        (503, READY_ROUTE) => Level::DEBUG,
+        (503, _) => Level::WARN,
+        (500.., _) => Level::ERROR,
+        (400.., _) => Level::INFO,
+        _ => Level::DEBUG,
     }
 }
 
@@ -150,5 +169,22 @@ impl<F: Future> Future for Caught<F> {
             Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
             Err(_) => Poll::Ready(Err(Panicked)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_of_the_gateway_are_errors_in_the_log() {
+        let of = |route, status| level(route, StatusCode::from_u16(status).unwrap());
+        assert_eq!(of("/v1/workers", 500), Level::ERROR);
+        assert_eq!(of("/v1/workers", 504), Level::ERROR);
+        assert_eq!(of("/v1/workers", 503), Level::WARN);
+        assert_eq!(of("/readyz", 503), Level::DEBUG);
+        assert_eq!(of("/readyz", 500), Level::ERROR);
+        assert_eq!(of("/v1/workers", 404), Level::INFO);
+        assert_eq!(of("/v1/workers", 200), Level::DEBUG);
     }
 }

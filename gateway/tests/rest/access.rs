@@ -1,7 +1,7 @@
 //! Who may do what, from where.
 
 use serde_json::json;
-use transport::control::{Access, Token};
+use transport::control::{Access, Ask, Token};
 
 use crate::bench::{Bench, config, token};
 use crate::http::{Reply, Send, send};
@@ -205,6 +205,27 @@ async fn a_token_counts_on_an_open_listener_too_if_it_is_given() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_on_the_machine_passes_on_is_not_local() {
+    let (admin, text) = token(5, Access::Admin);
+    let bench = Bench::with(config(), vec![admin]).await;
+    for (name, value) in [
+        ("Forwarded", "for=203.0.113.9"),
+        ("X-Forwarded-For", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("X-Forwarded-Host", "farm.example"),
+        ("X-Real-IP", "203.0.113.9"),
+        ("Via", "1.1 proxy"),
+        ("Via", ""),
+    ] {
+        let get = send("GET", "/v1/tokens").header(name, value);
+        let refused = get.to(bench.address).await;
+        refused.problem(401, "unauthorized");
+        assert_eq!(get.token(&text).to(bench.address).await.status, 200);
+    }
+    assert_eq!(bench.get("/v1/tokens").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_listener_for_everybody_wants_tokens() {
     let config = gateway::Config {
         listen: vec!["0.0.0.0:0".parse().unwrap()],
@@ -324,6 +345,47 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(get(&two_text).await.status, 200);
     assert_eq!(bench.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_shows_tickets_too_often_waits() {
+    let config = gateway::Config {
+        requests_per_s: 1,
+        burst: 3,
+        require_tokens: true,
+        ..config()
+    };
+    let bench = Bench::with(config, Vec::new()).await;
+    let secret = gateway::token::Secret::draw().expect("random bytes");
+    let path = format!(
+        "/v1/simulations/{}/stream?ticket={}",
+        uuid::Uuid::from_u128(7),
+        secret.ticket_text()
+    );
+    let open = async || {
+        // The server answers before it upgrades anything: the connection is closed then.
+        send("GET", &path)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .to(bench.address)
+            .await
+    };
+    let redeemed = || {
+        let play = bench.orchestrator.play();
+        let asked = play.asked.iter();
+        asked
+            .filter(|request| matches!(request.ask, Ask::RedeemTicket { .. }))
+            .count()
+    };
+    for _ in 0..3 {
+        open().await.problem(404, "not-found");
+    }
+    let refused = open().await;
+    refused.problem(429, "rate-limited");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(redeemed(), 3, "the orchestrator is not asked");
 }
 
 #[tokio::test]

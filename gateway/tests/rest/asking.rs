@@ -1,11 +1,11 @@
 //! The way to the orchestrator: lost, silent, refused, full, and taken over.
 
 use serde_json::json;
-use transport::control::Ask;
+use transport::control::{Access, Ask};
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
 
-use crate::bench::{Bench, config};
+use crate::bench::{Bench, config, token};
 use crate::http::send;
 use crate::orchestrator::Tell;
 
@@ -23,6 +23,21 @@ async fn without_an_orchestrator_it_lives_and_is_not_ready() {
     reply.problem(503, "orchestrator-unavailable");
     assert_eq!(reply.header("retry-after"), Some("1"));
     assert_eq!(bench.get("/v1/scenarios").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_that_never_heard_the_tokens_calls_none_unknown() {
+    let (known, text) = token(7, Access::Viewer);
+    let bench = Bench::unconnected(config(), vec![known]).await;
+    bench.orchestrator.end();
+    let get = send("GET", "/v1/scenarios").token(&text);
+    let reply = get.to(bench.address).await;
+    reply.problem(503, "orchestrator-unavailable");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    // What is no token at all is none whoever is asked.
+    let basic = send("GET", "/v1/scenarios").header("Authorization", "Basic eDp5");
+    let refused = basic.to(bench.address).await;
+    refused.problem(401, "unauthorized");
 }
 
 #[tokio::test]

@@ -303,7 +303,10 @@ impl Play {
             }
             Ask::Tokens => Answer::Tokens(self.tokens.clone()),
             Ask::IssueTicket { .. } => Answer::Done,
-            Ask::RedeemTicket { .. } => Answer::Ticket(Access::Viewer),
+            Ask::RedeemTicket { .. } => Answer::Ticket {
+                access: Access::Viewer,
+                token: 0,
+            },
             Ask::Subscribe { simulation, .. } => not_found(simulation),
             Ask::Unsubscribe(_) => Answer::Done,
         }

@@ -139,7 +139,7 @@ fn tokens_tickets_latency_and_workers_are_answered() {
         Answer::Done
     );
     let redeem = || Ask::RedeemTicket { secret_hash };
-    assert_eq!(t.ask(redeem()), Answer::Ticket(Access::Operator));
+    assert_eq!(t.ask(redeem()), Answer::Ticket { access, token: 0 });
     assert_eq!(
         refused(&t.ask(redeem())),
         (RefusalKind::BadTicket, "ticket")
