@@ -43,6 +43,7 @@ use crate::gateways::Gateways;
 use crate::latency::{Durations, Latencies, Stage};
 use crate::limits::{HICCUP, MAX_MOVES, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
+use crate::reception::Postponed;
 use crate::recovery::RecoveryFault;
 use crate::registry::{Registry, Worker, WorkerState};
 use crate::request::{check_partitions, refused};
@@ -103,6 +104,8 @@ pub struct Orchestrator {
     pub(crate) wall: Wall,
     pub(crate) gateways: Gateways,
     pub(crate) feeds: Feeds,
+    /// Subscriptions that wait; of each gateway no more than it may ask at once.
+    pub(crate) postponed: Vec<Postponed>,
     /// What gateways are told, in order.
     pub(crate) publications: VecDeque<LinkCommand>,
     /// Frames published, each once however many heard it.
@@ -171,6 +174,7 @@ impl Orchestrator {
             wall: Wall::default(),
             gateways: Gateways::default(),
             feeds: Feeds::default(),
+            postponed: Vec::new(),
             publications: VecDeque::new(),
             published: 0,
             chronicle: Chronicle::default(),

@@ -45,6 +45,9 @@ impl Orchestrator {
             name: desk::name(&request.ask),
             since: now,
         };
+        if self.postpone(&caller, &request.ask) {
+            return;
+        }
         match self.read(now, &caller, &request.ask) {
             Some(answered) => self.answer(&caller, answered),
             None => self.take_in(now, caller, request.ask),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::command::Action;
 use orchestrator::control::{
-    CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
+    CommandRequest, CommandStamp, LatePolicy, RefusalKind, Spec, Speed, Status, Target,
 };
 use orchestrator::fault::StoreFault;
 use orchestrator::limits::{COMMIT_PATIENCE, MAX_STAMPS};
@@ -380,4 +380,53 @@ fn one_that_lost_the_database_does_nothing_more() {
     assert_eq!(refusal(&t.answers[&id]), RefusalKind::Ending);
     assert_eq!(refusal(&t.ask(Ask::Pause(SIM))), RefusalKind::Ending);
     assert!(t.core.poll_write().is_none() && t.core.poll_batch().is_none());
+}
+
+#[test]
+fn a_run_that_may_not_be_late_is_not_while_all_are_held_back_for_the_store() {
+    let spec = Spec {
+        speed: Speed::Max,
+        late: LatePolicy::Fail,
+        ..at_real_time()
+    };
+    let mut t = started(spec);
+    t.shelf.append_takes = Duration::from_secs(400);
+    let half = orchestrator::limits::MAX_BACKLOG_BYTES as u64 / 2;
+    pass_until(&mut t, |t| t.core.snapshot(t.now).backlog_bytes >= half);
+    t.ask(Ask::Change {
+        simulation: SIM,
+        speed: Some(Speed::REAL),
+        name: None,
+    });
+    t.run_for(100 * MS);
+    let stands_at = t.tick();
+    t.run_for(Duration::from_secs(5));
+    // A worker that comes makes every run look at what it is to do.
+    t.join();
+    assert_eq!(t.tick(), stands_at);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+    t.shelf.append_takes = 2 * MS;
+    pass_until(&mut t, |t| t.tick() > stands_at);
+    let goes_on = t.now;
+    pass_until(&mut t, |t| t.tick() >= stands_at + 40);
+    assert!(t.now - goes_on >= 38 * 50 * MS, "nothing is made up for");
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.late_ticks), (Status::Running, 0));
+    assert_eq!(info.dilated_ms, 0);
+}
+
+#[test]
+fn a_run_that_may_not_be_late_is_not_while_the_orchestrator_ends() {
+    let mut t = started(Spec {
+        late: LatePolicy::Fail,
+        ..at_real_time()
+    });
+    t.run_until(|t| t.tick() == 20);
+    t.control(|core, now| core.begin_shutdown(now));
+    t.run_for(Duration::from_secs(5));
+    t.join();
+    t.run_for(Duration::from_secs(1));
+    assert!(t.core.is_at_rest());
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+    assert_eq!(kept(&t).state.as_ref().unwrap().status, Status::Running);
 }
