@@ -22,8 +22,15 @@ pub(crate) enum Move {
 }
 
 impl Simulation {
-    /// Where it stands.
+    /// Where it stands for the store.
     pub(crate) fn state(&self) -> State {
+        if let Some(kept) = &self.record.kept_state {
+            let name = self.spec.name.clone();
+            return State {
+                name,
+                ..kept.clone()
+            };
+        }
         State {
             status: self.status,
             cause: self.cause,
@@ -111,8 +118,10 @@ impl Simulation {
                 }
             }
         }
-        self.record.started_at_us = state.started_at_us;
-        self.record.ended_at_us = state.ended_at_us;
+        if self.record.kept_state.is_none() {
+            self.record.started_at_us = state.started_at_us;
+            self.record.ended_at_us = state.ended_at_us;
+        }
         Ok(())
     }
 }

@@ -490,9 +490,7 @@ impl Orchestrator {
                 let moved = self.act(now, simulation, |s, ctx| {
                     s.carry_out(ctx, &movement, &state)
                 });
-                let run = self.simulations.get(&simulation);
-                let is_so = run.is_some_and(|run| run.status == state.status);
-                self.chronicle.stated(now, simulation, is_so);
+                self.chronicle.unstated(now, simulation);
                 self.feeds.news(now, simulation, false);
                 moved?;
                 self.simulation(simulation).map(simulation_answer)

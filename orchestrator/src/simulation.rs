@@ -306,16 +306,16 @@ impl Simulation {
         Ok(())
     }
 
-    /// Pauses a run that goes, for a reason of the orchestrator's own.
+    /// Pauses a run that goes, by itself or by steps, for a reason of the orchestrator's own.
     pub(crate) fn pause_because(&mut self, ctx: &mut Context<'_>, cause: Cause) {
-        if self.status == Status::Running {
+        let steps_on = self.step_until.take() > Some(self.published_tick());
+        if self.status == Status::Running || (self.status == Status::Paused && steps_on) {
             self.change(ctx, Status::Paused, cause);
         }
         if cause == Cause::DigestMismatch {
             // Nobody knows yet what of it is right.
             self.cuts.give_up(ctx.now);
         }
-        self.step_until = None;
     }
 
     /// Ends the run at once, without a last digest.
