@@ -214,8 +214,13 @@ async fn head(session: &mut dyn Session, key: i64, head: &Head) -> Result<(), St
     if let Some((status, cause)) = head.status {
         session
             .execute(
-                "UPDATE simulations SET status = $2, cause = $3 WHERE simulation_key = $1",
-                &[Value::Int(key), text(status.name()), text(cause.name())],
+                "UPDATE simulations SET status = $2, cause = $3, step_until = $4 WHERE simulation_key = $1",
+                &[
+                    Value::Int(key),
+                    text(status.name()),
+                    text(cause.name()),
+                    bits_or_null(head.step_until),
+                ],
             )
             .await?;
     }

@@ -65,9 +65,7 @@ struct Run {
     notes: VecDeque<Note>,
     /// Notes at the front that are in the batch under way.
     taken: usize,
-    /// Whether the batch under way says where the run stands.
-    states: bool,
-    /// Whether the orchestrator has changed where the run stands, and no batch has said so.
+    /// Whether where the run stands has changed, and no batch has said so.
     unstated: bool,
     /// What the last page of a head said.
     head: Option<Head>,
@@ -82,8 +80,16 @@ struct UnderWay {
     since: Duration,
 }
 
-/// Where a run stands, as a batch says it where the orchestrator itself has changed that.
-pub(crate) type Standing = (Status, Cause, Option<u64>);
+/// Where a run stands, as a batch says it where that has changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) status: Status,
+    pub(crate) cause: Cause,
+    /// Last tick of the steps that were asked for.
+    pub(crate) step_until: Option<u64>,
+    /// UNIX time in us at which it ended.
+    pub(crate) ended_at_us: Option<u64>,
+}
 
 /// All history that is not written yet.
 #[derive(Debug, Default)]
@@ -152,20 +158,12 @@ impl Chronicle {
         self.wake(now);
     }
 
-    /// The orchestrator itself has changed where a run stands.
+    /// Where a run stands is to be said: the orchestrator itself has changed it, or someone who asked
+    /// has. Whoever asked has written it, but what batches say of it may have been written after
+    /// that, whether they are under way or not, so it is said once more.
     pub(crate) fn unstated(&mut self, now: Duration, id: SimulationId) {
         if let Some(run) = self.runs.get_mut(&id) {
             run.unstated = true;
-            self.wake(now);
-        }
-    }
-
-    /// Someone who asked has written where a run stands. What a batch under way says of it may
-    /// be written after that, so it is said once more; and so it is where it stands elsewhere
-    /// since.
-    pub(crate) fn stated(&mut self, now: Duration, id: SimulationId, is_so: bool) {
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.unstated = run.states || !is_so;
             self.wake(now);
         }
     }
@@ -238,7 +236,6 @@ impl Chronicle {
         self.batches += 1;
         let mut entities = Vec::new();
         for (id, run) in &mut self.runs {
-            run.states = false;
             for note in run.notes.drain(..std::mem::take(&mut run.taken)) {
                 self.bytes -= note.bytes;
                 match note.page {
@@ -375,20 +372,19 @@ impl Run {
         }
         // Where it stands is where it stands at its last tick: not before that is written.
         let complete = self.taken == self.notes.len();
-        self.states = complete && self.unstated;
-        if head.is_none() && !self.states {
+        let states = complete && self.unstated;
+        if head.is_none() && !states {
             return;
         }
         let mut head = head
             .or_else(|| self.head.clone())
             .unwrap_or_else(empty_head);
         self.head = Some(head.clone());
-        if self.states
-            && let Some((status, cause, ended_at_us)) = standing()
-        {
+        if states && let Some(standing) = standing() {
             self.unstated = false;
-            head.status = Some((status, cause));
-            head.ended_at_us = ended_at_us;
+            head.status = Some((standing.status, standing.cause));
+            head.step_until = standing.step_until;
+            head.ended_at_us = standing.ended_at_us;
             *bytes += 1;
         }
         pieces.push(History::Head(id, head));
@@ -412,6 +408,7 @@ fn empty_head() -> Head {
     Head {
         tick: 0,
         status: None,
+        step_until: None,
         ended_at_us: None,
         digest: None,
         aggregate: kernel::aggregate::Aggregate::default(),

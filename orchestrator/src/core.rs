@@ -43,6 +43,7 @@ use crate::gateways::Gateways;
 use crate::latency::{Durations, Latencies, Stage};
 use crate::limits::{HICCUP, MAX_MOVES, MAX_UNREGISTERED, MAX_WORKERS, REBALANCE_EVERY};
 use crate::placement::{self, Load};
+use crate::reception::Postponed;
 use crate::recovery::RecoveryFault;
 use crate::registry::{Registry, Worker, WorkerState};
 use crate::request::{check_partitions, refused};
@@ -103,6 +104,8 @@ pub struct Orchestrator {
     pub(crate) wall: Wall,
     pub(crate) gateways: Gateways,
     pub(crate) feeds: Feeds,
+    /// Subscriptions that wait; of each gateway no more than it may ask at once.
+    pub(crate) postponed: Vec<Postponed>,
     /// What gateways are told, in order.
     pub(crate) publications: VecDeque<LinkCommand>,
     /// Frames published, each once however many heard it.
@@ -171,6 +174,7 @@ impl Orchestrator {
             wall: Wall::default(),
             gateways: Gateways::default(),
             feeds: Feeds::default(),
+            postponed: Vec::new(),
             publications: VecDeque::new(),
             published: 0,
             chronicle: Chronicle::default(),
@@ -385,20 +389,24 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Adds a simulation of which what the store has is nothing to go on with: it has failed.
+    /// Adds a simulation of which what the store has is nothing to go on with: it is shown as failed. The
+    /// store is not told so, for it may be this build that cannot, and another that can.
     pub fn recover_as_failed(&mut self, now: Duration, mut recovered: Recovered, reason: &str) {
         self.begin(now);
         let id = recovered.spec.id;
+        let mut kept_state = None;
         if !recovered.state.status.is_final() {
+            kept_state = Some(recovered.state.clone());
             recovered.state.status = Status::Failed;
             recovered.state.cause = Cause::Unrecoverable;
             recovered.state.ended_at_us = Some(self.wall.unix_us(now));
         }
         let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
         let head = kept_head(&recovered);
-        self.simulations.insert(id, Simulation::ended(&recovered));
+        let mut simulation = Simulation::ended(&recovered);
+        simulation.record.kept_state = kept_state;
+        self.simulations.insert(id, simulation);
         self.chronicle.open(id, sim_seq, system_seq, Some(head));
-        self.chronicle.unstated(now, id);
         self.log(id, || crate::journal::unrecoverable(reason));
     }
 
@@ -1222,6 +1230,7 @@ fn kept_head(recovered: &Recovered) -> store::history::Head {
     store::history::Head {
         tick: recovered.head_tick,
         status: None,
+        step_until: None,
         ended_at_us: None,
         digest: recovered.digest,
         aggregate: recovered.aggregate,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kernel::plan::Plan;
 use store::recovery::Recovered;
-use store::write::{Change, Committed, State, Write};
+use store::write::{Change, Committed, Write};
 use transport::control::{Answer, Refusal, SimulationId};
 
 use crate::answer;
@@ -179,10 +179,10 @@ impl Orchestrator {
             }
             Effect::Amend {
                 simulation,
-                state,
                 refusal,
+                ..
             } => {
-                self.stated(now, simulation, &state);
+                self.chronicle.unstated(now, simulation);
                 Some(Answer::Refused(refusal))
             }
             effect => {
@@ -191,13 +191,6 @@ impl Orchestrator {
                 Some(done.map_or_else(refused, |done| awaited.foreseen.unwrap_or(done)))
             }
         }
-    }
-
-    /// It is kept where a run stands: where that is not how it stands, history says so.
-    pub(crate) fn stated(&mut self, now: Duration, simulation: SimulationId, kept: &State) {
-        let run = self.simulations.get(&simulation);
-        let is_so = run.is_some_and(|run| run.has_status_of(kept));
-        self.chronicle.stated(now, simulation, is_so);
     }
 
     /// A command's place was kept too late. Gives it another one, or takes it back; answers what is

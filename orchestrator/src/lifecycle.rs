@@ -22,8 +22,15 @@ pub(crate) enum Move {
 }
 
 impl Simulation {
-    /// Where it stands.
+    /// Where it stands for the store.
     pub(crate) fn state(&self) -> State {
+        if let Some(kept) = &self.record.kept_state {
+            let name = self.spec.name.clone();
+            return State {
+                name,
+                ..kept.clone()
+            };
+        }
         State {
             status: self.status,
             cause: self.cause,
@@ -112,15 +119,11 @@ impl Simulation {
             }
         }
         // It may have ended since the move was foreseen.
-        self.record.started_at_us = self.record.started_at_us.or(state.started_at_us);
-        self.record.ended_at_us = self.record.ended_at_us.or(state.ended_at_us);
+        if self.record.kept_state.is_none() {
+            self.record.started_at_us = self.record.started_at_us.or(state.started_at_us);
+            self.record.ended_at_us = self.record.ended_at_us.or(state.ended_at_us);
+        }
         Ok(())
-    }
-
-    /// Whether its status is the one that is kept, or history is to say the present one.
-    pub(crate) fn has_status_of(&self, kept: &State) -> bool {
-        let present = (self.status, self.cause, self.record.ended_at_us);
-        present == (kept.status, kept.cause, kept.ended_at_us)
     }
 
     /// What is to be kept in the place of a state that was kept for a move which was not done; `None`

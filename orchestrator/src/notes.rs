@@ -212,6 +212,7 @@ fn head(run: &Simulation) -> Head {
     Head {
         tick: run.completed.unwrap_or(0),
         status: None,
+        step_until: None,
         ended_at_us: None,
         digest: run.newest_digest(),
         aggregate: run.aggregate,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use transport::control::{
-    Answer, MAX_VIEW_HZ, Published, Request, Response, SimulationId, Subscribed,
+    Answer, Ask, MAX_VIEW_HZ, Published, Request, Response, SimulationId, Subscribed,
 };
 use transport::frame::{self, Frame, FrameError};
 use transport::header::{Header, Kind};
@@ -20,12 +20,22 @@ use crate::limits::MAX_GATEWAYS;
 use crate::request::refused;
 use crate::wire;
 
+/// A subscription that is answered once its run's replay has ended.
+#[derive(Debug)]
+pub(crate) struct Postponed {
+    peer: PeerId,
+    caller: Caller,
+    simulation: SimulationId,
+    view_hz: u32,
+}
+
 impl Orchestrator {
     /// What gateways are told next. To be polled after [`Orchestrator::poll_transmit`], so that no
     /// worker waits for it.
     pub fn poll_publication(&mut self) -> Option<LinkCommand> {
         self.note();
         let now = self.now;
+        self.take_up_postponed(now);
         loop {
             if let Some(command) = self.publications.pop_front() {
                 if let LinkCommand::Transmit(transmit) = &command {
@@ -108,6 +118,7 @@ impl Orchestrator {
         let Some(gone) = self.gateways.remove(peer) else {
             return;
         };
+        self.postponed.retain(|p| p.peer != peer);
         for id in self.feeds.of(peer) {
             self.feeds.leave(id, peer);
             self.set_views(now, id);
@@ -117,6 +128,50 @@ impl Orchestrator {
             name: gone.name,
             reason: reason.to_owned(),
         });
+    }
+
+    /// Whether a request is answered later: one to listen to a fork whose log goes on from a number that
+    /// only the end of its replay tells.
+    pub(crate) fn postpone(&mut self, caller: &Caller, ask: &Ask) -> bool {
+        let (
+            Asker::Gateway(peer),
+            &Ask::Subscribe {
+                simulation,
+                view_hz,
+            },
+        ) = (caller.asker, ask)
+        else {
+            return false;
+        };
+        let run = self.simulations.get(&simulation);
+        let waits = run.is_some_and(|run| run.published_sim_seq().is_none());
+        if waits {
+            self.postponed.push(Postponed {
+                peer,
+                caller: caller.clone(),
+                simulation,
+                view_hz,
+            });
+        }
+        waits
+    }
+
+    /// Begins the subscriptions that waited for the end of a replay which has come.
+    fn take_up_postponed(&mut self, now: Duration) {
+        let runs = &self.simulations;
+        let is_over = |p: &mut Postponed| {
+            let run = runs.get(&p.simulation);
+            run.is_none_or(|run| run.published_sim_seq().is_some())
+        };
+        let ready: Vec<Postponed> = self.postponed.extract_if(.., is_over).collect();
+        self.begin_postponed(now, ready);
+    }
+
+    fn begin_postponed(&mut self, now: Duration, ready: Vec<Postponed>) {
+        for p in ready {
+            let begun = self.subscribe(now, &p.caller, p.simulation, p.view_hz);
+            self.answer(&p.caller, begun.unwrap_or_else(refused));
+        }
     }
 
     /// Publishes of a run to a gateway from now on.
@@ -155,7 +210,7 @@ impl Orchestrator {
         Ok(Answer::Subscribed(Box::new(Subscribed {
             info: run.info(now),
             unflushed,
-            last_sim_seq: run.last_sim_seq,
+            last_sim_seq: run.published_sim_seq().unwrap_or(run.last_sim_seq),
             last_system_seq: run.record.last_system_seq,
         })))
     }
@@ -170,6 +225,10 @@ impl Orchestrator {
         let Asker::Gateway(peer) = caller.asker else {
             return Err(ControlError::NeedsGateway);
         };
+        // One that has not begun begins and ends with this.
+        let is_it = |p: &mut Postponed| p.peer == peer && p.simulation == id;
+        let never: Vec<Postponed> = self.postponed.extract_if(.., is_it).collect();
+        self.begin_postponed(now, never);
         if self.feeds.leave(id, peer).is_some() {
             self.set_views(now, id);
         }

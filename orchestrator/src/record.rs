@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use store::write::State;
 use transport::control::Status;
 
 use crate::recent::Recent;
@@ -17,6 +18,9 @@ pub(crate) struct Record {
     ticks: Recent<1>,
     /// Seq of the newest event of the log `system`.
     pub(crate) last_system_seq: u64,
+    /// Where it stands for the store, where this build cannot go on with it and shows it as failed:
+    /// another one can.
+    pub(crate) kept_state: Option<State>,
     /// When its sums and timings were last noted for the database.
     pub(crate) metrics_at: Option<Duration>,
     /// When late windows were last said, and ticks that were late since.

@@ -25,6 +25,9 @@ pub(crate) struct Replay {
     pub(crate) to: u64,
     /// A digest as it was published then.
     pub(crate) digest: Option<TickDigest>,
+    /// Whether the store knows the newest entry of the log `sim` up to that tick. Of a fork that has
+    /// written none of its own it does not.
+    pub(crate) knows_seq: bool,
 }
 
 /// Why what the store has of a run is nothing to go on from.
@@ -138,7 +141,14 @@ impl Simulation {
         let (tick_ms, speed) = (simulation.spec.config.tick_ms, simulation.spec.speed);
         simulation.schedule = Schedule::new(tick_ms, speed, ctx.now, tick);
         let (to, digest) = (recovered.head_tick, recovered.digest);
-        simulation.replay = (to > tick).then_some(Replay { to, digest });
+        let kept = recovered.last_sim_seq;
+        let knows_seq = recovered.spec.parent.is_none() || kept > simulation.last_sim_seq;
+        simulation.kept_sim_seq = kept;
+        simulation.replay = (to > tick).then_some(Replay {
+            to,
+            digest,
+            knows_seq,
+        });
         if tick >= simulation.last_tick() {
             simulation.change(ctx, Status::Completed, Cause::LastTick);
         }
@@ -276,6 +286,13 @@ impl Simulation {
     /// The tick to which it replays, while it does.
     pub(crate) fn replaying_to(&self) -> Option<u64> {
         self.replay.map(|replay| replay.to)
+    }
+
+    /// Number of the newest entry of the log `sim` that was published or is kept; 0 for none. `None`
+    /// while only the end of a replay can tell.
+    pub(crate) fn published_sim_seq(&self) -> Option<u64> {
+        let is_known = self.replay.is_none_or(|replay| replay.knows_seq);
+        is_known.then(|| self.last_sim_seq.max(self.kept_sim_seq))
     }
 
     /// Last tick that was published, by whomever.

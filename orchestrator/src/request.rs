@@ -55,6 +55,9 @@ impl Orchestrator {
             name: desk::name(&request.ask),
             since: now,
         };
+        if self.postpone(&caller, &request.ask) {
+            return;
+        }
         match self.read(now, &caller, &request.ask) {
             Some(answered) => self.answer(&caller, answered),
             None if !may_wait => {
@@ -516,7 +519,7 @@ impl Orchestrator {
                 let moved = self.act(now, simulation, |s, ctx| {
                     s.carry_out(ctx, &movement, &state)
                 });
-                self.stated(now, simulation, &state);
+                self.chronicle.unstated(now, simulation);
                 self.feeds.news(now, simulation, false);
                 moved?;
                 self.simulation(simulation).map(simulation_answer)

@@ -118,6 +118,14 @@ impl Schedule {
         Some(excess)
     }
 
+    /// Shifts the deadlines by what of the time from `since` to `now`, in which nothing could be
+    /// dispatched, lies after the deadline of `next`: that time makes nothing late.
+    pub(crate) fn excuse(&mut self, next: u64, since: Duration, now: Duration) {
+        if let Some(due) = self.deadline(next) {
+            self.anchor += now.saturating_sub(due.max(since));
+        }
+    }
+
     /// Real time that `ticks` ticks take.
     fn span(&self, ticks: u64) -> Option<Duration> {
         let Speed::Milli(milli) = self.speed else {
@@ -191,6 +199,21 @@ mod tests {
         assert_eq!(s.dilate(1, 2_500 * MS), Some(480 * MS));
         assert_eq!(s.deadline(1), Some(1_500 * MS));
         assert_eq!(s.dilate(1, 2_500 * MS), None);
+    }
+
+    #[test]
+    fn time_in_which_nothing_could_be_dispatched_makes_nothing_late() {
+        let mut s = schedule(20, Speed::REAL);
+        s.excuse(1, 500 * MS, 1_015 * MS);
+        assert_eq!(s.deadline(1), Some(1_020 * MS), "it was not due");
+        s.excuse(1, 1_000 * MS, 5_020 * MS);
+        assert_eq!(s.deadline(1), Some(5_020 * MS));
+        s.excuse(1, 5_050 * MS, 6_050 * MS);
+        assert_eq!(
+            s.deadline(1),
+            Some(6_020 * MS),
+            "what was late before stays"
+        );
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub(crate) struct Simulation {
     pub(crate) last_seq: u64,
     /// Number of the newest entry of the log `sim`; 0 for none.
     pub(crate) last_sim_seq: u64,
+    /// The same as the store has it, which a replay has yet to reach.
+    pub(crate) kept_sim_seq: u64,
     /// Last tick of the steps asked for while paused.
     pub(crate) step_until: Option<u64>,
     pub(crate) views: Views,
@@ -110,6 +112,8 @@ pub(crate) struct Simulation {
     /// Since when the next window is owed though it could not be dispatched: the deadline that was
     /// shifted, or when it was found that no worker is there.
     pub(crate) owed_since: Option<Duration>,
+    /// Since when all runs have been held back, as far as this one has met it.
+    held_since: Option<Duration>,
     /// When it is to be advanced though no input is for it, as the core has it in its list.
     pub(crate) wake: Option<Duration>,
     /// Whether `wake` is to be looked up anew.
@@ -215,12 +219,14 @@ impl Simulation {
             pending_count: 0,
             last_seq: 0,
             last_sim_seq: 0,
+            kept_sim_seq: 0,
             step_until: None,
             views: Views::default(),
             cuts: Cuts::default(),
             replay: None,
             opened: BTreeSet::new(),
             owed_since: None,
+            held_since: None,
             wake: None,
             wake_stale: false,
             said_no_worker: false,
@@ -300,16 +306,16 @@ impl Simulation {
         Ok(())
     }
 
-    /// Pauses a run that goes, for a reason of the orchestrator's own.
+    /// Pauses a run that goes, by itself or by steps, for a reason of the orchestrator's own.
     pub(crate) fn pause_because(&mut self, ctx: &mut Context<'_>, cause: Cause) {
-        if self.status == Status::Running {
+        let steps_on = self.step_until.take() > Some(self.published_tick());
+        if self.status == Status::Running || (self.status == Status::Paused && steps_on) {
             self.change(ctx, Status::Paused, cause);
         }
         if cause == Cause::DigestMismatch {
             // Nobody knows yet what of it is right.
             self.cuts.give_up(ctx.now);
         }
-        self.step_until = None;
     }
 
     /// Ends the run at once, without a last digest.
@@ -695,7 +701,16 @@ impl Simulation {
             return true;
         };
         if self.status != Status::Running || self.replay.is_some() {
+            self.held_since = None;
             return true;
+        }
+        if ctx.holds_runs {
+            // What is not due because nothing is dispatched is not late either.
+            self.held_since.get_or_insert(ctx.now);
+            return true;
+        }
+        if let Some(since) = self.held_since.take() {
+            self.schedule.excuse(next, since, ctx.now);
         }
         let due = self.schedule.deadline(next);
         let Some(by) = self.schedule.dilate(next, ctx.now) else {

@@ -9,7 +9,7 @@ use store::history::{Batch, Cut, EntityRow};
 use transport::control::SimulationId;
 
 use crate::chore::{Chore, Work};
-use crate::chronicle::Page;
+use crate::chronicle::{Page, Standing};
 use crate::control::Status;
 use crate::core::{Orchestrator, context};
 use crate::fault::StoreFault;
@@ -36,8 +36,13 @@ impl Orchestrator {
         let runs = &self.simulations;
         let hold = |id| runs.get(&id).and_then(|run| run.placing.first_tick());
         let standing = |id| {
-            let run = runs.get(&id)?;
-            Some((run.status, run.cause, run.record.ended_at_us))
+            let state = runs.get(&id)?.state();
+            Some(Standing {
+                status: state.status,
+                cause: state.cause,
+                step_until: state.step_until,
+                ended_at_us: state.ended_at_us,
+            })
         };
         self.chronicle.take(self.now, hold, standing)
     }

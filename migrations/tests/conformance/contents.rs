@@ -169,6 +169,7 @@ pub(crate) async fn a_batch_written_twice_changes_nothing(bench: &Bench) {
     assert!(!found.has_entities, "two of three");
     assert_eq!(found.state.status, Status::Paused);
     assert_eq!(found.state.cause, Cause::DiskFull);
+    assert_eq!(found.state.step_until, None);
 }
 
 pub(crate) async fn a_group_in_doubt_is_told_again(bench: &Bench) {
@@ -339,6 +340,7 @@ pub(crate) async fn a_final_simulation_comes_back_without_its_past(bench: &Bench
     commit_one(&store, &lease, 2, command(1, 1, 500)).await;
     let mut last = head(100);
     last.status = Some((Status::Completed, Cause::LastTick));
+    last.step_until = Some(79);
     last.ended_at_us = Some(9);
     let pieces = vec![
         History::Cut(id(1), Box::new(cut(100))),
@@ -349,6 +351,7 @@ pub(crate) async fn a_final_simulation_comes_back_without_its_past(bench: &Bench
     assert_eq!(found.state.status, Status::Completed);
     assert_eq!(found.state.cause, Cause::LastTick);
     assert_eq!(found.state.ended_at_us, Some(9));
+    assert_eq!(found.state.step_until, Some(79));
     assert_eq!(found.head_tick, 100);
     assert!(found.cut.is_none() && found.commands.is_empty());
     assert_eq!(found.last_command_seq, 1);

@@ -259,6 +259,7 @@ pub(crate) async fn random_rows_come_back(bench: &Bench) {
         let head = Head {
             tick: 9,
             status: None,
+            step_until: None,
             ended_at_us: None,
             digest: digests.last().copied(),
             aggregate: snapshot.aggregate,

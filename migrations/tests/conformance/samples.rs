@@ -177,6 +177,7 @@ pub(crate) fn head(tick: u64) -> Head {
     Head {
         tick,
         status: None,
+        step_until: None,
         ended_at_us: None,
         digest: Some(digest(tick)),
         aggregate: aggregate(tick),

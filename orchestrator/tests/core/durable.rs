@@ -5,13 +5,13 @@ use std::time::Duration;
 use kernel::command::Action;
 use kernel::plan::Plan;
 use orchestrator::control::{
-    CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
+    CommandRequest, CommandStamp, LatePolicy, RefusalKind, Spec, Speed, Status, Target,
 };
 use orchestrator::fault::StoreFault;
 use orchestrator::limits::{COMMIT_PATIENCE, MAX_STAMPS};
 use store::recovery::Recovered;
-use store::write::Change;
-use transport::control::{Answer, Ask, Cause, Idempotency, Log};
+use store::write::{Change, State};
+use transport::control::{Answer, Ask, Cause, Idempotency, Log, LogEvent};
 
 use crate::shelf::Kept;
 use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
@@ -542,4 +542,159 @@ fn one_that_lost_the_database_does_nothing_more() {
     assert_eq!(refusal(&t.answers[&id]), RefusalKind::Ending);
     assert_eq!(refusal(&t.ask(Ask::Pause(SIM))), RefusalKind::Ending);
     assert!(t.core.poll_write().is_none() && t.core.poll_batch().is_none());
+}
+
+#[test]
+fn a_run_that_may_not_be_late_is_not_while_all_are_held_back_for_the_store() {
+    let spec = Spec {
+        speed: Speed::Max,
+        late: LatePolicy::Fail,
+        ..at_real_time()
+    };
+    let mut t = started(spec);
+    t.shelf.append_takes = Duration::from_secs(400);
+    let half = orchestrator::limits::MAX_BACKLOG_BYTES as u64 / 2;
+    pass_until(&mut t, |t| t.core.snapshot(t.now).backlog_bytes >= half);
+    t.ask(Ask::Change {
+        simulation: SIM,
+        speed: Some(Speed::REAL),
+        name: None,
+    });
+    t.run_for(100 * MS);
+    let stands_at = t.tick();
+    t.run_for(Duration::from_secs(5));
+    // A worker that comes makes every run look at what it is to do.
+    t.join();
+    assert_eq!(t.tick(), stands_at);
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+    t.shelf.append_takes = 2 * MS;
+    pass_until(&mut t, |t| t.tick() > stands_at);
+    let goes_on = t.now;
+    pass_until(&mut t, |t| t.tick() >= stands_at + 40);
+    assert!(t.now - goes_on >= 38 * 50 * MS, "nothing is made up for");
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, info.late_ticks), (Status::Running, 0));
+    assert_eq!(info.dilated_ms, 0);
+}
+
+#[test]
+fn a_run_that_may_not_be_late_is_not_while_the_orchestrator_ends() {
+    let mut t = started(Spec {
+        late: LatePolicy::Fail,
+        ..at_real_time()
+    });
+    t.run_until(|t| t.tick() == 20);
+    t.control(|core, now| core.begin_shutdown(now));
+    t.run_for(Duration::from_secs(5));
+    t.join();
+    t.run_for(Duration::from_secs(1));
+    assert!(t.core.is_at_rest());
+    assert_eq!(t.core.simulation(SIM).unwrap().status, Status::Running);
+    assert_eq!(kept(&t).state.as_ref().unwrap().status, Status::Running);
+}
+
+#[test]
+fn what_a_batch_says_of_a_run_never_outlives_what_was_asked_of_it_since() {
+    let spec = Spec {
+        speed: Speed::Max,
+        ..at_real_time()
+    };
+    let mut t = started(spec);
+    t.shelf.fault = Some(StoreFault::Unavailable);
+    pass_until(&mut t, |t| {
+        t.core.simulation(SIM).unwrap().status == Status::Paused
+    });
+    t.shelf.fault = None;
+    pass_until(&mut t, |t| t.core.snapshot(t.now).backlog_bytes == 0);
+    assert_eq!(kept(&t).state.as_ref().unwrap().status, Status::Paused);
+    t.shelf.commit_takes = Duration::from_secs(3);
+    let id = t.begin_ask(Ask::Resume(SIM), None);
+    t.run_for(Duration::from_secs(1));
+    let paused = kept(&t).state.clone();
+    t.run_until(|t| t.answers.contains_key(&id));
+    // As if a batch had been written after the commit and told before it.
+    t.shelf.kept.get_mut(&SIM).unwrap().state = paused;
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(kept(&t).state.as_ref().unwrap().status, Status::Running);
+}
+
+#[test]
+fn a_run_that_steps_is_paused_by_a_full_database_and_does_not_step_on() {
+    let spec = Spec {
+        speed: Speed::Max,
+        ..at_real_time()
+    };
+    let mut t = started(spec);
+    t.ask(Ask::Pause(SIM));
+    t.ask(Ask::Step(SIM, 1 << 30));
+    t.shelf.fault = Some(StoreFault::DiskFull);
+    pass_until(&mut t, |t| {
+        t.core.simulation(SIM).unwrap().cause == Cause::DiskFull
+    });
+    t.run_for(Duration::from_secs(1));
+    let stands_at = t.tick();
+    t.shelf.fault = None;
+    pass_until(&mut t, |t| t.core.snapshot(t.now).backlog_bytes == 0);
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(t.tick(), stands_at);
+    let kept = kept(&t);
+    let state = kept.state.as_ref().unwrap();
+    assert_eq!(
+        (state.status, state.cause),
+        (Status::Paused, Cause::DiskFull)
+    );
+    assert_eq!(state.step_until, None);
+    let said = |e: &LogEvent| e.text.contains("disk_full");
+    assert_eq!(kept.events.values().filter(|e| said(e)).count(), 1);
+}
+
+#[test]
+fn one_that_this_build_cannot_go_on_with_is_left_to_another_as_it_is() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 30);
+    t.run_for(Duration::from_secs(1));
+    let before = kept(&t).clone();
+    let head = before.head.clone().unwrap();
+    let recovered = Recovered {
+        spec: at_real_time(),
+        state: before.state.clone().unwrap(),
+        head_tick: head.tick,
+        digest: head.digest,
+        aggregate: head.aggregate,
+        late_ticks: 0,
+        dilated_ms: 0,
+        cut: None,
+        commands: Vec::new(),
+        last_command_seq: 0,
+        last_sim_seq: 0,
+        last_system_seq: before.events.len() as u64,
+        has_entities: true,
+    };
+    let mut t = Testbed::durable();
+    t.shelf.kept.insert(SIM, before.clone());
+    t.control(|core, now| core.recover_as_failed(now, recovered, "another kernel"));
+    t.run_for(Duration::from_secs(1));
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!(
+        (info.status, info.cause),
+        (Status::Failed, Cause::Unrecoverable)
+    );
+    assert_eq!(kept(&t).state, before.state);
+    let said = kept(&t).events.values().last().unwrap();
+    assert!(said.text.contains("another kernel"), "{}", said.text);
+    // Not even by what can be asked of one that has ended.
+    t.ask(Ask::Change {
+        simulation: SIM,
+        speed: None,
+        name: Some("other".to_owned()),
+    });
+    t.run_for(Duration::from_secs(1));
+    let expected = State {
+        name: "other".to_owned(),
+        ..before.state.unwrap()
+    };
+    assert_eq!(kept(&t).state.as_ref(), Some(&expected));
+    let info = t.core.simulation(SIM).unwrap();
+    assert_eq!((info.status, &*info.spec.name), (Status::Failed, "other"));
+    assert!(info.ended_at_us.is_some());
 }

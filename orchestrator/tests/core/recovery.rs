@@ -12,6 +12,8 @@ use orchestrator::recovery::RecoveryFault;
 use store::history::Cut;
 use store::recovery::Recovered;
 use store::write::State;
+use transport::control::{Answer, Ask, Log};
+use transport::link::{DisconnectReason, LinkEvent, PeerId};
 use transport::message::TickDigest;
 
 use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
@@ -319,4 +321,72 @@ fn a_replay_that_comes_to_another_digest_makes_the_run_stand() {
     let info = t.core.simulation(SIM).unwrap();
     assert_eq!((info.status, info.tick), (Status::Paused, 60));
     assert_eq!(info.cause, Cause::DigestMismatch);
+}
+
+#[test]
+fn who_listens_to_a_run_that_replays_begins_after_all_that_was_told() {
+    let spec = spec(whole(2));
+    let mut kept = recovered(&spec, Status::Running, Some(before(&spec)));
+    kept.cut.as_mut().unwrap().last_sim_seq = 7;
+    kept.last_sim_seq = 19;
+    let mut t = testbed();
+    recover(&mut t, kept).unwrap();
+    let gateway = t.listen();
+    let id = t.ask_from(gateway, subscribe(SIM), None);
+    assert_eq!(last_sim_seq(&t, gateway, id), Some(19));
+}
+
+#[test]
+fn who_listens_to_a_fork_begins_where_its_replay_has_come_to() {
+    let parent = spec(whole(2));
+    let fork = Spec {
+        id: transport::header::SimulationId(99),
+        parent: Some((SIM, 60)),
+        ..parent.clone()
+    };
+    let mut kept = recovered(&fork, Status::Paused, Some(before(&parent)));
+    (kept.cut.as_mut().unwrap().last_sim_seq, kept.last_sim_seq) = (7, 7);
+    let mut t = testbed();
+    recover(&mut t, kept).unwrap();
+    let gateways = [t.listen(), t.listen(), t.listen()];
+    let ids = gateways.map(|peer| t.ask_from(peer, subscribe(fork.id), None));
+    let [patient, hasty, gone] = gateways;
+    t.run_for(SECOND);
+    assert_eq!(last_sim_seq(&t, patient, ids[0]), None, "nobody knows yet");
+    // Whoever does not want it any more is answered, too.
+    let ended = t.ask_from(hasty, Ask::Unsubscribe(fork.id), None);
+    assert!(last_sim_seq(&t, hasty, ids[1]).is_some());
+    assert_eq!(t.listener(hasty).answer(ended), Some(&Answer::Done));
+    t.control(|core, now| {
+        let (peer, error) = (PeerId(gone), "gone".to_owned());
+        let reason = DisconnectReason::Lost { error };
+        core.handle_link(now, LinkEvent::Disconnected { peer, reason });
+    });
+    let worker = t.join();
+    t.worker(worker).event_every = Some(10);
+    t.run_for(SECOND);
+    assert_eq!(
+        last_sim_seq(&t, patient, ids[0]),
+        Some(9),
+        "of ticks 50, 60"
+    );
+    assert_eq!(t.listener(gone).answer(ids[2]), None);
+    t.control(|core, now| core.step(now, fork.id, 10)).unwrap();
+    t.run_for(SECOND);
+    assert_eq!(t.listener(patient).seqs(Log::Sim), [10]);
+    assert!(t.listener(hasty).published.is_empty());
+}
+
+fn subscribe(simulation: transport::header::SimulationId) -> Ask {
+    Ask::Subscribe {
+        simulation,
+        view_hz: 0,
+    }
+}
+
+fn last_sim_seq(t: &Testbed, gateway: u64, id: u64) -> Option<u64> {
+    match t.listener(gateway).answer(id)? {
+        Answer::Subscribed(subscribed) => Some(subscribed.last_sim_seq),
+        answer => panic!("{answer:?}"),
+    }
 }

@@ -188,6 +188,7 @@ impl Shelf {
                 let kept = self.of(id);
                 if let (Some(state), Some((status, cause))) = (&mut kept.state, head.status) {
                     (state.status, state.cause) = (status, cause);
+                    state.step_until = head.step_until;
                     state.ended_at_us = head.ended_at_us;
                 }
                 let before = kept.head.as_ref().map_or(0, |h| h.tick);

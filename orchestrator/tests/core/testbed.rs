@@ -46,6 +46,8 @@ pub(crate) struct FakeWorker {
     pub(crate) no_computes: bool,
     /// Sends no view while set.
     pub(crate) no_views: bool,
+    /// Tells of an event of partition 0 in every tick that is a multiple of this.
+    pub(crate) event_every: Option<u64>,
     /// Adds this to the time it says that its steps took.
     pub(crate) slow_us: u32,
     /// Adds this to digests it reports.
@@ -541,6 +543,18 @@ impl FakeWorker {
             if tick >= work.report_from && tick < last && due(tick) {
                 let digest = held.state.wrapping_add(self.digest_error);
                 extras.digests.push(TickDigest { tick, digest });
+            }
+            let tells = self.event_every.is_some_and(|n| tick.is_multiple_of(n));
+            if tells && tick >= work.report_from && work.partition == 0 {
+                extras.events.push(kernel::event::Event {
+                    tick,
+                    site: 0,
+                    entity: 1,
+                    ordinal: 0,
+                    kind: kernel::event::kind::TRANSITION,
+                    detail: 0,
+                    reason: 0,
+                });
             }
         }
         self.held.insert((id, work.partition), held);
