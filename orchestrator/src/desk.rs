@@ -88,6 +88,19 @@ pub(crate) enum Effect {
     RevokeToken(u64),
 }
 
+impl Effect {
+    /// The command it places or takes back, by its simulation and seq.
+    pub(crate) fn command(&self) -> Option<(SimulationId, u64)> {
+        match self {
+            Effect::Command { simulation, stamp } => Some((*simulation, stamp.seq)),
+            Effect::Withdraw {
+                simulation, seq, ..
+            } => Some((*simulation, *seq)),
+            _ => None,
+        }
+    }
+}
+
 /// A write that is not committed yet.
 #[derive(Debug)]
 pub(crate) struct Awaited {
@@ -119,6 +132,8 @@ pub(crate) struct Queued {
 /// Everything that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
+    /// Who has repeated a command under its key while that had no place yet: they are told what its first caller is.
+    pub(crate) repeaters: BTreeMap<(SimulationId, u64), Vec<Caller>>,
     pub(crate) responses: VecDeque<(Asker, Response)>,
     pub(crate) chores: VecDeque<Chore>,
     /// Lanes in which something is under way, and who waits behind it.

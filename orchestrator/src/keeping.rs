@@ -10,7 +10,7 @@ use std::time::Duration;
 use kernel::plan::Plan;
 use store::recovery::Recovered;
 use store::write::{Change, Committed, Write};
-use transport::control::{Answer, Refusal};
+use transport::control::{Answer, Refusal, SimulationId};
 
 use crate::answer;
 use crate::control::ControlError;
@@ -75,6 +75,7 @@ impl Orchestrator {
     /// Does what is kept, and answers whoever asked.
     fn do_kept(&mut self, now: Duration, awaited: Awaited, committed: Committed) {
         let caller = awaited.caller.clone();
+        let command = awaited.effect.command();
         let answered = match committed {
             Committed::Done => match self.do_effect(now, awaited) {
                 Some(answered) => answered,
@@ -98,10 +99,37 @@ impl Orchestrator {
             }
             not_done => {
                 self.undo(&awaited.effect);
+                if let Some(first) = self.repeats_unplaced(&awaited.effect, &not_done) {
+                    self.desk.repeaters.entry(first).or_default().push(caller);
+                    return;
+                }
                 not_kept(&awaited.effect, not_done)
             }
         };
+        let repeaters = command.and_then(|command| self.desk.repeaters.remove(&command));
+        for repeater in repeaters.unwrap_or_default() {
+            self.answer(&repeater, answered.clone());
+        }
         self.answer(&caller, answered);
+    }
+
+    /// The command that this one repeats, where it has a place that was kept too late and is being given another: what
+    /// is kept under the key is not what will be.
+    fn repeats_unplaced(
+        &self,
+        effect: &Effect,
+        committed: &Committed,
+    ) -> Option<(SimulationId, u64)> {
+        let (Effect::Command { simulation, .. }, Committed::Repeated(bytes)) = (effect, committed)
+        else {
+            return None;
+        };
+        let Answer::Stamp(stamp) = answer::decode(bytes) else {
+            return None;
+        };
+        let run = self.simulations.get(simulation)?;
+        run.placing.get(stamp.seq)?;
+        Some((*simulation, stamp.seq))
     }
 
     /// A fork is kept: it begins with what its parent left. Answers what was foreseen.
