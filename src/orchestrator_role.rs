@@ -10,7 +10,6 @@ use orchestrator::clock::Origin;
 use orchestrator::control::{Spec, Speed};
 use orchestrator::drive::{self, Handle};
 use orchestrator::service;
-use tokio::task::JoinHandle;
 use transport::link::{Endpoint, Role};
 use transport::pool::FramePool;
 
@@ -116,11 +115,14 @@ impl OrchestratorRole {
     async fn serve(&self, pool: FramePool, signals: Signals) -> anyhow::Result<ExitCode> {
         let url = self.service.database.prepare()?;
         let (link, address) = self.open_link(&[Role::Worker, Role::Gateway], &pool)?;
-        let owned = self.service.open(&url, address.port()).await?;
-        let store = owned.store.clone();
-        let end = link.end.clone();
         let first = signals.first();
         tokio::pin!(first);
+        let owned = tokio::select! {
+            opened = self.service.open(&url, address.port()) => opened?,
+            _ = &mut first => return Ok(ExitCode::SUCCESS),
+        };
+        let store = owned.store.clone();
+        let end = link.end.clone();
         let begin = service::start(
             self.service.config(),
             owned,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use orchestrator::Config;
-use orchestrator::limits::CUT_EVERY;
+use orchestrator::limits::{CUT_EVERY, FIRST_BACK_OFF, MAX_BACK_OFF, MAX_BACKLOG_BYTES};
 use orchestrator::service::Owned;
-use store::Store;
 use store::lease::SameAddress;
 use store::retention::Retention;
+use store::{Store, StoreError};
 
 use crate::database_args::DatabaseArgs;
 use crate::failure::wrong_input;
@@ -42,6 +42,10 @@ pub(crate) struct ServiceArgs {
     #[arg(long, env = "AUTOFARM_KEEP_DIGESTS", value_name = "N", default_value_t = Retention::default().digests,
         value_parser = clap::value_parser!(u64).range(1..))]
     keep_digests: u64,
+    /// MiB of history that wait in memory for a database that does not write; then runs are paused.
+    #[arg(long, env = "AUTOFARM_MAX_HISTORY_BACKLOG", value_name = "MIB", default_value_t = (MAX_BACKLOG_BYTES >> 20) as u64,
+        value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    max_history_backlog: u64,
     /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
     #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in)]
     verify_one_in: u64,
@@ -53,20 +57,19 @@ impl ServiceArgs {
         Config {
             verify_one_in: self.verify_one_in,
             cut_every: Some(Duration::from_secs(self.cut_every)),
+            max_backlog_bytes: usize::try_from(self.max_history_backlog << 20)
+                .unwrap_or(usize::MAX),
             ..Config::default()
         }
     }
 
     /// The database, migrated and connected, for an orchestrator that has bound `port` of this machine:
-    /// an owner of the same name and port is gone.
+    /// an owner of the same name and port is gone. A database that does not answer is waited for.
     ///
     /// # Errors
     /// What is wrong with the directory or the database.
     pub(crate) async fn open(&self, url: &str, port: u16) -> anyhow::Result<Owned> {
-        if !self.no_migrate {
-            store::migrate(url).await.map_err(of_database)?;
-        }
-        let store = Store::connect(url).await.map_err(of_database)?;
+        let store = self.connect(url).await?;
         Ok(Owned {
             store,
             address: format!("{}:{port}", host_name()?),
@@ -79,6 +82,30 @@ impl ServiceArgs {
                 ..Retention::default()
             },
         })
+    }
+}
+
+impl ServiceArgs {
+    async fn connect(&self, url: &str) -> anyhow::Result<Store> {
+        let mut pause = FIRST_BACK_OFF;
+        loop {
+            match self.try_to_connect(url).await {
+                Ok(store) => return Ok(store),
+                Err(error) if error.is_worth_retrying() => {
+                    tracing::warn!(%error, "waiting for the database");
+                }
+                Err(error) => return Err(of_database(error)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(MAX_BACK_OFF);
+        }
+    }
+
+    async fn try_to_connect(&self, url: &str) -> Result<Store, StoreError> {
+        if !self.no_migrate {
+            store::migrate(url).await?;
+        }
+        Store::connect(url).await
     }
 }
 

@@ -98,11 +98,17 @@ impl Up {
             .map_err(gateway_args::start_error)?;
         let addresses = gateway.addresses();
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let owned = self.service.open(&url, port).await?;
-        let store = owned.store.clone();
         let serving = serve_gateway(gateway);
         let first = signals.first();
         tokio::pin!(first);
+        let owned = tokio::select! {
+            opened = self.service.open(&url, port) => opened?,
+            _ = &mut first => {
+                serving.end().await;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let store = owned.store.clone();
 
         let begin = service::start(
             self.service.config(),

@@ -154,6 +154,7 @@ impl Orchestrator {
     /// An orchestrator without workers and simulations, that makes its frames in buffers of `pool`.
     #[must_use]
     pub fn new(config: Config, pool: FramePool) -> Orchestrator {
+        let chronicle = Chronicle::new(config.max_backlog_bytes);
         Orchestrator {
             config,
             stopwatch: None,
@@ -173,7 +174,7 @@ impl Orchestrator {
             feeds: Feeds::default(),
             publications: VecDeque::new(),
             published: 0,
-            chronicle: Chronicle::default(),
+            chronicle,
             appends: Durations::default(),
             metadata: BTreeMap::new(),
             had: BTreeMap::new(),
