@@ -54,7 +54,7 @@ fn an_owner_that_stood_still_finds_its_lease_lost_and_writes_nothing() {
 
 /// All roles, and another orchestrator, which waits and says for whom.
 fn with_standby(database: Database) -> Service {
-    let mut service = Service::start(database);
+    let mut service = Service::start_for_standby(database);
     let owner = service.said(Role::Orchestrator, "the database is this orchestrator's");
     assert!(owner.contains("\"epoch\":1"), "{owner}");
     service.start_role(Role::Standby);

@@ -37,6 +37,8 @@ pub(crate) struct Service {
     flags: Vec<String>,
     /// Where the orchestrator is, and where the standby.
     links: [String; 2],
+    /// Whether workers and gateways know of the standby.
+    has_standby: bool,
     pub(crate) http: String,
     running: std::collections::BTreeMap<Role, Child>,
     pub(crate) api: Api,
@@ -52,6 +54,18 @@ impl Service {
     /// The same with a URL by which the processes reach the database, and further flags of the orchestrator.
     pub(crate) fn start_with(database: Database, url: String, flags: &[&str]) -> Service {
         let mut service = Service::prepare(database, url, flags);
+        for role in ROLES {
+            service.start_role(role);
+        }
+        service.wait_ready();
+        service
+    }
+
+    /// The same, with the address of a standby known to all; it is not started yet.
+    pub(crate) fn start_for_standby(database: Database) -> Service {
+        let url = database.url();
+        let mut service = Service::prepare(database, url, &[]);
+        service.has_standby = true;
         for role in ROLES {
             service.start_role(role);
         }
@@ -75,6 +89,7 @@ impl Service {
             url,
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             links: [free_udp(), free_udp()],
+            has_standby: false,
             api: Api::new(&http),
             http,
             running: Default::default(),
@@ -84,7 +99,10 @@ impl Service {
     /// Starts one process.
     pub(crate) fn start_role(&mut self, role: Role) {
         let [first, second] = &self.links;
-        let both = self.links.join(",");
+        let both = match self.has_standby {
+            true => self.links.join(","),
+            false => first.clone(),
+        };
         let mut command = autofarm();
         match role {
             // Kept often, so that a short run is taken up from a cut and not from its creation.
