@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use orchestrator::Config;
-use orchestrator::limits::CUT_EVERY;
+use orchestrator::limits::{CUT_EVERY, FIRST_BACK_OFF, MAX_BACK_OFF, MAX_BACKLOG_BYTES};
 use orchestrator::service::Owned;
 use store::lease::SameAddress;
 use store::retention::Retention;
@@ -13,10 +13,6 @@ use store::{Store, StoreError};
 
 use crate::database_args::DatabaseArgs;
 use crate::migrate::of_database;
-
-/// Pause before a database is looked for again, at first and at last.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Flags of whatever owns the database.
 #[derive(clap::Args)]
@@ -44,6 +40,10 @@ pub(crate) struct ServiceArgs {
     #[arg(long, env = "AUTOFARM_KEEP_DIGESTS", value_name = "N", default_value_t = Retention::default().digests,
         value_parser = clap::value_parser!(u64).range(1..))]
     keep_digests: u64,
+    /// MiB of history that wait in memory for a database that does not write; then runs are paused.
+    #[arg(long, env = "AUTOFARM_MAX_HISTORY_BACKLOG", value_name = "MIB", default_value_t = (MAX_BACKLOG_BYTES >> 20) as u64,
+        value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    max_history_backlog: u64,
     /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
     #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in)]
     verify_one_in: u64,
@@ -55,6 +55,8 @@ impl ServiceArgs {
         Config {
             verify_one_in: self.verify_one_in,
             cut_every: Some(Duration::from_secs(self.cut_every)),
+            max_backlog_bytes: usize::try_from(self.max_history_backlog << 20)
+                .unwrap_or(usize::MAX),
             ..Config::default()
         }
     }
@@ -66,7 +68,7 @@ impl ServiceArgs {
     /// # Errors
     /// What is wrong with the database.
     pub(crate) async fn open(&self, url: &str, bound: Bound) -> anyhow::Result<Owned> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = FIRST_BACK_OFF;
         let store = loop {
             match connect(url).await {
                 Ok(store) => break store,
@@ -76,7 +78,7 @@ impl ServiceArgs {
                 Err(error) => return Err(of_database(error)),
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            pause = (pause * 2).min(MAX_BACK_OFF);
         };
         Ok(Owned {
             store,

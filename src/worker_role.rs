@@ -26,14 +26,15 @@ pub(crate) const MAX_THREADS: u32 = 256;
     SIGTERM or Ctrl-C drains it: what it holds goes to other workers, then it ends. It may also be\n\
     killed at any time; the orchestrator then replays what it held.")]
 pub(crate) struct WorkerRole {
-    /// Address of the orchestrator, HOST:PORT.
+    /// Address of the orchestrator, HOST:PORT; with commas, of each that may own the database.
     #[arg(
         long,
         env = "AUTOFARM_CONNECT",
         value_name = "HOST:PORT",
+        value_delimiter = ',',
         default_value = "127.0.0.1:7400"
     )]
-    connect: String,
+    connect: Vec<String>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Name in logs and metrics [default: worker- and the process id].
@@ -80,12 +81,24 @@ impl WorkerRole {
 
     async fn serve(&self, config: WorkerConfig) -> anyhow::Result<ExitCode> {
         let signals = Signals::catch()?;
-        let address = resolve(&self.connect).await?;
+        let mut addresses = Vec::with_capacity(self.connect.len());
+        for host in &self.connect {
+            addresses.push(resolve(host).await?);
+        }
         let identity = self.tls.identity(Role::Worker)?;
-        let network = self.tls.network(address);
+        // What holds between computers holds within one too, but not the other way round.
+        let farthest = addresses.iter().find(|a| !a.ip().is_loopback());
+        let farthest = farthest.or(addresses.first());
+        let farthest = farthest.ok_or_else(|| wrong_input("connect: no address is given"))?;
+        let network = self.tls.network(*farthest);
         let pool = FramePool::new();
-        let link =
-            transport::quic::connect(address, &identity, Role::Orchestrator, network, &pool)?;
+        let link = transport::quic::connect_any(
+            &addresses,
+            &identity,
+            Role::Orchestrator,
+            network,
+            &pool,
+        )?;
         let (scrape, scraped) = worker::drive::scrape();
         if let Some(metrics) = self.metrics {
             let pool = pool.clone();

@@ -123,7 +123,7 @@ impl Client {
         };
         if tokens.wait_for(is_gone).await.is_err() {
             // Nobody tells tokens any more: the gateway ends, and revokes nothing by that.
-            pending().await
+            pending::<()>().await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! History that is not written yet: what happened, by run, in order, until the database has it.
 //!
 //! It is handed out in batches, one at a time, and what was handed out is kept until it is known to
-//! be written. Its bytes are bounded by what the core does: at half of [`MAX_BACKLOG_BYTES`] runs wait for a database that
+//! be written. Its bytes are bounded by what the core does: at half of the bound runs wait for a database that
 //! writes; at all of it, with one that does not, they are paused. Cuts are not counted: of each run
 //! at most one waits and one is on its way.
 
@@ -13,7 +13,7 @@ use transport::control::{Cause, Log, LogEvent, SimulationId, Status};
 use transport::message::TickDigest;
 
 use crate::fault::StoreFault;
-use crate::limits::{BATCH_EVERY, MAX_BACKLOG_BYTES, MAX_BATCH_BYTES, MAX_UNFLUSHED_BYTES};
+use crate::limits::{BATCH_EVERY, MAX_BATCH_BYTES, MAX_UNFLUSHED_BYTES};
 
 /// One thing that is to be written.
 #[derive(Clone, Debug)]
@@ -96,6 +96,8 @@ pub(crate) struct Standing {
 pub(crate) struct Chronicle {
     runs: BTreeMap<SimulationId, Run>,
     bytes: usize,
+    /// Most of them.
+    max_bytes: usize,
     under_way: Option<UnderWay>,
     last_id: u64,
     /// Where the last batch ended: the next one begins with the run after it.
@@ -110,6 +112,14 @@ pub(crate) struct Chronicle {
 }
 
 impl Chronicle {
+    /// An empty one, which holds so many bytes.
+    pub(crate) fn new(max_bytes: usize) -> Chronicle {
+        Chronicle {
+            max_bytes,
+            ..Chronicle::default()
+        }
+    }
+
     /// Begins a run that is kept, of which this is written already.
     pub(crate) fn open(
         &mut self,
@@ -279,14 +289,14 @@ impl Chronicle {
     /// Why runs are paused, where they are: the database does not write, and no more is held for it.
     pub(crate) fn full_because(&self) -> Option<Cause> {
         match &self.fault {
-            Some(StoreFault::DiskFull) if self.bytes >= MAX_BACKLOG_BYTES => Some(Cause::DiskFull),
-            Some(_) if self.bytes >= MAX_BACKLOG_BYTES => Some(Cause::HistoryFull),
+            Some(StoreFault::DiskFull) if self.bytes >= self.max_bytes => Some(Cause::DiskFull),
+            Some(_) if self.bytes >= self.max_bytes => Some(Cause::HistoryFull),
             _ => None,
         }
     }
 
     fn is_half_full(&self) -> bool {
-        self.bytes >= MAX_BACKLOG_BYTES / 2
+        self.bytes >= self.max_bytes / 2
     }
 
     /// Whether everything of all runs is written.

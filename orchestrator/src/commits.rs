@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::latency::Durations;
-use crate::limits::{MAX_LEAD_TICKS, RECENT_COMMITS};
+use crate::limits::{COMMIT_PATIENCE, MAX_LEAD_TICKS, RECENT_COMMITS};
 
 /// Commit times: the last ones, and all of them.
 #[derive(Clone, Debug, Default)]
@@ -14,13 +14,17 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
-    /// A commit took so long.
+    /// A commit took so long. One that took as long as nobody waits for had to do with a database that was away: of
+    /// how long the next one takes it says nothing, and commands are not put off by it.
     pub(crate) fn note(&mut self, took: Duration) {
+        self.all.record_n(took, 1);
+        if took > COMMIT_PATIENCE {
+            return;
+        }
         if self.recent.len() >= RECENT_COMMITS {
             self.recent.pop_front();
         }
         self.recent.push_back(took);
-        self.all.record_n(took, 1);
     }
 
     /// All of them, in us.
@@ -65,10 +69,18 @@ mod tests {
             "the old ones are forgotten"
         );
         assert_eq!(commits.all().histogram().len(), 2 * RECENT_COMMITS as u64);
-        commits.note(1_000_000 * MS);
-        for _ in 0..3 {
-            commits.note(1_000_000 * MS);
+        for _ in 0..4 {
+            commits.note(COMMIT_PATIENCE);
         }
-        assert_eq!(commits.lead_ticks(MS, 1), MAX_LEAD_TICKS);
+        assert_eq!(commits.lead_ticks(MS / 10, 1), MAX_LEAD_TICKS);
+    }
+
+    #[test]
+    fn an_outage_does_not_put_off_the_commands_after_it() {
+        let mut commits = Commits::default();
+        commits.note(10 * MS);
+        commits.note(60_000 * MS);
+        assert_eq!(commits.lead_ticks(20 * MS, 1), 1);
+        assert_eq!(commits.all().histogram().len(), 2);
     }
 }

@@ -18,6 +18,8 @@ pub struct Config {
     /// How often all partitions are asked for a state of the same tick, which the store keeps; `None`
     /// without a store.
     pub cut_every: Option<Duration>,
+    /// Most bytes of history that wait for the store, see [`MAX_BACKLOG_BYTES`](crate::limits::MAX_BACKLOG_BYTES).
+    pub max_backlog_bytes: usize,
     /// Moves partitions while loads are uneven.
     pub rebalance: bool,
     /// Whether what is asked for is kept before it is done, and what happens is written down. Otherwise it is done
@@ -34,6 +36,7 @@ impl Default for Config {
             command_lead_ticks: 1,
             verify_one_in: 1_000,
             cut_every: None,
+            max_backlog_bytes: crate::limits::MAX_BACKLOG_BYTES,
             rebalance: true,
             durable: false,
         }

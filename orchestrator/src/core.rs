@@ -157,6 +157,7 @@ impl Orchestrator {
     /// An orchestrator without workers and simulations, that makes its frames in buffers of `pool`.
     #[must_use]
     pub fn new(config: Config, pool: FramePool) -> Orchestrator {
+        let chronicle = Chronicle::new(config.max_backlog_bytes);
         Orchestrator {
             config,
             stopwatch: None,
@@ -177,7 +178,7 @@ impl Orchestrator {
             postponed: Vec::new(),
             publications: VecDeque::new(),
             published: 0,
-            chronicle: Chronicle::default(),
+            chronicle,
             appends: Durations::default(),
             metadata: BTreeMap::new(),
             had: BTreeMap::new(),

@@ -86,14 +86,26 @@ pub(crate) enum Effect {
     },
     CreateToken(Token),
     RevokeToken(u64),
-    /// A move that was kept became impossible: what stands in its place, and why it is refused.
+    /// A move that was kept became impossible: something else was kept in its place. Why it is refused.
     Amend {
         simulation: SimulationId,
-        state: State,
         refusal: Refusal,
     },
     /// It is refused, unless its key was used before.
     Refuse(Refusal),
+}
+
+impl Effect {
+    /// The command it places or takes back, by its simulation and seq.
+    pub(crate) fn command(&self) -> Option<(SimulationId, u64)> {
+        match self {
+            Effect::Command { simulation, stamp } => Some((*simulation, stamp.seq)),
+            Effect::Withdraw {
+                simulation, seq, ..
+            } => Some((*simulation, *seq)),
+            _ => None,
+        }
+    }
 }
 
 /// A write that is not committed yet.
@@ -127,6 +139,8 @@ pub(crate) struct Queued {
 /// Everything that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
+    /// Who has repeated a command under its key while that had no place yet: they are told what its first caller is.
+    pub(crate) repeaters: BTreeMap<(SimulationId, u64), Vec<Caller>>,
     pub(crate) responses: VecDeque<(Asker, Response)>,
     pub(crate) chores: VecDeque<Chore>,
     /// Lanes in which something is under way, and who waits behind it.

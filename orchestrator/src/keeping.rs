@@ -75,6 +75,7 @@ impl Orchestrator {
     /// Does what is kept, and answers whoever asked.
     fn do_kept(&mut self, now: Duration, awaited: Awaited, committed: Committed) {
         let caller = awaited.caller.clone();
+        let command = awaited.effect.command();
         let answered = match committed {
             Committed::Done => match self.do_effect(now, awaited) {
                 Some(answered) => answered,
@@ -98,10 +99,37 @@ impl Orchestrator {
             }
             not_done => {
                 self.undo(&awaited.effect);
+                if let Some(first) = self.repeats_unplaced(&awaited.effect, &not_done) {
+                    self.desk.repeaters.entry(first).or_default().push(caller);
+                    return;
+                }
                 not_kept(&awaited.effect, not_done)
             }
         };
+        let repeaters = command.and_then(|command| self.desk.repeaters.remove(&command));
+        for repeater in repeaters.unwrap_or_default() {
+            self.answer(&repeater, answered.clone());
+        }
         self.answer(&caller, answered);
+    }
+
+    /// The command that this one repeats, where it has a place that was kept too late and is being given another: what
+    /// is kept under the key is not what will be.
+    fn repeats_unplaced(
+        &self,
+        effect: &Effect,
+        committed: &Committed,
+    ) -> Option<(SimulationId, u64)> {
+        let (Effect::Command { simulation, .. }, Committed::Repeated(bytes)) = (effect, committed)
+        else {
+            return None;
+        };
+        let Answer::Stamp(stamp) = answer::decode(bytes) else {
+            return None;
+        };
+        let run = self.simulations.get(simulation)?;
+        run.placing.get(stamp.seq)?;
+        Some((*simulation, stamp.seq))
     }
 
     /// A fork is kept: it begins with what its parent left. Answers what was foreseen.
@@ -164,13 +192,9 @@ impl Orchestrator {
                 let Some(state) = run.and_then(|run| run.amended(&kept)) else {
                     return Some(refused(error));
                 };
-                let change = Change::State {
-                    simulation,
-                    state: state.clone(),
-                };
+                let change = Change::State { simulation, state };
                 let effect = Effect::Amend {
                     simulation,
-                    state,
                     refusal: Refusal::from(error),
                 };
                 // It comes before the next one of its lane, which is queued after it.
@@ -180,7 +204,6 @@ impl Orchestrator {
             Effect::Amend {
                 simulation,
                 refusal,
-                ..
             } => {
                 self.chronicle.unstated(now, simulation);
                 Some(Answer::Refused(refusal))

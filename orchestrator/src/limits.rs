@@ -152,7 +152,7 @@ pub const RECENT_COMMITS: usize = 256;
 /// Most ticks that a command is put off because commits take long.
 pub const MAX_LEAD_TICKS: u64 = 1 << 16;
 
-/// Most bytes of history that wait for the database, over all runs. At half of it runs wait for one that writes;
+/// Most bytes of history that wait for the database, over all runs, unless configured otherwise. At half of it runs wait for one that writes;
 /// at all of it, with one that does not, they are paused.
 pub const MAX_BACKLOG_BYTES: usize = 256 << 20;
 /// Bytes of history in one batch; a single larger piece goes alone.

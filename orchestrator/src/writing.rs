@@ -27,6 +27,7 @@ impl Orchestrator {
     /// The next batch of history. One at a time: no other is given out before it is known to be written.
     pub fn poll_batch(&mut self) -> Option<Batch> {
         self.note();
+        self.pause_if_full();
         while let Some((id, cut)) = self.poll_cut() {
             self.note_cut(id, cut);
         }

@@ -6,11 +6,15 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Method, Request};
 
+/// Longer than a gateway waits for an orchestrator: what it answers then is wanted.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A client of one gateway.
 #[derive(Clone)]
 pub(crate) struct Api {
     agent: Agent,
     base: String,
+    token: Option<String>,
 }
 
 /// What came back.
@@ -34,12 +38,21 @@ impl Api {
     pub(crate) fn new(address: &str) -> Api {
         let agent: Agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(10)))
+            .timeout_global(Some(PATIENCE))
             .build()
             .into();
         Api {
             agent,
             base: format!("http://{address}"),
+            token: None,
+        }
+    }
+
+    /// The same with a token.
+    pub(crate) fn with_token(&self, token: &str) -> Api {
+        Api {
+            token: Some(token.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -66,6 +79,9 @@ impl Api {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

@@ -1,9 +1,12 @@
 //! An orchestrator, workers and a gateway as processes, on ports of their own.
 
+use std::fs::{self, OpenOptions};
 use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -16,16 +19,27 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Orchestrator,
+    /// Another orchestrator on the same database.
+    Standby,
     Worker(u32),
     Gateway,
 }
 
 /// The service as four processes or more.
 pub(crate) struct Service {
-    pub(crate) database: Database,
-    certs: tempfile::TempDir,
-    link: String,
-    http: String,
+    /// Dropped with it.
+    _database: Database,
+    /// Certificates and logs.
+    files: tempfile::TempDir,
+    /// The database's, as the processes are given it.
+    url: String,
+    /// Further flags of an orchestrator.
+    flags: Vec<String>,
+    /// Where the orchestrator is, and where the standby.
+    links: [String; 2],
+    /// Whether workers and gateways know of the standby.
+    has_standby: bool,
+    pub(crate) http: String,
     running: std::collections::BTreeMap<Role, Child>,
     pub(crate) api: Api,
 }
@@ -33,22 +47,13 @@ pub(crate) struct Service {
 impl Service {
     /// Starts all of it, with two workers.
     pub(crate) fn start(database: Database) -> Service {
-        let certs = tempfile::tempdir().expect("a directory");
-        let made = autofarm()
-            .args(["certs", "--force", "--out"])
-            .arg(certs.path())
-            .output()
-            .expect("the binary starts");
-        assert!(made.status.success(), "{made:?}");
-        let http = free_tcp();
-        let mut service = Service {
-            database,
-            certs,
-            link: free_udp(),
-            api: Api::new(&http),
-            http,
-            running: Default::default(),
-        };
+        let url = database.url();
+        Service::start_with(database, url, &[])
+    }
+
+    /// The same with a URL by which the processes reach the database, and further flags of the orchestrator.
+    pub(crate) fn start_with(database: Database, url: String, flags: &[&str]) -> Service {
+        let mut service = Service::prepare(database, url, flags);
         for role in ROLES {
             service.start_role(role);
         }
@@ -56,32 +61,114 @@ impl Service {
         service
     }
 
+    /// The same, with the address of a standby known to all; it is not started yet.
+    pub(crate) fn start_for_standby(database: Database) -> Service {
+        let url = database.url();
+        let mut service = Service::prepare(database, url, &[]);
+        service.has_standby = true;
+        for role in ROLES {
+            service.start_role(role);
+        }
+        service.wait_ready();
+        service
+    }
+
+    /// The same, with nothing started yet.
+    pub(crate) fn prepare(database: Database, url: String, flags: &[&str]) -> Service {
+        let files = tempfile::tempdir().expect("a directory");
+        let made = autofarm()
+            .args(["certs", "--force", "--out"])
+            .arg(files.path())
+            .output()
+            .expect("the binary starts");
+        assert!(made.status.success(), "{made:?}");
+        let http = free_tcp();
+        Service {
+            _database: database,
+            files,
+            url,
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            links: [free_udp(), free_udp()],
+            has_standby: false,
+            api: Api::new(&http),
+            http,
+            running: Default::default(),
+        }
+    }
+
     /// Starts one process.
     pub(crate) fn start_role(&mut self, role: Role) {
-        let url = self.database.url();
+        let [first, second] = &self.links;
+        let both = match self.has_standby {
+            true => self.links.join(","),
+            false => first.clone(),
+        };
         let mut command = autofarm();
         match role {
             // Kept often, so that a short run is taken up from a cut and not from its creation.
-            Role::Orchestrator => command
-                .args(["orchestrator", "--listen", &self.link, "--cut-every", "1"])
-                .args(["--database-url", &url]),
+            Role::Orchestrator | Role::Standby => command
+                .args(["orchestrator", "--cut-every", "1", "--listen"])
+                .arg(if role == Role::Standby { second } else { first })
+                .args(["--database-url", &self.url])
+                .args(&self.flags),
             Role::Worker(number) => command
-                .args(["worker", "--connect", &self.link, "--threads", "1"])
+                .args(["worker", "--connect", &both, "--threads", "1"])
                 .args(["--name", &format!("worker-{number}")]),
             Role::Gateway => command
-                .args(["gateway", "--connect", &self.link, "--listen", &self.http])
-                .args(["--database-url", &url]),
+                .args(["gateway", "--connect", &both, "--listen", &self.http])
+                .args(["--database-url", &self.url])
+                // Tests ask again and again until something has happened.
+                .args(["--requests-per-s", "100000", "--burst", "100000"]),
         };
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_of(role))
+            .expect("a log");
         let child = command
             .arg("--certs")
-            .arg(self.certs.path())
-            .args(["--log", "warn"])
+            .arg(self.files.path())
+            .args(["--log", "info", "--log-format", "json"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let before = self.running.insert(role, child);
         assert!(before.is_none(), "{role:?} runs already");
+    }
+
+    /// The port of the orchestrator that is started first.
+    pub(crate) fn port_of_first(&self) -> &str {
+        self.links[0].rsplit_once(':').expect("an address").1
+    }
+
+    fn log_of(&self, role: Role) -> PathBuf {
+        self.files.path().join(format!("{role:?}.log"))
+    }
+
+    /// The first line of a process's log that has this in it, written or to come.
+    pub(crate) fn said(&self, role: Role, what: &str) -> String {
+        wait_until(&format!("{role:?} says `{what}`"), || {
+            let log = fs::read_to_string(self.log_of(role)).expect("a log");
+            log.lines()
+                .find(|line| line.contains(what))
+                .map(str::to_owned)
+        })
+    }
+
+    /// Sends a signal to one process.
+    pub(crate) fn signal(&self, role: Role, signal: Signal) {
+        kill_process(Pid::from_child(&self.running[&role]), signal).expect("it is ours");
+    }
+
+    /// Waits for a process to end by itself; answers its exit code.
+    pub(crate) fn end_of(&mut self, role: Role) -> Option<i32> {
+        let mut child = self.running.remove(&role).expect("it runs");
+        wait_until(&format!("{role:?} ends"), || {
+            child.try_wait().expect("it is ours")
+        })
+        .code()
     }
 
     /// Kills one process with SIGKILL.
@@ -142,6 +229,20 @@ pub(crate) const ROLES: [Role; 4] = [
 impl Drop for Service {
     fn drop(&mut self) {
         self.kill_all();
+        if std::thread::panicking() {
+            for entry in fs::read_dir(self.files.path())
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                if entry.path().extension().is_some_and(|e| e == "log") {
+                    let log = fs::read_to_string(entry.path()).unwrap_or_default();
+                    let tail = log.len().saturating_sub(4_000);
+                    let tail = log.get(tail..).unwrap_or(&log);
+                    eprintln!("--- {}\n{tail}", entry.path().display());
+                }
+            }
+        }
     }
 }
 
@@ -170,7 +271,7 @@ pub(crate) fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-fn free_tcp() -> String {
+pub(crate) fn free_tcp() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").to_string()
 }

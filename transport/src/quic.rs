@@ -112,14 +112,26 @@ pub fn connect(
     network: Network,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
-    connect_within(
-        Bounds::default(),
-        address,
-        identity,
-        expected,
-        network,
-        pool,
-    )
+    connect_any(&[address], identity, expected, network, pool)
+}
+
+/// As [`connect`], to one of several addresses at a time: after a loss, a refusal or a failure the next one is
+/// tried, but for a peer that was started anew where it was.
+///
+/// # Errors
+/// [`QuicError`].
+///
+/// # Panics
+/// If there is no address.
+pub fn connect_any(
+    addresses: &[SocketAddr],
+    identity: &Identity,
+    expected: Role,
+    network: Network,
+    pool: &FramePool,
+) -> Result<Endpoint, QuicError> {
+    let bounds = Bounds::default();
+    dial_from(bounds, addresses, identity, expected, network, pool)
 }
 
 /// As [`connect`], within other bounds than the maxima.
@@ -134,18 +146,32 @@ pub fn connect_within(
     network: Network,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
+    dial_from(bounds, &[address], identity, expected, network, pool)
+}
+
+fn dial_from(
+    bounds: Bounds,
+    addresses: &[SocketAddr],
+    identity: &Identity,
+    expected: Role,
+    network: Network,
+    pool: &FramePool,
+) -> Result<Endpoint, QuicError> {
+    assert!(!addresses.is_empty(), "there is somebody to connect to");
     let bounds = bounds.within_maxima();
     check_own(identity);
     let client = quic_config::client(identity, network)?;
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0u16; 8], 0).into(),
+    // A socket of IPv6 reaches IPv4 too, but not the other way round.
+    let any: SocketAddr = if addresses.iter().any(SocketAddr::is_ipv6) {
+        ([0u16; 8], 0).into()
+    } else {
+        ([0, 0, 0, 0], 0).into()
     };
     let mut quic = quic_config::bind(any, None, network)?;
     quic.set_default_client_config(client);
     let (endpoint, driver) = endpoint();
     let (arrivals, arrived) = mpsc::channel(1);
-    tokio::spawn(dial(quic.clone(), address, expected, arrivals));
+    tokio::spawn(dial(quic.clone(), addresses.to_vec(), expected, arrivals));
     tokio::spawn(drive(quic, driver, arrived, pool.clone(), bounds));
     Ok(endpoint)
 }
@@ -227,12 +253,14 @@ async fn admit(connection: Connection, accept: &[Role], arrivals: &mpsc::Sender<
 
 async fn dial(
     quic: quinn::Endpoint,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     expected: Role,
     arrivals: mpsc::Sender<Arrival>,
 ) {
     let mut failures = 0;
+    let mut turn = 0;
     while !arrivals.is_closed() {
+        let address = addresses[turn % addresses.len()];
         let started = Instant::now();
         let ended = dial_once(&quic, address, expected, &arrivals).await;
         if arrivals.is_closed() {
@@ -241,6 +269,9 @@ async fn dial(
         let is_there = matches!(ended, DialEnd::StartedAnew);
         if started.elapsed() >= GOOD_CONNECTION || is_there {
             failures = 0;
+        }
+        if !is_there {
+            turn += 1;
         }
         let pause = retry_pause(failures, fastrand::f64());
         failures += 1;

@@ -130,6 +130,23 @@ fn a_command_whose_commit_comes_too_late_gets_a_later_place_and_is_applied_there
 }
 
 #[test]
+fn a_command_repeated_while_it_is_given_another_place_is_answered_with_that() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    // Its place is kept only long after its tick; meanwhile whoever gave it gives it again.
+    t.shelf.commit_takes = Duration::from_secs(2);
+    let first = t.begin_ask(hold(None), key("a", 1));
+    t.run_for(Duration::from_millis(1_900));
+    let again = t.begin_ask(hold(None), key("a", 1));
+    t.run_for(Duration::from_secs(10));
+    let placed = stamp(&t.answers[&first]);
+    assert!(placed.tick > 52, "{placed:?} is its first place");
+    assert_eq!(stamp(&t.answers[&again]), placed);
+    assert_eq!(kept(&t).commands[&placed.seq], placed);
+    assert_eq!(kept(&t).commands.len(), 1);
+}
+
+#[test]
 fn no_history_of_a_tick_is_written_while_a_command_may_still_belong_to_it() {
     let mut t = started(at_real_time());
     t.run_until(|t| t.tick() == 50);

@@ -1,0 +1,213 @@
+//! What keeps `autofarm up` from starting, or from serving yet: each with what it says and its exit code.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::json;
+use sqlx::{Connection as _, Executor as _};
+
+use crate::api::Api;
+use crate::database::{Database, psql};
+use crate::history::tick;
+use crate::service::{autofarm, free_tcp, wait_until};
+use crate::up::Up;
+
+/// Exit code of what was given wrongly.
+const WRONG_INPUT: Option<i32> = Some(2);
+/// Exit code of what failed.
+const FAILED: Option<i32> = Some(1);
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are text")
+}
+
+/// It ends with this code, and says all of this in one line.
+#[track_caller]
+fn ends(up: Up, code: Option<i32>, says: &[&str]) {
+    let (ended, log) = up.end();
+    assert_eq!(ended, code, "{log}");
+    let is_said = |line: &str| says.iter().all(|what| line.contains(what));
+    assert!(
+        log.lines()
+            .any(|line| line.starts_with("error: ") && is_said(line)),
+        "{says:?} is not said in {log}"
+    );
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Modes stop nobody who is root, but nothing lies below a file.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let below = file.join("data");
+    let up = Up::start(&["--data-dir", text(&below)]);
+    ends(up, WRONG_INPUT, &["data-dir", text(&below), "--data-dir"]);
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let up = Up::start_on(&address, &["--data-dir", text(directory.path())]);
+    ends(
+        up,
+        WRONG_INPUT,
+        &["listen", &address, "give a free address"],
+    );
+}
+
+#[test]
+fn a_database_and_a_directory_are_one_too_many() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flags = [
+        "--data-dir",
+        text(directory.path()),
+        "--database-url",
+        "sqlite:farm.db",
+    ];
+    ends(
+        Up::start(&flags),
+        WRONG_INPUT,
+        &["data-dir", "database-url", "not both"],
+    );
+}
+
+#[test]
+fn a_demo_that_is_none_is_answered_with_those_there_are() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flags = ["--data-dir", text(directory.path()), "--demo", "harvest"];
+    ends(
+        Up::start(&flags),
+        WRONG_INPUT,
+        &["demo", "`harvest`", "weeding, dense or none"],
+    );
+}
+
+#[test]
+fn a_schema_of_a_newer_build_is_refused_on_sqlite() {
+    let database = Database::sqlite();
+    let runtime = runtime();
+    migrate(&database.url());
+    runtime.block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&database.url())
+            .await
+            .unwrap();
+        connection.execute(NEWER_SQLITE).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    refuses_newer(&database);
+}
+
+#[test]
+fn a_schema_of_a_newer_build_is_refused_on_postgres() {
+    let database = Database::postgres();
+    migrate(&database.url());
+    psql(&database.url(), NEWER_POSTGRES);
+    refuses_newer(&database);
+}
+
+const NEWER_SQLITE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+    VALUES (9999, 'of a newer build', 1, x'00', 0)";
+const NEWER_POSTGRES: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+    VALUES (9999, 'of a newer build', true, '\\x00', 0)";
+
+fn refuses_newer(database: &Database) {
+    let up = Up::start(&["--database-url", &database.url()]);
+    ends(up, FAILED, &["version 9999", "use the newer build"]);
+}
+
+fn migrate(url: &str) {
+    let done = autofarm()
+        .args(["migrate", "--apply", "--database-url", url])
+        .output()
+        .expect("the binary starts");
+    assert!(done.status.success(), "{done:?}");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn an_address_of_the_network_wants_tokens() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flags = ["--data-dir", text(directory.path())];
+    let made = autofarm()
+        .args(["token", "create", "--name", "me", "--role", "viewer"])
+        .args(flags)
+        .output()
+        .expect("the binary starts");
+    assert!(made.status.success(), "{made:?}");
+    let printed = String::from_utf8(made.stdout).expect("text");
+    let token = printed
+        .split_whitespace()
+        .find(|word| word.starts_with("af_"));
+    let token = token.unwrap_or_else(|| panic!("no token in {printed}"));
+
+    let up = Up::start_on("0.0.0.0:0", &flags);
+    let api = up.ready();
+    let refused = api.get("/v1/simulations").expect(401);
+    assert_eq!(refused["type"], "/problems/unauthorized", "{refused}");
+    let wrong = api.with_token("af_0123456789abcdef").get("/v1/simulations");
+    assert_eq!(wrong.status, 401, "{}", wrong.body);
+    let known: Api = api.with_token(token);
+    known.get("/v1/simulations").expect(200);
+    known.post("/v1/simulations", &json!({})).expect(403);
+    assert!(!up.log().contains(token), "the token is in the log");
+}
+
+#[test]
+fn an_unreachable_database_is_waited_for_and_said() {
+    let url = format!("postgres://farm:s3cret@{}/farm", free_tcp());
+    let up = Up::start(&["--database-url", &url]);
+    up.said("waiting for the database");
+    let api = up.api();
+    let readiness = api.get("/readyz");
+    assert_eq!(readiness.status, 503, "{}", readiness.body);
+    assert_eq!(api.get("/healthz").status, 200);
+    up.signal(Signal::TERM);
+    let (code, log) = up.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("s3cret"), "the password is in the log");
+}
+
+#[test]
+fn a_second_one_on_the_same_directory_stands_by() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flags = ["--data-dir", text(directory.path())];
+    let first = Up::start(&flags);
+    let api = first.ready();
+    let body =
+        json!({"name": "farm", "scenario": "dense", "entities": 64, "tick_ms": 20, "speed": 1});
+    let created = api.post("/v1/simulations", &body).expect(201);
+    let path = format!("/v1/simulations/{}", created["id"].as_str().expect("an id"));
+    api.post(&format!("{path}/start"), &json!({})).expect(200);
+
+    let second = Up::start(&flags);
+    let said = second.said("standing by: the database is another's");
+    let address = first.address();
+    let port = address.rsplit_once(':').expect("an address").1;
+    assert!(
+        said.contains(&format!(":{port}\"")),
+        "{said} names port {port}"
+    );
+    assert_eq!(second.api().get("/readyz").status, 503);
+    // The first notices nothing of it.
+    let before = tick(&api.get(&path).expect(200));
+    let last = wait_until("it goes on", || {
+        let now = tick(&api.get(&path).expect(200));
+        (now > before + 20).then_some(now)
+    });
+
+    first.signal(Signal::TERM);
+    assert_eq!(first.end().0, Some(0));
+    let api = second.ready();
+    wait_until("it goes on", || {
+        let now = api.get(&path).expect(200);
+        (now["status"] == "running" && tick(&now) > last).then_some(())
+    });
+}
