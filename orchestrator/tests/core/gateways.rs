@@ -51,6 +51,41 @@ fn a_gateway_is_let_in_told_the_tokens_and_told_again_when_they_change() {
 }
 
 #[test]
+fn a_ticket_names_its_token_and_opens_nothing_once_that_is_revoked() {
+    let mut t = Testbed::plain();
+    let peer = t.listen();
+    // What gateways ask in this test is asked for token 3.
+    let token = Token {
+        id: 3,
+        name: "night".to_owned(),
+        access: Access::Viewer,
+        secret_hash: [4; 32],
+        created_at_us: 1,
+    };
+    assert_eq!(t.ask(Ask::CreateToken(token)), Answer::Done);
+    for secret_hash in [[7; 32], [8; 32]] {
+        let access = Access::Viewer;
+        let issue = Ask::IssueTicket {
+            secret_hash,
+            access,
+        };
+        let id = t.ask_from(peer, issue, None);
+        assert_eq!(t.listener(peer).answer(id), Some(&Answer::Done));
+    }
+    let redeem = |secret_hash| Ask::RedeemTicket { secret_hash };
+    let allowed = Answer::Ticket {
+        access: Access::Viewer,
+        token: 3,
+    };
+    assert_eq!(t.ask(redeem([7; 32])), allowed);
+    assert_eq!(t.ask(Ask::RevokeToken(3)), Answer::Done);
+    let Answer::Refused(refusal) = t.ask(redeem([8; 32])) else {
+        panic!("its token is revoked")
+    };
+    assert_eq!(refusal.kind, RefusalKind::BadTicket);
+}
+
+#[test]
 fn what_is_published_is_encoded_once_and_told_in_order_to_all_who_listen() {
     let mut t = Testbed::plain();
     t.join();
