@@ -101,15 +101,6 @@ impl Up {
         let serving = serve_gateway(gateway);
         let first = signals.first();
         tokio::pin!(first);
-        let owned = tokio::select! {
-            opened = self.service.open(&url, port) => opened?,
-            _ = &mut first => {
-                serving.end().await;
-                return Ok(ExitCode::SUCCESS);
-            }
-        };
-        let store = owned.store.clone();
-
         let begin = async {
             let owned = self.service.open(&url, Bound::Tcp(bound)).await?;
             let store = owned.store.clone();

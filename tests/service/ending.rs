@@ -41,7 +41,7 @@ fn it_ends_in_order_and_goes_on_where_it_was() {
         (api.get("/readyz").status == 503).then_some(())
     });
     assert_eq!(api.get("/healthz").status, 200);
-    assert_eq!(socket.to_the_end(), Received::Closed(1001));
+    assert_eq!(socket.until_the_end(), Received::Closed(1001));
     let (code, log) = up.end();
     assert_eq!(code, Some(0), "{log}");
     let last = last_tick_of(&socket);

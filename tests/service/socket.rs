@@ -77,7 +77,7 @@ impl Socket {
     }
 
     /// Reads to the end; answers what it was.
-    pub(crate) fn to_the_end(&mut self) -> Received {
+    pub(crate) fn until_the_end(&mut self) -> Received {
         loop {
             match self.next() {
                 Received::Message(_) => {}
