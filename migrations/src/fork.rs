@@ -15,7 +15,8 @@ use crate::session::{Session, Value, bits, key_of, ordinal};
 use crate::write::{Committed, State};
 
 /// Writes a fork. [`Committed::Conflict`] where the tick can be reached neither from a cut nor from creation, because
-/// the parent was created by another kernel, or where the child is there already.
+/// the parent was created by another kernel, where this build cannot read what leads there, or where the
+/// child is there already.
 pub(crate) async fn fork(
     session: &mut dyn Session,
     parent: SimulationId,
@@ -23,12 +24,21 @@ pub(crate) async fn fork(
     spec: &Spec,
     state: &State,
 ) -> Result<Committed, StoreError> {
-    let Some(parent) = load::find(session, parent).await? else {
-        return Ok(Committed::NotFound);
+    let (id, found) = (parent, load::find(session, parent).await);
+    let parent = match found {
+        Ok(Some(parent)) => parent,
+        Ok(None) => return Ok(Committed::NotFound),
+        Err(error) => return nothing_to_fork(error),
     };
     let cut = load::newest_cut(session, parent.key, tick).await?;
     if cut.is_none() && parent.kernel_version != KERNEL_VERSION {
         return Ok(Committed::Conflict);
+    }
+    // Whether the child can be read is tried before it is there: a group is written whole, so nothing would
+    // take its rows away again.
+    let after = cut.as_ref().map(|cut| cut.tick);
+    if let Err(error) = load::commands(session, id, parent.key, after, tick).await {
+        return nothing_to_fork(error);
     }
     let start = Start {
         tick,
@@ -85,8 +95,24 @@ pub(crate) async fn child(
     session: &mut dyn Session,
     child: SimulationId,
 ) -> Result<Committed, StoreError> {
-    Ok(match load::find(session, child).await? {
-        Some(found) => Committed::Forked(Box::new(load::with_history(session, found).await?)),
-        None => Committed::NotFound,
-    })
+    let recovered = match load::find(session, child).await {
+        Ok(Some(found)) => load::with_history(session, found).await,
+        Ok(None) => return Ok(Committed::NotFound),
+        Err(error) => Err(error),
+    };
+    match recovered {
+        Ok(recovered) => Ok(Committed::Forked(Box::new(recovered))),
+        Err(error) => nothing_to_fork(error),
+    }
+}
+
+/// What this build cannot read, or go on from, is nothing to fork; that is no reason to write nothing else.
+fn nothing_to_fork(error: StoreError) -> Result<Committed, StoreError> {
+    match error {
+        StoreError::Unreadable { .. } | StoreError::OtherKernel { .. } => {
+            tracing::warn!(%error, "a simulation cannot be forked");
+            Ok(Committed::Conflict)
+        }
+        error => Err(error),
+    }
 }

@@ -169,11 +169,8 @@ pub(crate) async fn with_history(
             known: KERNEL_VERSION,
         });
     }
-    let after = recovered
-        .cut
-        .as_ref()
-        .map_or(-1, |cut| cut.tick.cast_signed());
-    recovered.commands = commands(session, simulation, key, after).await?;
+    let after = recovered.cut.as_ref().map(|cut| cut.tick);
+    recovered.commands = commands(session, simulation, key, after, u64::MAX).await?;
     Ok(recovered)
 }
 
@@ -257,18 +254,23 @@ async fn cut(
     }))
 }
 
-/// Commands of ticks after one, by (tick, seq).
-async fn commands(
+/// Commands of ticks after one, or of all from the first on, up to another, by (tick, seq).
+pub(crate) async fn commands(
     session: &mut dyn Session,
     simulation: SimulationId,
     key: i64,
-    after: i64,
+    after: Option<u64>,
+    up_to: u64,
 ) -> Result<Vec<(CommandStamp, CommandRequest)>, StoreError> {
     let rows = session
         .fetch(
             "SELECT seq, tick, asked_tick, target, command, args FROM commands \
-             WHERE simulation_key = $1 AND tick > $2 ORDER BY tick, seq",
-            &[Value::Int(key), Value::Int(after)],
+             WHERE simulation_key = $1 AND tick > $2 AND tick <= $3 ORDER BY tick, seq",
+            &[
+                Value::Int(key),
+                Value::Int(after.map_or(-1, u64::cast_signed)),
+                ordinal(up_to),
+            ],
         )
         .await?;
     read_all(&rows, "commands", simulation, 0, columns::command_of)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::StoreError;
 use crate::lease::{self, Fence, Lease};
 use crate::limits::{IDEMPOTENCY_AGE, PRUNE_CHECKPOINTS, PRUNE_ROWS, TRANSACTION_PATIENCE};
-use crate::session::{Database, Session, Unfit, Value, bits, ordinal, small, within};
+use crate::session::{Database, Row, Session, Unfit, Value, bits, ordinal, small, within};
 
 /// What is kept of every simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,13 @@ pub(crate) async fn prune(
                 history(database, lease, retention, &simulation, &mut pruned).await
             }
         };
-        within(TRANSACTION_PATIENCE, work).await?;
+        match within(TRANSACTION_PATIENCE, work).await {
+            // It keeps no other from being pruned.
+            Err(error @ StoreError::Unreadable { .. }) => {
+                tracing::warn!(%error, "a simulation is not pruned");
+            }
+            done => done?,
+        }
     }
     Ok(pruned)
 }
@@ -147,18 +153,24 @@ async fn idempotency_keys(
         .await?;
     lease::renew_if_only_writer(session.as_mut(), lease).await?;
     session.commit().await?;
-    rows.iter()
-        .map(|row| {
-            let read = || -> Result<Simulation, Unfit> {
-                Ok(Simulation {
-                    key: row.int(0)?,
-                    deleted: row.int(1)? != 0,
-                    last_seq: [row.bits(2)?, row.bits(3)?],
-                })
-            };
-            read().map_err(|unfit| unfit.at("simulations", None, row.int(0).unwrap_or(-1)))
+    let read = |row: &Row| -> Result<Simulation, Unfit> {
+        Ok(Simulation {
+            key: row.int(0)?,
+            deleted: row.int(1)? != 0,
+            last_seq: [row.bits(2)?, row.bits(3)?],
         })
-        .collect()
+    };
+    let mut simulations = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match read(row) {
+            Ok(simulation) => simulations.push(simulation),
+            Err(unfit) => {
+                let error = unfit.at("simulations", None, row.int(0).unwrap_or(-1));
+                tracing::warn!(%error, "a simulation is not pruned");
+            }
+        }
+    }
+    Ok(simulations)
 }
 
 /// Removes what is beyond retention of one simulation.

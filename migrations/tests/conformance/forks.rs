@@ -144,6 +144,44 @@ pub(crate) async fn a_fork_that_cannot_be_is_a_conflict(bench: &Bench) {
     forked(commit_one(&store, &lease, 13, fork(2, 100)).await);
 }
 
+pub(crate) async fn what_cannot_be_read_is_not_forked_and_stops_no_other(bench: &Bench) {
+    let (store, lease) = bench.owner().await;
+    past(&store, &lease).await;
+    bench
+        .execute("UPDATE commands SET command = 'fly' WHERE seq = 2")
+        .await;
+    let writes = |ids: [u64; 2], child, tick| {
+        let other = create(u128::from(ids[1]));
+        [(ids[0], fork(child, tick)), (ids[1], other)].map(|(id, change)| store::write::Write {
+            id,
+            guard: None,
+            change,
+        })
+    };
+    let group = writes([10, 11], 2, 170);
+    let told = store.commit(&lease, &group).await.unwrap();
+    assert!(
+        matches!(told[..], [Committed::Conflict, Committed::Done]),
+        "{told:?}"
+    );
+    assert_eq!(bench.count("simulations").await, 2, "no child is left");
+    // What leads to another tick can be read.
+    let child = forked(commit_one(&store, &lease, 12, fork(3, 155)).await);
+    assert_eq!(stamps(&child), [(3, 150)]);
+    let one = id(1);
+    bench
+        .execute(&format!(
+            "UPDATE simulations SET scenario = 'moon' WHERE id = '{one}'"
+        ))
+        .await;
+    let told = store.commit(&lease, &writes([13, 14], 2, 99)).await;
+    let told = told.unwrap();
+    assert!(
+        matches!(told[..], [Committed::Conflict, Committed::Done]),
+        "{told:?}"
+    );
+}
+
 pub(crate) async fn a_cut_that_is_not_whole_is_passed_over(bench: &Bench) {
     let (store, lease) = bench.owner().await;
     past(&store, &lease).await;

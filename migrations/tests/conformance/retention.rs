@@ -4,7 +4,7 @@ use store::history::History;
 use store::retention::Retention;
 use transport::control::Log;
 
-use crate::bench::{Bench, commit_one};
+use crate::bench::{Bench, Kind, commit_one};
 use crate::samples::{batch, create, cut_batch, digest, event, id, snapshot};
 
 pub(crate) async fn history_beyond_its_bounds_is_removed_in_steps(bench: &Bench) {
@@ -43,6 +43,37 @@ pub(crate) async fn history_beyond_its_bounds_is_removed_in_steps(bench: &Bench)
     assert_eq!(bench.count("tick_digests").await, 50);
     assert_eq!(bench.count("metric_snapshots WHERE tick > 129").await, 7);
     assert_eq!(bench.count("metric_snapshots").await, 7);
+}
+
+pub(crate) async fn what_cannot_be_read_is_left_and_stops_no_other(bench: &Bench) {
+    // Its tables are strict, and what it gives for a null can be read.
+    if matches!(bench.kind, Kind::Sqlite) {
+        return;
+    }
+    let (store, lease) = bench.owner().await;
+    for n in 1..=2_u64 {
+        commit_one(&store, &lease, n, create(n.into())).await;
+        for cut in 1..=4 {
+            let number = (n - 1) * 4 + cut;
+            let batch = cut_batch(number, id(n.into()), cut * 100);
+            store.append(&lease, &batch).await.unwrap();
+        }
+    }
+    // A copy has no constraints.
+    let one = id(1);
+    bench
+        .execute(&format!(
+            "CREATE TABLE loose AS SELECT * FROM cuts; DROP TABLE cuts; ALTER TABLE loose RENAME TO cuts; \
+             UPDATE cuts SET tick = NULL WHERE tick = 100 AND simulation_key = \
+             (SELECT simulation_key FROM simulations WHERE id = '{one}')"
+        ))
+        .await;
+    let retention = Retention {
+        cuts: 2,
+        ..Retention::default()
+    };
+    store.prune(&lease, &retention).await.unwrap();
+    assert_eq!(bench.count("cuts").await, 6);
 }
 
 pub(crate) async fn cuts_are_thinned(bench: &Bench) {
