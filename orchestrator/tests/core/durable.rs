@@ -601,7 +601,7 @@ fn a_run_that_may_not_be_late_is_not_while_the_orchestrator_ends() {
         ..at_real_time()
     });
     t.run_until(|t| t.tick() == 20);
-    t.control(|core, now| core.begin_shutdown(now));
+    t.control(orchestrator::Orchestrator::begin_shutdown);
     t.run_for(Duration::from_secs(5));
     t.join();
     t.run_for(Duration::from_secs(1));
