@@ -61,7 +61,7 @@ fn with_standby(database: Database) -> Service {
     let said = service.said(Role::Standby, "standing by: the database is another's");
     let port = service.port_of_first();
     assert!(
-        said.contains(&format!(":{port}\"")),
+        said.contains(&format!(":{port} (")),
         "{said} names port {port}"
     );
     service

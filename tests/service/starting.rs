@@ -192,7 +192,7 @@ fn a_second_one_on_the_same_directory_stands_by() {
     let address = first.address();
     let port = address.rsplit_once(':').expect("an address").1;
     assert!(
-        said.contains(&format!(":{port}\"")),
+        said.contains(&format!(":{port} (")),
         "{said} names port {port}"
     );
     assert_eq!(second.api().get("/readyz").status, 503);
