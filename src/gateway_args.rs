@@ -43,7 +43,7 @@ pub(crate) struct GatewayArgs {
     /// Want tokens on loopback addresses too.
     #[arg(long, env = "AUTOFARM_REQUIRE_TOKENS")]
     require_tokens: bool,
-    /// Origin whose pages may open the live stream, https://farm.example say, beside this server's own.
+    /// Origin whose pages may open the live stream (`https://farm.example` say) beside this server's own.
     #[arg(
         long,
         env = "AUTOFARM_ALLOWED_ORIGINS",
