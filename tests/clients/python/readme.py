@@ -56,7 +56,7 @@ def examples(page: str) -> list[Example]:
                 in_block += 1
             elif in_block == 0:
                 raise ValueError(f"a block begins with {line!r}, which is no command")
-            else:
+            elif line.strip() and not line.startswith("# "):
                 found[-1].prints.append(line)
                 continue
             is_going_on = line.endswith("\\")
