@@ -38,9 +38,11 @@ async def stand(made: Farm) -> BinaryTick:
     """Lets the machines leave their homes, pauses, and answers where all of them stand."""
     await made.act("start")
     async with made.stream(SUBPROTOCOLS[1], max_entities=str(ENTITIES)) as stream:
-        await stream.until(lambda m: True if isinstance(m, Tick) and m.tick >= 600 else None)
+        tick = await stream.until(lambda m: m if isinstance(m, BinaryTick) and m.tick >= 600 else None)
         stands_at = await made.pause()
-        tick = await stream.until(lambda m: m if isinstance(m, BinaryTick) and m.tick >= stands_at else None)
+        # It may stand where it was seen last: then nothing newer comes.
+        if tick.tick < stands_at:
+            tick = await stream.until(lambda m: m if isinstance(m, BinaryTick) and m.tick >= stands_at else None)
         need(len(tick.machines) == ENTITIES, f"{len(tick.machines)} machines")
         return tick
 
