@@ -23,6 +23,8 @@ pub const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 pub const SQLITE_BUSY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for this process's own writer of a SQLite file, which a large batch may hold.
 pub const SQLITE_WRITER_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two attempts to open a SQLite file that another process is making at this moment.
+pub const SQLITE_NEW_FILE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Most writes in one group.
 pub const MAX_GROUP: usize = 4_096;

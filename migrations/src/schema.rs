@@ -1,12 +1,13 @@
 //! The schema: which migrations a database has, and applying those it lacks.
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
 use crate::error::StoreError;
-use crate::limits::{CONNECT_PATIENCE, SQLITE_WRITER_PATIENCE};
+use crate::limits::{CONNECT_PATIENCE, SQLITE_NEW_FILE_PAUSE, SQLITE_WRITER_PATIENCE};
 use crate::session::within;
-use crate::url::DatabaseUrl;
+use crate::url::{DatabaseUrl, SqliteFile};
 use crate::{postgres, sqlite};
 
 /// A migration: its version, what it does, and its statements for PostgreSQL and SQLite.
@@ -152,10 +153,7 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
         }
         DatabaseUrl::Sqlite(file) => {
             within(SQLITE_WRITER_PATIENCE, async {
-                let mut connection = sqlite::options(file)
-                    .create_if_missing(true)
-                    .connect()
-                    .await?;
+                let mut connection = new_file(file).await?;
                 // The migrator itself keeps nobody away from a file.
                 let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
                 migrator(|step| step.3)
@@ -170,6 +168,20 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
         }
     }
     Ok(before)
+}
+
+/// Opens a file to migrate it, and makes it if it is not there.
+async fn new_file(file: &SqliteFile) -> Result<SqliteConnection, StoreError> {
+    let options = sqlite::options(file).create_if_missing(true);
+    loop {
+        match options.connect().await {
+            // While another makes a log of the same file for the first time, SQLite does not wait for it but says so at once.
+            Err(sqlx::Error::Database(told)) if sqlite::is_busy(&*told) => {
+                tokio::time::sleep(SQLITE_NEW_FILE_PAUSE).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 fn migrator(sql: impl Fn(&Step) -> &'static str) -> Migrator {

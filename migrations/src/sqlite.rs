@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -80,6 +81,12 @@ pub(crate) fn options(file: &SqliteFile) -> SqliteConnectOptions {
         Some(pages) => options.pragma("max_page_count", pages.to_string()),
         None => options,
     }
+}
+
+/// Whether another connection is in the way just now (`SQLITE_BUSY` in any of its extended forms).
+pub(crate) fn is_busy(told: &dyn DatabaseError) -> bool {
+    let code = told.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|extended| extended & 0xff == 5)
 }
 
 impl Database for Sqlite {
