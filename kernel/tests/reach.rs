@@ -1,20 +1,20 @@
 //! Every state that the kernel reaches is accepted by its own readers: checkpoints of it by
 //! [`Partition::restore`], letters of it by the other parts of its site.
 //!
-//! `AUTOFARM_REACH_TICKS` sets how long each of the random runs is; what stands here takes seconds.
+//! `AUTOFARM_REACH_TIMES` makes the random runs so many times as long, and `AUTOFARM_REACH_SEED` makes
+//! them others; as they stand they take seconds.
 
 use bumpalo::Bump;
 use kernel::command::{Action, Command, Component};
 use kernel::config::{Scenario, SimulationConfig};
 use kernel::layout::{Fence, Point};
+use kernel::mail::Letter;
+use kernel::message::Body;
 use kernel::philox::philox4x32;
 use kernel::plan::Plan;
 use kernel::{Partition, StepInputs};
 
-/// Length of a random run.
-const TICKS: u32 = 2_000;
-/// Ticks between two commands of a random run, and between two looks at it.
-const COMMAND_EVERY: u32 = 8;
+/// Ticks between two looks at a random run.
 const LOOK_EVERY: u32 = 5;
 
 /// All partitions of a farm, and the letters of the last tick: to, words.
@@ -90,6 +90,12 @@ impl Run {
         }
     }
 
+    /// Machines that the parts of a cut site show each other.
+    fn ghosts(&self) -> impl Iterator<Item = Body> {
+        let letter = |words| Letter::read(words).expect("own");
+        (self.mail.iter()).flat_map(move |(_, words)| letter(words).ghosts())
+    }
+
     /// The least box that all machines stand in.
     fn bounds(&self) -> Fence {
         let mut all: Option<Fence> = None;
@@ -139,15 +145,16 @@ impl Run {
 #[test]
 fn a_tractor_that_turns_beyond_the_edge_of_its_site_is_read_back() {
     for partition_rows in [4_096, 8] {
-        let mut run = Run::new(Scenario::Dense, 20, partition_rows, 50, 7);
+        let mut run = Run::new(Scenario::Dense, 40, partition_rows, 50, 7);
         let edge = run.plan.farm.layout.far_corner().x;
-        let (mut ticks, mut beyond) = (0, 0);
-        while beyond < 40 {
+        let (mut ticks, mut ticks_beyond, mut ghosts_beyond) = (0, 0, 0);
+        while ticks_beyond < 40 || (run.partitions.len() > 1 && ghosts_beyond == 0) {
             run.step(&[]);
             ticks += 1;
             assert!(ticks < 20_000, "nobody turns there");
             if run.bounds().high.x > edge {
-                beyond += 1;
+                ticks_beyond += 1;
+                ghosts_beyond += run.ghosts().filter(|ghost| ghost.x > edge).count();
                 run.read_back();
                 run.keeps_off_the_fence();
             }
@@ -155,10 +162,28 @@ fn a_tractor_that_turns_beyond_the_edge_of_its_site_is_read_back() {
     }
 }
 
+/// Ticks after which all that machines were told is over, and of those, the ones in which they are told
+/// anything: a farm that is never left to its work does not get to its far swaths.
+const BOUT: u32 = 500;
+const TOLD: u32 = 200;
+
+/// The commands of a tick of a random run.
+fn commands(plan: &Plan, seed: u32, tick: u32, between: u32) -> Vec<Command> {
+    let seq = u64::from(tick);
+    match tick % BOUT {
+        TOLD => vec![
+            Command::for_all(seq, Action::Release),
+            Command::for_all(seq, Action::SetSpeedLimit { mm_per_s: 0 }),
+        ],
+        ..TOLD if tick.is_multiple_of(between) => vec![any_command(plan, seed, tick)],
+        _ => vec![],
+    }
+}
+
 /// A command of any kind for any machine, and now and then for all; places as often at the edges and
 /// corners of the site as anywhere.
-fn any_command(plan: &Plan, run: u32, tick: u32) -> Command {
-    let [kind, whom, a, b] = philox4x32([tick, 0, 0, 0], [run, 1]);
+fn any_command(plan: &Plan, seed: u32, tick: u32) -> Command {
+    let [kind, whom, a, b] = philox4x32([tick, 0, 0, 0], [seed, 1]);
     let (low, high) = (plan.farm.layout.origin(), plan.farm.layout.far_corner());
     let place = |draw: u32, low: i32, high: i32| {
         let [low, high] = [low, high].map(|at| (i64::from(at) * 1_000 / 65_536) as i32);
@@ -193,24 +218,27 @@ fn any_command(plan: &Plan, run: u32, tick: u32) -> Command {
 
 #[test]
 fn whatever_machines_are_told_what_they_come_to_is_read_back() {
-    let ticks = std::env::var("AUTOFARM_REACH_TICKS").ok();
-    let ticks = ticks.map_or(TICKS, |n| n.parse().expect("AUTOFARM_REACH_TICKS: ticks"));
-    for (number, (scenario, entities, rows, tick_ms)) in (0..).zip([
-        (Scenario::Dense, 640, 4_096, 20),
-        (Scenario::Dense, 640, 97, 50),
-        (Scenario::Dense, 20, 4_096, 280),
-        (Scenario::Dense, 33, 8, 200),
-        (Scenario::Dense, 1, 8, 50),
-        (Scenario::Weeding, 30, 16, 1_000),
-        (Scenario::Weeding, 120, 4_096, 20),
-    ]) {
-        let seed = 7 + u64::from(number);
-        let mut run = Run::new(scenario, entities, rows, tick_ms, seed);
-        for tick in 1..=ticks {
-            let told = tick
-                .is_multiple_of(COMMAND_EVERY)
-                .then(|| any_command(&run.plan, number, tick));
-            run.step(told.as_slice());
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse().expect("a number"))
+    };
+    let times: u32 = number("AUTOFARM_REACH_TIMES").unwrap_or(1);
+    let first_seed: u32 = number("AUTOFARM_REACH_SEED").unwrap_or(7);
+    // Machines, rows of a partition, ms of a tick, ticks, and ticks between two commands.
+    for (seed, (scenario, [entities, partition_rows, tick_ms, ticks, between])) in (first_seed..)
+        .zip([
+            (Scenario::Dense, [640, 4_096, 20, 1_000, 4]),
+            (Scenario::Dense, [640, 97, 50, 1_000, 3]),
+            (Scenario::Dense, [40, 4_096, 280, 5_000, 10]),
+            (Scenario::Dense, [40, 8, 200, 5_000, 10]),
+            (Scenario::Dense, [1, 8, 50, 5_000, 50]),
+            (Scenario::Weeding, [30, 16, 1_000, 1_000, 10]),
+            (Scenario::Weeding, [120, 4_096, 20, 1_000, 5]),
+        ])
+    {
+        let mut run = Run::new(scenario, entities, partition_rows, tick_ms, seed.into());
+        for tick in 1..=times * ticks {
+            run.step(&commands(&run.plan, seed, tick, between));
             if tick.is_multiple_of(LOOK_EVERY) {
                 run.read_back();
                 run.keeps_off_the_fence();
