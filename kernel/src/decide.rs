@@ -784,11 +784,8 @@ impl Decide<'_> {
 
     fn place_in_site(&self, x_mm: i32, y_mm: i32) -> Result<Point, Rejection> {
         let position = |mm: i32| i32::try_from(i64::from(mm) * 65_536 / 1000).ok();
-        let (low, high) = (self.farm.layout.origin(), self.farm.layout.far_corner());
         match (position(x_mm), position(y_mm)) {
-            (Some(x), Some(y))
-                if (low.x..=high.x).contains(&x) && (low.y..=high.y).contains(&y) =>
-            {
+            (Some(x), Some(y)) if self.farm.layout.contains(Point { x, y }) => {
                 Ok(self.farm.layout.off_road(Point { x, y }))
             }
             _ => Err(Rejection::OutsideSite),

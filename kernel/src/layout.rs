@@ -41,6 +41,9 @@ pub const YARD_WIDTH: i32 = units(16.0);
 pub const AISLE: i32 = units(7.5);
 /// The two columns of places, from the yard's west edge.
 const PLACE_COLUMNS: [i32; 2] = [units(1.5), units(13.5)];
+/// Ground around a site that a machine may come to: a turn at the end of a field's last swath swings out
+/// over the site's edge, by no more than the room that turns take to a side.
+pub const VERGE: i32 = units(8.0);
 /// Distance between the places of a column.
 const PLACE_PITCH: i32 = units(3.0);
 
@@ -51,6 +54,23 @@ pub struct Point {
     pub x: i32,
     /// North.
     pub y: i32,
+}
+
+/// What no machine crosses: around a site and its verge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// South-western corner.
+    pub low: Point,
+    /// North-eastern corner.
+    pub high: Point,
+}
+
+impl Fence {
+    /// Whether a place lies within it, or on it.
+    #[must_use]
+    pub fn contains(&self, at: Point) -> bool {
+        (self.low.x..=self.high.x).contains(&at.x) && (self.low.y..=self.high.y).contains(&at.y)
+    }
 }
 
 /// The geometry that every site of a scenario shares.
@@ -138,8 +158,27 @@ impl Layout {
     /// Whether a place lies in the site.
     #[must_use]
     pub fn contains(&self, at: Point) -> bool {
+        self.fence_at(0).contains(at)
+    }
+
+    /// The fence around the site and its verge.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence_at(VERGE)
+    }
+
+    fn fence_at(&self, verge: i32) -> Fence {
         let (low, high) = (self.origin(), self.far_corner());
-        (low.x..=high.x).contains(&at.x) && (low.y..=high.y).contains(&at.y)
+        Fence {
+            low: Point {
+                x: low.x - verge,
+                y: low.y - verge,
+            },
+            high: Point {
+                x: high.x + verge,
+                y: high.y + verge,
+            },
+        }
     }
 
     /// Field of a land.
@@ -160,11 +199,12 @@ impl Layout {
         self.swath_length + self.headland
     }
 
-    /// Whether the site is no wider and no higher than a difference of positions can be.
+    /// Whether the site with its verge is no wider and no higher than a difference of positions can be.
     #[must_use]
     pub fn fits_positions(&self) -> bool {
         let fits = |fields: u32, pitch: i32, rest: i32| {
-            i64::from(fields) * i64::from(pitch) + i64::from(rest) <= i64::from(i32::MAX)
+            let site = i64::from(fields) * i64::from(pitch) + i64::from(rest);
+            site + 2 * i64::from(VERGE) <= i64::from(i32::MAX)
         };
         fits(self.columns, self.column_pitch(), 0)
             && fits(self.field_rows, self.row_pitch(), self.headland)

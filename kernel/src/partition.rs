@@ -552,10 +552,11 @@ impl Partition {
                 return wrong(what, i, column[i].to_bits());
             }
         }
+        let fence = layout.fence();
         for i in 0..rows.len() {
             let (land, task) = (rows.land[i], rows.task[i]);
             let (x, y) = (rows.x[i], rows.y[i]);
-            if !layout.contains(Point { x, y }) {
+            if !fence.contains(Point { x, y }) {
                 return wrong("place, x", i, x.cast_unsigned());
             }
             if land != NONE && !layout.has_swath(land, rows.swath[i]) {

@@ -256,6 +256,7 @@ fn cut(farm: &Farm, machines: u32) -> Vec<u32> {
 mod tests {
     use super::*;
     use crate::config::Scenario;
+    use crate::layout::VERGE;
 
     fn config(scenario: Scenario, entities: u32, partition_rows: u32) -> SimulationConfig {
         SimulationConfig {
@@ -292,11 +293,22 @@ mod tests {
     #[test]
     fn positions_reach_over_every_site_that_is_not_refused() {
         let mut layout = (Farm::new(&config(Scenario::Dense, 20, 4_096)).expect("valid")).layout;
-        let columns = i32::MAX / layout.column_pitch();
+        let columns = (i32::MAX - 2 * VERGE) / layout.column_pitch();
         layout.columns = columns.cast_unsigned();
-        assert!(layout.fits_positions() && layout.far_corner().x > layout.origin().x);
+        let fence = layout.fence();
+        assert!(layout.fits_positions() && fence.high.x - fence.low.x > columns);
         layout.columns += 1;
         assert!(!layout.fits_positions());
+    }
+
+    #[test]
+    fn the_verge_of_every_farm_has_room_for_its_turns() {
+        for scenario in Scenario::ALL {
+            let farm = Farm::new(&config(scenario, 20, 4_096)).expect("valid");
+            for machine in 0..farm.machines_per_site {
+                assert!(crate::site::reach(&farm, machine) <= VERGE, "{machine}");
+            }
+        }
     }
 
     #[test]

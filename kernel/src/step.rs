@@ -15,7 +15,7 @@ use crate::decide::Decide;
 use crate::event::Event;
 use crate::farm::{Farm, SENSING_RADIUS_M};
 use crate::laws::battery::battery;
-use crate::laws::guidance::{self, GuidanceParams, WatchParams, due};
+use crate::laws::guidance::{self, GuidanceParams, MotionParams, WatchParams, due};
 use crate::laws::neighbours::{Mover, Neighbourhood};
 use crate::laws::power::ground_power;
 use crate::layout::{NONE, Point, UNITS_PER_M, units};
@@ -376,6 +376,7 @@ impl Partition {
             *bn = inbox.bulletins[(site - self.plan.first_site) as usize].soil_bn;
         }
         let stand_off = farm.ticks(farm.stand_off_s);
+        let motion = MotionParams::new(farm);
         for of_class in &self.index.classes {
             let (class, r) = (&farm.classes[of_class.class], of_class.rows.clone());
             let guidance = GuidanceParams::new(class, farm.dt_s, stand_off, tick);
@@ -406,7 +407,7 @@ impl Partition {
             );
             guidance::advance(
                 isa,
-                &farm.dt_s,
+                &motion,
                 &rows.speed[r.clone()],
                 &s.turn[r.clone()],
                 &mut rows.x[r.clone()],
@@ -655,10 +656,10 @@ pub(crate) fn check_grant(farm: &Farm, g: &Grant) -> Result<(), MailError> {
     }
 }
 
-/// Refuses a ghost that is nowhere in the site or moves like no machine.
+/// Refuses a ghost that is where no machine comes, or moves like none.
 fn check_ghost(farm: &Farm, b: &Body) -> Result<(), MailError> {
     let is_number = |value: f32, most: f32| value.is_finite() && value.abs() <= most;
-    let wrong = if !farm.layout.contains(Point { x: b.x, y: b.y }) {
+    let wrong = if !farm.layout.fence().contains(Point { x: b.x, y: b.y }) {
         ("ghost's place, x", b.x.cast_unsigned())
     } else if !is_number(b.vx, MAX_GHOST_M_PER_S) || !is_number(b.vy, MAX_GHOST_M_PER_S) {
         ("ghost's velocity", b.vx.to_bits())

@@ -2,8 +2,9 @@
 
 use kernel::isa::Isa;
 use kernel::laws::battery::{BatteryLaw, BatteryParams, FULL_CHARGE, Ocv, battery};
-use kernel::laws::guidance;
+use kernel::laws::guidance::{self, MotionParams};
 use kernel::laws::power::{Draft, GroundLaw, GroundParams, WheelGround, ground_power};
+use kernel::layout::{Fence, Point};
 use kernel::math;
 use kernel::philox::{MAX_DRAWN_TICKS, Purpose, draw, exponential_ticks, uniform};
 
@@ -67,12 +68,17 @@ fn a_plain_f32_of_charge_fails_that() {
 /// Metres that 0.264 m/s takes a machine in 60 s from 9 km east of its site's origin.
 fn moved_in_a_minute(tick_ms: u32) -> f64 {
     let from = 9_000 << 16;
+    let [low, high] = [-from, 2 * from].map(|at| Point { x: at, y: at });
+    let params = MotionParams {
+        dt_s: tick_ms as f32 / 1_000.0,
+        fence: Fence { low, high },
+    };
     let (mut x, mut y, mut heading) = ([from], [0], [0]);
     let (mut x_rem, mut y_rem) = ([0.0], [0.0]);
     for _ in 0..60_000 / tick_ms {
         guidance::advance(
             Isa::detect(),
-            &(tick_ms as f32 / 1_000.0),
+            &params,
             &[0.264],
             &[0],
             &mut x,

@@ -3,9 +3,10 @@
 //! A machine follows a line by steering at a point of it that lies a look-ahead before its own
 //! projection (curvature 2 y / d^2, with y the point's lateral offset and d its distance; look-ahead
 //! growing with speed as in AgOpenGPS). Its position advances along the heading at the middle of the
-//! tick, as integers with the remainder carried.
+//! tick, as integers with the remainder carried. A fence around the site stops whoever comes to it.
 
 use crate::laws::power::STUCK_SLIP;
+use crate::layout::Fence;
 use crate::math::{self, RADIANS_PER_UNIT};
 use crate::rows::{NO_SPEED_LIMIT, flag, mode};
 use crate::vector_law;
@@ -196,10 +197,30 @@ vector_law! {
     ) = steer_row;
 }
 
+/// What motion needs of a farm.
+#[derive(Clone, Copy, Debug)]
+pub struct MotionParams {
+    /// Length of the tick, s.
+    pub dt_s: f32,
+    /// What stops every machine.
+    pub fence: Fence,
+}
+
+impl MotionParams {
+    /// The parameters of a farm.
+    #[must_use]
+    pub fn new(farm: &crate::farm::Farm) -> MotionParams {
+        MotionParams {
+            dt_s: farm.dt_s,
+            fence: farm.layout.fence(),
+        }
+    }
+}
+
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn advance_row(
-    dt_s: &f32,
+    p: &MotionParams,
     speed: f32,
     turn: i32,
     x: &mut i32,
@@ -209,20 +230,22 @@ fn advance_row(
     heading: &mut u32,
 ) {
     let (sin, cos) = math::sin_cos(heading.wrapping_add((turn >> 1) as u32));
-    let way = speed * *dt_s * crate::layout::UNITS_PER_M;
+    let way = speed * p.dt_s * crate::layout::UNITS_PER_M;
     let (east, north) = (way * cos + *x_rem, way * sin + *y_rem);
     let (dx, dy) = (math::round_to_i32(east), math::round_to_i32(north));
-    *x = x.wrapping_add(dx);
-    *y = y.wrapping_add(dy);
+    // No way leads to the fence. It is what makes it certain that all places can be read back.
+    let (low, high) = (p.fence.low, p.fence.high);
+    *x = x.wrapping_add(dx).max(low.x).min(high.x);
+    *y = y.wrapping_add(dy).max(low.y).min(high.y);
     *x_rem = east - dx as f32;
     *y_rem = north - dy as f32;
     *heading = heading.wrapping_add(turn as u32);
 }
 
 vector_law! {
-    /// Moves each row by its speed along the heading at the middle of the tick.
+    /// Moves each row by its speed along the heading at the middle of the tick, and not over the fence.
     pub fn advance(
-        dt_s: &f32, speed: &[f32], turn: &[i32];
+        p: &MotionParams, speed: &[f32], turn: &[i32];
         x: &mut [i32], y: &mut [i32], x_rem: &mut [f32], y_rem: &mut [f32], heading: &mut [u32],
     ) = advance_row;
 }
@@ -350,7 +373,7 @@ vector_law! {
 mod tests {
     use super::*;
     use crate::isa::Isa;
-    use crate::layout::{UNITS_PER_M, units};
+    use crate::layout::{Point, UNITS_PER_M, units};
     use crate::math::QUARTER_TURN;
 
     const PARAMS: GuidanceParams = GuidanceParams {
@@ -360,6 +383,18 @@ mod tests {
         look_ahead_m: 2.0,
         stand_off_ticks: 3,
         tick: 0,
+    };
+
+    /// 100 m away on every side.
+    const FENCE: Fence = Fence {
+        low: Point {
+            x: -units(100.0),
+            y: -units(100.0),
+        },
+        high: Point {
+            x: units(100.0),
+            y: units(100.0),
+        },
     };
 
     /// One machine at rest at the origin, heading east along a line that ends 20 m away.
@@ -447,7 +482,10 @@ mod tests {
             let (mut x_rem, mut y_rem) = ([self.rem.0], [self.rem.1]);
             advance(
                 Isa::Scalar,
-                &PARAMS.dt_s,
+                &MotionParams {
+                    dt_s: PARAMS.dt_s,
+                    fence: FENCE,
+                },
                 &[self.speed],
                 &[self.turn],
                 &mut x,
@@ -590,6 +628,57 @@ mod tests {
             let (x, y) = row.at_m();
             assert_eq!(row.heading, heading);
             assert!(x.abs() < 1e-3 && (y - north).abs() < 1e-3, "{x} {y}");
+        }
+    }
+
+    /// Rows on their way in all directions, from the south-western corner and at the north-eastern.
+    #[test]
+    fn the_fence_stops_every_machine_and_in_every_form_alike() {
+        const ROWS: usize = 70;
+        let headings: Vec<u32> = (0..ROWS as u32).map(|i| i.wrapping_mul(61 << 23)).collect();
+        let speeds: Vec<f32> = (0..ROWS).map(|i| i as f32 * 0.05).collect();
+        let drive = |isa, fence: Fence| {
+            let p = MotionParams { dt_s: 0.05, fence };
+            let place = |i: usize, at: Point| if i.is_multiple_of(2) { at } else { FENCE.high };
+            let mut x: Vec<_> = (0..ROWS).map(|i| place(i, FENCE.low).x).collect();
+            let mut y: Vec<_> = (0..ROWS).map(|i| place(i, FENCE.low).y).collect();
+            let (mut x_rem, mut y_rem) = ([0.0; ROWS], [0.0; ROWS]);
+            let mut heading = headings.clone();
+            for _ in 0..1_200 {
+                advance(
+                    isa,
+                    &p,
+                    &speeds,
+                    &[1 << 10; ROWS],
+                    &mut x,
+                    &mut y,
+                    &mut x_rem,
+                    &mut y_rem,
+                    &mut heading,
+                );
+            }
+            let places: Vec<_> = x.into_iter().zip(y).map(|(x, y)| Point { x, y }).collect();
+            (places, x_rem.map(f32::to_bits), y_rem.map(f32::to_bits))
+        };
+        let nowhere = Fence {
+            low: Point {
+                x: i32::MIN,
+                y: i32::MIN,
+            },
+            high: Point {
+                x: i32::MAX,
+                y: i32::MAX,
+            },
+        };
+        let (scalar, free) = (drive(Isa::Scalar, FENCE), drive(Isa::Scalar, nowhere));
+        let mut strays = 0;
+        for (at, without) in scalar.0.iter().zip(&free.0) {
+            assert!(FENCE.contains(*at), "{at:?}");
+            strays += usize::from(!FENCE.contains(*without));
+        }
+        assert!(strays > ROWS / 4, "{strays}");
+        for isa in Isa::available() {
+            assert_eq!(drive(isa, FENCE), scalar, "{isa}");
         }
     }
 
