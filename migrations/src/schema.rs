@@ -152,10 +152,8 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
         }
         DatabaseUrl::Sqlite(file) => {
             within(SQLITE_WRITER_PATIENCE, async {
-                let mut connection = sqlite::options(file)
-                    .create_if_missing(true)
-                    .connect()
-                    .await?;
+                sqlite::make(file)?;
+                let mut connection = sqlite::options(file).connect().await?;
                 // The migrator itself keeps nobody away from a file.
                 let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
                 migrator(|step| step.3)
