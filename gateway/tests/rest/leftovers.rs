@@ -19,6 +19,14 @@ fn head(path: &str, length: usize) -> String {
     )
 }
 
+/// First sends and then reads, as most libraries do; slowly, so that what is refused is refused before.
+async fn send_slowly(socket: &mut TcpStream, body: &[u8]) {
+    for part in body.chunks(256 << 10) {
+        socket.write_all(part).await.expect("it is taken");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The answer of a connection that goes on.
 async fn answer(socket: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
@@ -44,11 +52,7 @@ async fn a_body_twice_too_large_is_sent_to_its_end_and_the_refusal_is_read() {
     let body = vec![b' '; 2 << 20];
     let head = head("/v1/simulations", body.len());
     socket.write_all(head.as_bytes()).await.unwrap();
-    // One that first sends and then reads, as most libraries do; slowly, so that what is refused is refused before.
-    for part in body.chunks(256 << 10) {
-        socket.write_all(part).await.expect("it is taken");
-        tokio::task::yield_now().await;
-    }
+    send_slowly(&mut socket, &body).await;
     let refused = answer(&mut socket).await;
     refused.problem(413, "body-too-large");
     // The connection is as good as before.
@@ -72,7 +76,7 @@ async fn a_body_without_a_token_or_a_route_is_sent_to_its_end_too() {
         let mut socket = TcpStream::connect(bench.address).await.unwrap();
         let head = head(path, body.len());
         socket.write_all(head.as_bytes()).await.unwrap();
-        socket.write_all(&body).await.expect("it is taken");
+        send_slowly(&mut socket, &body).await;
         answer(&mut socket).await.problem(status, slug);
     }
 }
