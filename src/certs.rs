@@ -15,8 +15,9 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 #[command(after_help = "Examples:\n  \
     autofarm certs --out certs\n  \
     autofarm certs --out certs --days 30 --force\n\n\
-    Give ca.crt and worker.* to the workers, ca.crt and orchestrator.* to the orchestrator. The\n\
-    authority's key is thrown away: to replace one certificate, make all of them anew.")]
+    Give ca.crt and worker.* to the workers, orchestrator.* to orchestrators, gateway.* to gateways and\n\
+    to whoever runs `autofarm token`. The authority's key is thrown away: to replace one certificate,\n\
+    make all of them anew.")]
 pub(crate) struct Certs {
     /// Directory to write to; made where it is not there.
     #[arg(
@@ -26,7 +27,7 @@ pub(crate) struct Certs {
         default_value = "certs"
     )]
     out: PathBuf,
-    /// Days until they expire.
+    /// Days until they expire, 1 to 3650.
     #[arg(long, env = "AUTOFARM_CERT_DAYS", default_value_t = 365,
         value_parser = clap::value_parser!(u32).range(1..=3_650))]
     days: u32,

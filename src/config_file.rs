@@ -2,7 +2,8 @@
 //!
 //! A flag counts more than its environment variable, that more than the file, that more than the default.
 //! The file is TOML. What stands at its top is for whichever role has such a flag; what stands in a table
-//! named after a role is for that role. Keys are the long names of flags, with `-` or `_`.
+//! named after a role is for that role. Keys are the long names of flags, with `-` or `_`. A role that has actions of
+//! its own, as `token` has, takes what says where it acts, for all of them, from its table and nowhere else.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -16,6 +17,8 @@ use toml::{Table, Value};
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Flags that say where settings come from, and are none themselves.
 const NO_SETTINGS: [&str; 4] = ["config", "print_config", "help", "version"];
+/// Flags of actions that say what is done, and are no settings either.
+const OF_ACTIONS: [&str; 2] = ["name", "role"];
 /// Flags whose value is never shown.
 const SECRETS: [&str; 1] = ["token"];
 
@@ -24,7 +27,7 @@ const SECRETS: [&str; 1] = ["token"];
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Settings {
     /// TOML file of settings: keys are the names of flags, at the top or in a table named after the
-    /// role. Flags and variables count more.
+    /// role. Flags and variables count more [default: none].
     #[arg(long, env = "AUTOFARM_CONFIG", value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
     /// Print what the settings come to, and where each is from, and end. Secrets are hidden.
@@ -95,17 +98,24 @@ pub(crate) fn with_file(
 /// before [`with_file`].
 pub(crate) fn print(command: &Command, plain: &Command, matches: &ArgMatches) -> String {
     let mut text = String::new();
-    let Some((role, chosen)) = matches.subcommand() else {
+    let Some((role, mut chosen)) = matches.subcommand() else {
         return text;
     };
-    let Some(of_role) = command.find_subcommand(role) else {
+    let Some(mut of_role) = command.find_subcommand(role) else {
         return text;
     };
+    let mut none = NO_SETTINGS.to_vec();
+    while let Some((action, deeper)) = chosen.subcommand()
+        && let Some(of_action) = of_role.find_subcommand(action)
+    {
+        (chosen, of_role) = (deeper, of_action);
+        none.extend(OF_ACTIONS);
+    }
     let _ = writeln!(text, "[{role}]");
     let mut shown = std::collections::BTreeSet::new();
     for arg in of_role.get_arguments().chain(command.get_arguments()) {
         let id = arg.get_id().as_str();
-        if NO_SETTINGS.contains(&id) || arg.is_hide_set() || !shown.insert(id.to_owned()) {
+        if none.contains(&id) || arg.is_hide_set() || !shown.insert(id.to_owned()) {
             continue;
         }
         let Some(long) = arg.get_long() else { continue };
@@ -145,14 +155,16 @@ impl File {
         let mut command = command;
         for (key, value) in settings {
             let of_role = command.find_subcommand(role);
-            let id = of_role.and_then(|c| setting(c, key));
+            let id = of_role.and_then(|c| setting_of_role(c, key));
             let global = setting(&command, key);
             let Some(id) = id.or(global) else {
-                return Err(self.unknown(key, role, of_role.into_iter().chain([&command])));
+                let of_role = of_role.into_iter().flat_map(settings_of_role);
+                let all = of_role.chain(command.get_arguments());
+                return Err(self.unknown(key, role, all));
             };
             let values = self.values(key, value)?;
-            command = if of_role_has(&command, role, &id) {
-                command.mut_subcommand(role, |c| with_default(c, &id, values))
+            command = if of_role.is_some_and(|c| with_actions(c).any(|c| has(c, &id))) {
+                command.mut_subcommand(role, |c| with_default_in_actions(c, &id, &values))
             } else {
                 with_default(command, &id, values)
             };
@@ -174,10 +186,7 @@ impl File {
             command = with_default(command, &id, self.values(key, value)?);
         }
         for role in roles {
-            let id = command
-                .find_subcommand(role)
-                .and_then(|c| setting(c, key))
-                .filter(|id| of_role_has(&command, role, id));
+            let id = command.find_subcommand(role).and_then(|c| setting(c, key));
             if let Some(id) = id {
                 known = true;
                 let values = self.values(key, value)?;
@@ -187,7 +196,8 @@ impl File {
         if known {
             return Ok(command);
         }
-        let all = command.get_subcommands().chain([&command]);
+        let of_roles = command.get_subcommands().flat_map(Command::get_arguments);
+        let all = of_roles.chain(command.get_arguments());
         Err(self.unknown(key, "any role", all))
     }
 
@@ -195,10 +205,9 @@ impl File {
         &self,
         key: &str,
         role: &str,
-        commands: impl Iterator<Item = &'a Command>,
+        arguments: impl Iterator<Item = &'a Arg>,
     ) -> ConfigFileError {
-        let mut there: Vec<&str> = commands
-            .flat_map(Command::get_arguments)
+        let mut there: Vec<&str> = arguments
             .filter(|a| !NO_SETTINGS.contains(&a.get_id().as_str()) && !a.is_hide_set())
             .filter_map(Arg::get_long)
             .collect();
@@ -240,7 +249,10 @@ impl File {
 fn file_of(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
     let mut lenient = command.clone().ignore_errors(true);
     let matches = lenient.try_get_matches_from_mut(arguments).ok()?;
-    let (_, chosen) = matches.subcommand()?;
+    let (_, mut chosen) = matches.subcommand()?;
+    while let Some((_, action)) = chosen.subcommand() {
+        chosen = action;
+    }
     chosen.try_get_one::<PathBuf>("config").ok()?.cloned()
 }
 
@@ -270,10 +282,41 @@ fn setting(command: &Command, key: &str) -> Option<String> {
         .map(|arg| arg.get_id().to_string())
 }
 
-fn of_role_has(command: &Command, role: &str, id: &str) -> bool {
-    command
-        .find_subcommand(role)
-        .is_some_and(|c| c.get_arguments().any(|arg| arg.get_id() == id))
+/// The same of a role or its actions.
+fn setting_of_role(role: &Command, key: &str) -> Option<String> {
+    let of_actions = || {
+        let mut found = (role.get_subcommands()).filter_map(|action| setting(action, key));
+        found.find(|id| !OF_ACTIONS.contains(&id.as_str()))
+    };
+    setting(role, key).or_else(of_actions)
+}
+
+/// A role, and the actions that it has.
+fn with_actions(role: &Command) -> impl Iterator<Item = &Command> {
+    std::iter::once(role).chain(role.get_subcommands())
+}
+
+/// The flags of a role, and those of its actions that are settings.
+fn settings_of_role(role: &Command) -> impl Iterator<Item = &Arg> {
+    let of_actions = role.get_subcommands().flat_map(Command::get_arguments);
+    let of_actions = of_actions.filter(|arg| !OF_ACTIONS.contains(&arg.get_id().as_str()));
+    role.get_arguments().chain(of_actions)
+}
+
+fn has(command: &Command, id: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_id() == id)
+}
+
+/// A role with the default of a flag that it has, or that its actions have.
+fn with_default_in_actions(role: Command, id: &str, values: &[String]) -> Command {
+    if has(&role, id) {
+        return with_default(role, id, values.to_vec());
+    }
+    let having = role.get_subcommands().filter(|action| has(action, id));
+    let having: Vec<String> = having.map(|action| action.get_name().to_owned()).collect();
+    having.iter().fold(role, |role, action| {
+        role.mut_subcommand(action, |action| with_default(action, id, values.to_vec()))
+    })
 }
 
 fn with_default(command: Command, id: &str, values: Vec<String>) -> Command {
@@ -282,9 +325,14 @@ fn with_default(command: Command, id: &str, values: Vec<String>) -> Command {
 
 /// A value as it may be shown: without a secret, and a URL without its password.
 fn hide(id: &str, value: &str) -> String {
-    if SECRETS.contains(&id) {
-        return "(hidden)".to_owned();
+    match SECRETS.contains(&id) {
+        true => "(hidden)".to_owned(),
+        false => without_password(value),
     }
+}
+
+/// A URL as it may be shown; anything else as it is.
+pub(crate) fn without_password(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else {
         return value.to_owned();
     };
@@ -302,6 +350,7 @@ fn hide(id: &str, value: &str) -> String {
 fn is_default(plain: &Command, role: &str, arg: &Arg, values: &[String]) -> bool {
     let of_role = plain.find_subcommand(role).into_iter();
     let same = of_role
+        .flat_map(with_actions)
         .flat_map(Command::get_arguments)
         .chain(plain.get_arguments())
         .find(|other| other.get_id() == arg.get_id());
@@ -359,6 +408,20 @@ mod tests {
             #[arg(long, default_value_t = 1)]
             threads: u32,
         },
+        Key {
+            #[command(subcommand)]
+            action: Action,
+        },
+    }
+
+    #[derive(clap::Subcommand)]
+    enum Action {
+        Make {
+            #[arg(long)]
+            name: String,
+            #[arg(long)]
+            data_dir: Option<String>,
+        },
     }
 
     fn parse(file: &str, arguments: &[&str]) -> Result<(Command, ArgMatches), String> {
@@ -385,7 +448,7 @@ mod tests {
                 quiet,
                 ..
             } => (cli.log, listen.to_string(), origin, quiet),
-            Role::Work { .. } => panic!("the role is serve"),
+            Role::Work { .. } | Role::Key { .. } => panic!("the role is serve"),
         }
     }
 
@@ -421,11 +484,37 @@ mod tests {
             ),
             ("[serve]\nlisten = { a = 1 }", "`listen`: a table"),
             ("[serve]\nlisten = \"nowhere\"", "'nowhere' for '--listen"),
+            (
+                "[key]\nname = \"me\"",
+                "`name` is no setting of key; there are data-dir, log",
+            ),
+            (
+                "data-dir = \"/farm\"",
+                "`data-dir` is no setting of any role",
+            ),
             ("listen =", "config: "),
         ] {
             let error = parse(file, &["serve"]).map(|_| ()).unwrap_err();
             assert!(error.contains(named), "{file:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_table_of_a_role_with_actions_is_for_all_of_them() {
+        let file = "[key]\ndata-dir = \"/farm\"\nlog = \"warn\"\n";
+        let (command, matches) = parse(file, &["key", "make", "--name", "me"]).unwrap();
+        let printed = print(&command, &Cli::command(), &matches);
+        assert!(printed.contains("data-dir = \"/farm\" # file"), "{printed}");
+        assert!(!printed.contains("name"), "{printed}");
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+        assert_eq!(cli.log, "warn");
+        let Role::Key {
+            action: Action::Make { name, data_dir },
+        } = cli.role
+        else {
+            panic!("the role is key");
+        };
+        assert_eq!((name.as_str(), data_dir.as_deref()), ("me", Some("/farm")));
     }
 
     #[test]

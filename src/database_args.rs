@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::config_file::without_password;
 use crate::failure::wrong_input;
 
 /// Name of the SQLite file in the data directory.
@@ -50,6 +51,16 @@ impl DatabaseArgs {
         }
     }
 
+    /// The flags by which another command finds the same database, each with a blank before it. A password is hidden.
+    pub(crate) fn as_flags(&self) -> String {
+        let flag = |name: &str, value: &str| format!(" --{name} {}", quoted(value));
+        match (&self.database_url, &self.data_dir) {
+            (Some(url), _) => flag("database-url", &without_password(url)),
+            (None, Some(directory)) => flag("data-dir", &directory.to_string_lossy()),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The database's URL, its directory there and written to.
     ///
     /// # Errors
@@ -60,6 +71,15 @@ impl DatabaseArgs {
             make_writable(&directory)?;
         }
         Ok(url)
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@=%+,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -114,4 +134,30 @@ fn make_writable(directory: &Path) -> anyhow::Result<()> {
     trial
         .close()
         .context("a file that was just made cannot be removed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_the_same_database_to_a_shell_and_no_password() {
+        let flags = |url: Option<&str>, directory: Option<&str>| {
+            let args = DatabaseArgs {
+                database_url: url.map(str::to_owned),
+                data_dir: directory.map(PathBuf::from),
+            };
+            args.as_flags()
+        };
+        assert_eq!(flags(None, None), "");
+        assert_eq!(flags(None, Some("/var/farm")), " --data-dir /var/farm");
+        assert_eq!(
+            flags(None, Some("it's here")),
+            " --data-dir 'it'\\''s here'"
+        );
+        assert_eq!(
+            flags(Some("postgres://farm:s3cret@db/farm"), None),
+            " --database-url 'postgres://farm:(hidden)@db/farm'"
+        );
+    }
 }

@@ -21,7 +21,8 @@ use transport::quic_config::Network;
 use worker::WorkerConfig;
 use worker::drive::DriveError;
 
-use crate::failure::wrong_input;
+use crate::failure::of_address;
+use crate::scrapes::Scrapes;
 
 /// How long workers get to leave before they are killed.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -47,6 +48,7 @@ pub(crate) struct Fleet {
     settings: WorkerSettings,
     workers: BTreeMap<String, Member>,
     started: u32,
+    scrapes: Scrapes,
 }
 
 /// Where workers are started.
@@ -106,6 +108,7 @@ impl Fleet {
             settings,
             workers: BTreeMap::new(),
             started: 0,
+            scrapes: Scrapes::default(),
         }
     }
 
@@ -117,6 +120,11 @@ impl Fleet {
         }
     }
 
+    /// Asks the workers that are tasks for their figures, now and later.
+    pub(crate) fn scrapes(&self) -> Scrapes {
+        self.scrapes.clone()
+    }
+
     /// Starts one more worker.
     ///
     /// # Errors
@@ -125,7 +133,7 @@ impl Fleet {
         self.started += 1;
         let name = format!("worker-{}", self.started);
         let running = match &self.place {
-            Place::Tasks(hub) => start_task(hub, &self.settings, name.clone())?,
+            Place::Tasks(hub) => start_task(hub, &self.settings, &name, &self.scrapes)?,
             Place::Processes { address, certs } => {
                 start_process(&self.settings, *address, certs.path(), &name)
                     .context("a worker process cannot be started")?
@@ -142,6 +150,7 @@ impl Fleet {
     /// # Errors
     /// Where the system refuses the signal.
     pub(crate) async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        self.scrapes.remove(name);
         match self.workers.remove(name).map(|m| m.running) {
             Some(Running::Task { done, .. }) => done.abort(),
             // SIGKILL on Unix.
@@ -163,6 +172,7 @@ impl Fleet {
             }
         }
         for (name, how) in ended {
+            self.scrapes.remove(&name);
             let lived = self.workers.remove(&name).map(|m| m.started.elapsed());
             anyhow::ensure!(
                 lived.is_none_or(|lived| lived >= SHORTEST_LIFE),
@@ -232,24 +242,31 @@ pub(crate) fn open_link(
 ) -> anyhow::Result<(Endpoint, SocketAddr)> {
     let opened = quic::listen(listen, identity, roles, network, pool);
     opened.map_err(|error| match error {
-        QuicError::Bind { .. } => wrong_input(format!("listen: {error}")),
+        QuicError::Bind { address, source } => of_address("listen", address, &source),
         other => other.into(),
     })
 }
 
-fn start_task(hub: &MemoryHub, settings: &WorkerSettings, name: String) -> anyhow::Result<Running> {
-    let endpoint = hub.connect(Role::Worker, &name)?;
+fn start_task(
+    hub: &MemoryHub,
+    settings: &WorkerSettings,
+    name: &str,
+    scrapes: &Scrapes,
+) -> anyhow::Result<Running> {
+    let endpoint = hub.connect(Role::Worker, name)?;
     let config = WorkerConfig {
-        name,
+        name: name.to_owned(),
         threads: settings.threads,
         isa: settings.isa,
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let (_, scraped) = worker::drive::scrape();
+    let (scrape, scraped) = worker::drive::scrape();
+    let pool = FramePool::new();
+    scrapes.add(name.to_owned(), scrape, pool.clone());
     let stopped = async {
         let _ = stopped.await;
     };
-    let run = worker::drive::run(config, FramePool::new(), endpoint, stopped, scraped);
+    let run = worker::drive::run(config, pool, endpoint, stopped, scraped);
     let done = tokio::spawn(run);
     Ok(Running::Task { stop, done })
 }

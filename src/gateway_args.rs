@@ -3,19 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use gateway::StartError;
 use gateway::config::{
     Config, DEFAULT_BURST, DEFAULT_LISTEN, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS,
     DEFAULT_REQUESTS_PER_S, DatabaseLocation, TlsFiles,
 };
 
-use crate::failure::wrong_input;
+use crate::failure::{of_address, wrong_input};
 
 /// Flags of whatever serves the API.
 #[derive(clap::Args)]
 #[command(next_help_heading = "API")]
 pub(crate) struct GatewayArgs {
-    /// Address to serve the API on; several times, or with commas, for several. On an address that is
-    /// not loopback, everyone needs a token.
+    /// Address to serve the API on; several times, or with commas, for several (TCP). On an address that
+    /// is not loopback, everyone needs a token.
     #[arg(
         long,
         env = "AUTOFARM_LISTEN",
@@ -24,7 +25,7 @@ pub(crate) struct GatewayArgs {
         default_values_t = [DEFAULT_LISTEN]
     )]
     listen: Vec<SocketAddr>,
-    /// PEM file with the certificate chain for HTTPS.
+    /// PEM file with the certificate chain for HTTPS [default: none, plain HTTP].
     #[arg(
         long,
         env = "AUTOFARM_TLS_CERT",
@@ -32,7 +33,7 @@ pub(crate) struct GatewayArgs {
         requires = "tls_key"
     )]
     tls_cert: Option<PathBuf>,
-    /// PEM file with its key.
+    /// PEM file with its key [default: none].
     #[arg(
         long,
         env = "AUTOFARM_TLS_KEY",
@@ -43,7 +44,8 @@ pub(crate) struct GatewayArgs {
     /// Want tokens on loopback addresses too.
     #[arg(long, env = "AUTOFARM_REQUIRE_TOKENS")]
     require_tokens: bool,
-    /// Origin whose pages may open the live stream (`https://farm.example` say) beside this server's own.
+    /// Origin whose pages may open the live stream (`https://farm.example` say) and make changes, beside this
+    /// server's own; with commas, several [default: none].
     #[arg(
         long,
         env = "AUTOFARM_ALLOWED_ORIGINS",
@@ -51,7 +53,8 @@ pub(crate) struct GatewayArgs {
         value_delimiter = ','
     )]
     allowed_origin: Vec<String>,
-    /// Name under which a loopback address may be called, beside localhost.
+    /// Name under which a loopback address may be called, beside localhost; with commas, several [default:
+    /// none].
     #[arg(
         long,
         env = "AUTOFARM_ALLOWED_HOSTS",
@@ -59,16 +62,16 @@ pub(crate) struct GatewayArgs {
         value_delimiter = ','
     )]
     allowed_host: Vec<String>,
-    /// Requests a second of one token, in the long run.
+    /// Requests a second of one token, in the long run, 1 to 1000000.
     #[arg(long, env = "AUTOFARM_REQUESTS_PER_S", value_name = "N", default_value_t = DEFAULT_REQUESTS_PER_S)]
     requests_per_s: u32,
-    /// Requests of one token at once.
+    /// Requests of one token at once, 1 to 1000000.
     #[arg(long, env = "AUTOFARM_BURST", value_name = "N", default_value_t = DEFAULT_BURST)]
     burst: u32,
-    /// Connections at once, of the live stream too.
+    /// Connections at once, of the live stream too, 1 to 65536.
     #[arg(long, env = "AUTOFARM_MAX_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS)]
     max_connections: usize,
-    /// Bytes of a request's body.
+    /// Largest body of a request, in bytes, 1 to 8388608.
     #[arg(long, env = "AUTOFARM_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT_MAX_BODY_BYTES)]
     max_body_bytes: usize,
 }
@@ -93,13 +96,34 @@ impl GatewayArgs {
         }
     }
 
+    /// Whether everybody needs a token wherever it listens.
+    pub(crate) fn wants_tokens(&self, addresses: &[SocketAddr]) -> bool {
+        let is_open = |address: &SocketAddr| address.ip().is_loopback();
+        self.require_tokens || !addresses.iter().any(is_open)
+    }
+
+    /// Why that is so.
+    pub(crate) fn why_tokens(&self, addresses: &[SocketAddr]) -> String {
+        if self.require_tokens {
+            return "require-tokens: everybody needs a token".to_owned();
+        }
+        let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+        format!(
+            "listen: {} is not of this machine alone, so everybody needs a token",
+            addresses.join(", ")
+        )
+    }
+
     /// Whether it speaks HTTPS.
     pub(crate) fn is_tls(&self) -> bool {
         self.tls_cert.is_some()
     }
 }
 
-/// What keeps a gateway from starting is in its settings.
-pub(crate) fn start_error(error: gateway::StartError) -> anyhow::Error {
-    wrong_input(error)
+/// What keeps a gateway from starting is in its settings, but for a port that another process has.
+pub(crate) fn start_error(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Bind { address, source } => of_address("listen", address, &source),
+        other => wrong_input(other),
+    }
 }

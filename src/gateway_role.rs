@@ -9,6 +9,7 @@ use transport::limits::MAX_NAME_BYTES;
 use transport::link::Role;
 use transport::pool::FramePool;
 
+use crate::connect_args::ConnectArgs;
 use crate::failure::wrong_input;
 use crate::gateway_args::{self, GatewayArgs};
 use crate::signals::Signals;
@@ -19,21 +20,16 @@ use crate::tls_args::TlsArgs;
 #[command(after_help = "Example:\n  \
     autofarm gateway --connect farm.example:7400 --certs certs --listen 0.0.0.0:8443 \\\n      \
     --tls-cert tls.crt --tls-key tls.key --database-url postgres://reader@db/farm\n\n\
-    It keeps nothing: start as many as there are clients for, and stop any at any time. SIGTERM or Ctrl-C\n\
-    turns /readyz off, closes live streams with 1001, and ends it.")]
+    It keeps nothing: start as many as there are clients for, and stop any at any time. SIGTERM or\n\
+    Ctrl-C turns /readyz off, closes live streams with 1001, and ends it. On an address that is not\n\
+    loopback everybody needs a token: `autofarm token create` makes the first one.")]
 pub(crate) struct GatewayRole {
-    /// Address of the orchestrator, HOST:PORT; with commas, of each that may own the database.
-    #[arg(
-        long,
-        env = "AUTOFARM_CONNECT",
-        value_name = "HOST:PORT",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:7400"
-    )]
-    connect: Vec<String>,
+    #[command(flatten)]
+    orchestrator: ConnectArgs,
     #[command(flatten)]
     link: TlsArgs,
-    /// Database that history is read from, as the orchestrator has it; a user that can only read will do.
+    /// Database that history is read from, as the orchestrator has it; a user that
+    /// can only read will do [default: none, it has to be given].
     #[arg(
         long,
         env = "AUTOFARM_DATABASE_URL",
@@ -41,7 +37,7 @@ pub(crate) struct GatewayRole {
         hide_env_values = true
     )]
     database_url: String,
-    /// Name in logs and metrics [default: gateway- and the process id].
+    /// Name in logs and metrics, 1 to 64 bytes [default: gateway- and the process id].
     #[arg(long, env = "AUTOFARM_NAME")]
     name: Option<String>,
     #[command(flatten)]
@@ -71,7 +67,7 @@ impl GatewayRole {
         }
         let signals = Signals::catch()?;
         let connector = Connector::Quic(QuicConnector {
-            hosts: self.connect.clone(),
+            hosts: self.orchestrator.connect.clone(),
             identity: Arc::new(self.link.identity(Role::Gateway)?),
             network: self.link.fixed_network(),
             pool: FramePool::new(),

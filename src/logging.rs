@@ -17,7 +17,7 @@ const MAX_WAITING_LINES: usize = 16_384;
 #[command(next_help_heading = "Log")]
 pub(crate) struct Logging {
     /// Form of log lines; `auto` is `pretty` on a terminal and `json` elsewhere.
-    #[arg(long, env = "AUTOFARM_LOG_FORMAT", value_enum, default_value_t = Format::Auto, global = true)]
+    #[arg(long, env = "AUTOFARM_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = Format::Auto, global = true)]
     log_format: Format,
     /// What is logged: a level, or `module=level` pairs [default: warn for run, info for the roles].
     #[arg(long, env = "AUTOFARM_LOG", global = true, value_name = "FILTER")]

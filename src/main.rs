@@ -2,6 +2,7 @@
 
 mod certs;
 mod config_file;
+mod connect_args;
 mod database_args;
 mod failure;
 mod fleet;
@@ -10,8 +11,10 @@ mod gateway_role;
 mod logging;
 mod metrics_page;
 mod migrate;
+mod orchestrator_page;
 mod orchestrator_role;
 mod run;
+mod scrapes;
 mod script;
 mod service_args;
 mod signals;
@@ -37,8 +40,10 @@ use crate::logging::Logging;
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AUTOFARM_COMMIT"), ")"),
     propagate_version = true,
     arg_required_else_help = true,
-    after_help = "Every flag can be given as an environment variable too; --help of a command names it.\n\
-        Exit codes: 0 done, 1 failed, 2 wrong input; a run that was stopped: 130 by Ctrl-C, 143 by SIGTERM."
+    after_help = "`autofarm up` is all that is needed to begin with. What a setting is called in the environment, in\n\
+        which unit it is and what it is by default is in --help of each command.\n\
+        Exit codes: 0 done; 1 failed, a new start may help; 2 wrong input; a run that was stopped: 130 by\n\
+        Ctrl-C, 143 by SIGTERM."
 )]
 struct Cli {
     #[command(flatten)]
@@ -110,4 +115,45 @@ fn parse() -> Result<Cli, ExitCode> {
         return Err(ExitCode::SUCCESS);
     }
     Ok(cli)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{ArgAction, Command};
+
+    /// What is asked for, and nothing that is set once and for all.
+    const NO_SETTINGS: [&str; 6] = ["apply", "help", "name", "print_config", "role", "version"];
+    /// Widest line of help: longer ones are broken wherever they happen to be.
+    const WIDTH: usize = 100;
+
+    #[test]
+    fn every_flag_says_its_default_and_its_variable_and_every_line_fits() {
+        let mut command = Cli::command();
+        command.build();
+        check(&command);
+    }
+
+    fn check(command: &Command) {
+        let name = command.get_name();
+        let after = command.get_after_help().map(ToString::to_string);
+        for line in after.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= WIDTH, "{name}: {line}");
+        }
+        for arg in command.get_arguments() {
+            let id = arg.get_id().as_str();
+            if arg.is_hide_set() || arg.is_positional() || NO_SETTINGS.contains(&id) {
+                // A worker's name is a setting; a token's is what is asked for.
+                continue;
+            }
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(arg.get_env().is_some(), "{name} --{id} has no variable");
+            let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+            let has_default = !arg.get_default_values().is_empty() || help.contains("[default: ");
+            assert!(is_switch || has_default, "{name} --{id}: {help}");
+        }
+        for command in command.get_subcommands() {
+            check(command);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `/metrics` and `/healthz` of a role that has no gateway before it.
+//! `/metrics`, `/healthz` and `/readyz` of a role that has no gateway before it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,40 +9,65 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::failure::wrong_input;
+use crate::failure::of_address;
 
 /// Content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves the page that `text` makes, `None` while there is nothing to tell, until the process ends.
-///
-/// # Errors
-/// Where the address cannot be had.
-pub(crate) async fn serve<F>(
-    address: SocketAddr,
-    text: impl Fn() -> F + Clone + Send + Sync + 'static,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = Option<String>> + Send + 'static,
-{
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        wrong_input(format!(
-            "metrics: {address}: {error}; give a free address of this machine"
-        ))
-    })?;
-    let metrics = move || {
-        let text = text();
-        async move {
-            match text.await {
-                Some(page) => ([(header::CONTENT_TYPE, OPEN_METRICS)], page).into_response(),
-                None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+/// Flag of a role that serves such pages.
+#[derive(clap::Args)]
+pub(crate) struct MetricsArgs {
+    /// Address to serve /metrics, /healthz and /readyz on (TCP, plain HTTP) [default: none].
+    #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+impl MetricsArgs {
+    /// Serves the page that `text` makes, `None` while there is nothing to tell, until the process ends; and whether
+    /// the role is ready, as `ready` says it, or why not.
+    ///
+    /// # Errors
+    /// Where the address cannot be had.
+    pub(crate) async fn serve<T, R>(
+        &self,
+        text: impl Fn() -> T + Clone + Send + Sync + 'static,
+        ready: impl Fn() -> R + Clone + Send + Sync + 'static,
+    ) -> anyhow::Result<()>
+    where
+        T: Future<Output = Option<String>> + Send + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let Some(address) = self.metrics else {
+            return Ok(());
+        };
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|error| of_address("metrics", address, &error))?;
+        let metrics = move || {
+            let text = text();
+            async move {
+                match text.await {
+                    Some(page) => ([(header::CONTENT_TYPE, OPEN_METRICS)], page).into_response(),
+                    None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                }
             }
-        }
-    };
-    let pages = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }));
-    tracing::info!(address = %listener.local_addr()?, "metrics");
-    tokio::spawn(async move { axum::serve(listener, pages).await });
-    Ok(())
+        };
+        let readyz = move || {
+            let ready = ready();
+            async move {
+                match ready.await {
+                    Ok(()) => "ready\n".into_response(),
+                    Err(why) => {
+                        (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
+                    }
+                }
+            }
+        };
+        let pages = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/readyz", get(readyz))
+            .route("/healthz", get(|| async { "ok\n" }));
+        tracing::info!(address = %listener.local_addr()?, "metrics");
+        tokio::spawn(async move { axum::serve(listener, pages).await });
+        Ok(())
+    }
 }

@@ -10,16 +10,19 @@ use orchestrator::clock::Origin;
 use orchestrator::control::{Spec, Speed};
 use orchestrator::drive::{self, Handle};
 use orchestrator::service;
+use orchestrator::standing::Standing;
 use transport::link::{Endpoint, Role};
 use transport::pool::FramePool;
 
 use crate::failure::wrong_input;
+use crate::metrics_page::MetricsArgs;
+use crate::orchestrator_page::OrchestratorPage;
 use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
 use crate::simulation_args::{SimulationArgs, parse_speed};
 use crate::summary::{Report, Summary};
 use crate::tls_args::TlsArgs;
-use crate::{fleet, metrics_page, run};
+use crate::{fleet, run};
 
 /// Flags of `autofarm orchestrator`.
 #[derive(clap::Args)]
@@ -30,7 +33,7 @@ use crate::{fleet, metrics_page, run};
     goes on. Another one on the same database waits, and takes over when the first is gone. The second\n\
     runs the one simulation that its flags name, keeps nothing, and ends with it, printing a summary.")]
 pub(crate) struct OrchestratorRole {
-    /// Address to listen on for workers and gateways.
+    /// Address to listen on for workers and gateways (UDP).
     #[arg(
         long,
         env = "AUTOFARM_LISTEN",
@@ -40,9 +43,8 @@ pub(crate) struct OrchestratorRole {
     listen: SocketAddr,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Address to serve /metrics and /healthz on.
-    #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS")]
-    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     #[command(flatten)]
     service: ServiceArgs,
     #[command(flatten)]
@@ -55,13 +57,13 @@ pub(crate) struct OrchestratorRole {
 #[derive(clap::Args)]
 #[command(next_help_heading = "One simulation, without a database")]
 struct Alone {
-    /// Scenario to run: weeding or dense.
-    #[arg(long, env = "AUTOFARM_SCENARIO")]
+    /// Scenario to run: weeding or dense [default: none, gateways are served from a database].
+    #[arg(long, env = "AUTOFARM_SCENARIO", value_name = "NAME")]
     scenario: Option<String>,
     #[command(flatten)]
     simulation: SimulationArgs,
     /// Factor on real time, 0.1 to 1000, or `max`.
-    #[arg(long, env = "AUTOFARM_SPEED", value_parser = parse_speed, default_value = "1")]
+    #[arg(long, env = "AUTOFARM_SPEED", value_name = "FACTOR", value_parser = parse_speed, default_value = "1")]
     speed: Speed,
 }
 
@@ -115,26 +117,22 @@ impl OrchestratorRole {
     async fn serve(&self, pool: FramePool, signals: Signals) -> anyhow::Result<ExitCode> {
         let url = self.service.database.prepare()?;
         let (link, address) = self.open_link(&[Role::Worker, Role::Gateway], &pool)?;
+        let page = OrchestratorPage::new(pool.clone());
+        self.serve_metrics(&page).await?;
         let end = link.end.clone();
         let first = signals.first();
         tokio::pin!(first);
         let owned = tokio::select! {
-            owned = self.service.open(&url, Bound::Udp(address)) => owned?,
+            owned = self.service.open(&url, Bound::Udp(address), page.standing()) => owned?,
             _ = &mut first => return Ok(ExitCode::SUCCESS),
         };
         let store = owned.store.clone();
-        let begin = service::start(
-            self.service.config(),
-            owned,
-            pool.clone(),
-            link,
-            Origin::now(),
-        );
+        let begin = service::start(self.service.config(), owned, pool, link, Origin::now());
         let (handle, driven) = tokio::select! {
             begun = begin => begun?,
             _ = &mut first => return Ok(ExitCode::SUCCESS),
         };
-        self.serve_metrics(&handle, pool).await?;
+        page.serves(&handle);
         let mut driven = tokio::spawn(driven);
         let ended = tokio::select! {
             ended = &mut driven => ended,
@@ -180,7 +178,10 @@ impl OrchestratorRole {
         pool: FramePool,
         signals: Signals,
     ) -> anyhow::Result<ExitCode> {
-        self.serve_metrics(handle, pool).await?;
+        let page = OrchestratorPage::new(pool);
+        page.standing().send_replace(Standing::Alone);
+        page.serves(handle);
+        self.serve_metrics(&page).await?;
         let id = handle.create(spec).await.map_err(wrong_input)?;
         handle.start(id).await?;
         let (info, stopped) = tokio::select! {
@@ -195,18 +196,16 @@ impl OrchestratorRole {
         Ok(run::exit_code(stopped, info.status))
     }
 
-    async fn serve_metrics(&self, handle: &Handle, pool: FramePool) -> anyhow::Result<()> {
-        let Some(metrics) = self.metrics else {
-            return Ok(());
+    async fn serve_metrics(&self, page: &OrchestratorPage) -> anyhow::Result<()> {
+        let (told, asked) = (page.clone(), page.clone());
+        let text = move || {
+            let page = told.clone();
+            async move { page.text().await }
         };
-        let handle = handle.clone();
-        let page = move || {
-            let (handle, pool) = (handle.clone(), pool.clone());
-            async move {
-                let snapshot = handle.snapshot().await.ok()?;
-                Some(orchestrator::metrics::text(snapshot, &pool))
-            }
+        let ready = move || {
+            let ready = asked.ready();
+            async move { ready }
         };
-        metrics_page::serve(metrics, page).await
+        self.metrics.serve(text, ready).await
     }
 }

@@ -36,32 +36,37 @@ const JITTER_WAKES: u32 = 200;
     allow_negative_numbers = true,
     after_help = "Examples:\n  \
     autofarm run --scenario weeding --entities 10000 --workers 2 --link quic\n  \
-    autofarm run --scenario dense --entities 640 --partition-rows 16 --ticks 1500 --workers 3 --kill-at 700\n  \
-    autofarm run --entities 10000 --tick-ms 20 --ticks 3000 --speed 1 --link quic --workers 2 --kill-every 5\n\n\
+    autofarm run --scenario dense --entities 640 --partition-rows 16 --workers 3 --kill-at 700\n  \
+    autofarm run --entities 10000 --tick-ms 20 --speed 1 --link quic --workers 2 --kill-every 5\n\n\
     The digest depends on scenario, entities, tick, seed and commands alone: run it again with other\n\
     workers, partitions, links, speeds, instruction sets, or with kills, and compare."
 )]
 pub(crate) struct Run {
     /// Scenario: weeding or dense.
-    #[arg(long, env = "AUTOFARM_SCENARIO", default_value = "weeding")]
+    #[arg(
+        long,
+        env = "AUTOFARM_SCENARIO",
+        value_name = "NAME",
+        default_value = "weeding"
+    )]
     scenario: String,
     #[command(flatten)]
     simulation: SimulationArgs,
     /// Factor on real time, 0.1 to 1000, or `max`.
-    #[arg(long, env = "AUTOFARM_SPEED", value_parser = parse_speed, default_value = "max")]
+    #[arg(long, env = "AUTOFARM_SPEED", value_name = "FACTOR", value_parser = parse_speed, default_value = "max")]
     speed: Speed,
-    /// Workers to start.
-    #[arg(long, env = "AUTOFARM_WORKERS", default_value_t = 1,
+    /// Workers to start, 1 to 256.
+    #[arg(long, env = "AUTOFARM_WORKERS", value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS as i64))]
     workers: u32,
-    /// Threads of each worker [default: the cores, shared among them].
-    #[arg(long, env = "AUTOFARM_THREADS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    /// Threads of each worker, 1 to 256 [default: the cores, shared among them].
+    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
     threads: Option<u32>,
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
-    #[arg(long, env = "AUTOFARM_ISA", value_parser = parse_isa)]
+    #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
     isa: Option<Isa>,
     /// How orchestrator and workers talk: inside this process, or as processes over QUIC.
-    #[arg(long, env = "AUTOFARM_LINK", value_enum, default_value_t = Link::Memory)]
+    #[arg(long, env = "AUTOFARM_LINK", value_name = "LINK", value_enum, default_value_t = Link::Memory)]
     link: Link,
     /// Address to listen on for workers with --link quic; port 0 takes a free one.
     #[arg(
@@ -71,14 +76,15 @@ pub(crate) struct Run {
         default_value = "127.0.0.1:0"
     )]
     listen: SocketAddr,
-    /// Script of commands, a JSON object a line:
+    /// Script of commands [default: none], a JSON object a line:
     /// {"tick":100,"entity":17,"command":"inject_fault","args":{"component":"drive","for_s":30}}
     #[arg(long, env = "AUTOFARM_COMMANDS", value_name = "FILE")]
     commands: Option<PathBuf>,
     /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
-    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", default_value_t = Config::default().verify_one_in)]
+    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in)]
     verify_one_in: u64,
-    /// Kill the busiest worker, and start another, when each of these ticks is complete.
+    /// Kill the busiest worker, and start another, when each of these ticks is complete
+    /// [default: none].
     #[arg(
         long,
         env = "AUTOFARM_KILL_AT",
@@ -86,10 +92,11 @@ pub(crate) struct Run {
         value_delimiter = ','
     )]
     kill_at: Vec<u64>,
-    /// Kill the busiest worker, and start another, each time so many seconds have passed.
+    /// Kill the busiest worker, and start another, each time so many seconds have passed, 1 to 86400
+    /// [default: never].
     #[arg(long, env = "AUTOFARM_KILL_EVERY", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     kill_every: Option<u64>,
-    /// File to write a `tick digest` line a digest to.
+    /// File to write a `tick digest` line a digest to [default: none].
     #[arg(long, env = "AUTOFARM_DIGESTS", value_name = "FILE")]
     digests: Option<PathBuf>,
     /// Measure this machine's idle timer for a second first, for comparison.

@@ -7,9 +7,11 @@ use anyhow::Context;
 use orchestrator::Config;
 use orchestrator::limits::{CUT_EVERY, FIRST_BACK_OFF, MAX_BACK_OFF, MAX_BACKLOG_BYTES};
 use orchestrator::service::Owned;
+use orchestrator::standing::Standing;
 use store::lease::SameAddress;
 use store::retention::Retention;
 use store::{Store, StoreError};
+use tokio::sync::watch;
 
 use crate::database_args::DatabaseArgs;
 use crate::migrate::of_database;
@@ -20,27 +22,30 @@ use crate::migrate::of_database;
 pub(crate) struct ServiceArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
-    /// Seconds between the states of a run that are kept, from which it is taken up again.
+    /// Seconds between the states of a run that are kept, from which it is taken up again, 1 to
+    /// 86400.
     #[arg(long, env = "AUTOFARM_CUT_EVERY", value_name = "SECONDS", default_value_t = CUT_EVERY.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     cut_every: u64,
-    /// States of a run that are kept: the newest two, and older ones spread evenly over its past.
+    /// States of a run that are kept: the newest two, and older ones spread evenly over its past, 2 to
+    /// 10000.
     #[arg(long, env = "AUTOFARM_KEEP_CUTS", value_name = "N", default_value_t = Retention::default().cuts as u64,
         value_parser = clap::value_parser!(u64).range(2..=10_000))]
     keep_cuts: u64,
-    /// Events of each log of a run that are kept.
+    /// Events of each log of a run that are kept, the newest.
     #[arg(long, env = "AUTOFARM_KEEP_EVENTS", value_name = "N", default_value_t = Retention::default().events,
         value_parser = clap::value_parser!(u64).range(1..))]
     keep_events: u64,
-    /// Metric snapshots of a run that are kept; there is one a second.
+    /// Metric snapshots of a run that are kept, the newest; there is one a second.
     #[arg(long, env = "AUTOFARM_KEEP_METRICS", value_name = "N", default_value_t = Retention::default().metrics,
         value_parser = clap::value_parser!(u64).range(1..))]
     keep_metrics: u64,
-    /// Digests of a run that are kept.
+    /// Digests of a run that are kept, the newest.
     #[arg(long, env = "AUTOFARM_KEEP_DIGESTS", value_name = "N", default_value_t = Retention::default().digests,
         value_parser = clap::value_parser!(u64).range(1..))]
     keep_digests: u64,
-    /// MiB of history that wait in memory for a database that does not write; then runs are paused.
+    /// MiB of history that wait in memory for a database that does not write; then runs are paused. 1 to
+    /// 65536.
     #[arg(long, env = "AUTOFARM_MAX_HISTORY_BACKLOG", value_name = "MIB", default_value_t = (MAX_BACKLOG_BYTES >> 20) as u64,
         value_parser = clap::value_parser!(u64).range(1..=65_536))]
     max_history_backlog: u64,
@@ -61,13 +66,19 @@ impl ServiceArgs {
         }
     }
 
-    /// The database, connected, for an orchestrator whose link or API is at `bound`. One that is new gets its
+    /// The database, connected, for an orchestrator whose link or API is at `bound`, and which says in
+    /// `standing` how it stands. One that is new gets its
     /// tables, and so does a file of an older build; a server's are migrated by `autofarm migrate`, for another
     /// orchestrator may be at work on them. A database that does not answer is waited for.
     ///
     /// # Errors
     /// What is wrong with the database.
-    pub(crate) async fn open(&self, url: &str, bound: Bound) -> anyhow::Result<Owned> {
+    pub(crate) async fn open(
+        &self,
+        url: &str,
+        bound: Bound,
+        standing: watch::Sender<Standing>,
+    ) -> anyhow::Result<Owned> {
         let mut pause = FIRST_BACK_OFF;
         let store = loop {
             match connect(url).await {
@@ -84,6 +95,7 @@ impl ServiceArgs {
             store,
             address: bound.name()?,
             same_address: SameAddress::TakesOver,
+            standing,
             retention: Retention {
                 events: self.keep_events,
                 metrics: self.keep_metrics,

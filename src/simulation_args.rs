@@ -11,25 +11,40 @@ use crate::failure::wrong_input;
 #[derive(clap::Args, Clone)]
 pub(crate) struct SimulationArgs {
     /// Machines, 1 to 1000000.
-    #[arg(long, env = "AUTOFARM_ENTITIES", default_value_t = 1_000)]
+    #[arg(
+        long,
+        env = "AUTOFARM_ENTITIES",
+        value_name = "N",
+        default_value_t = 1_000
+    )]
     pub(crate) entities: u32,
     /// Simulated length of a tick, 5 to 1000 ms.
-    #[arg(long, env = "AUTOFARM_TICK_MS", default_value_t = 50)]
+    #[arg(
+        long,
+        env = "AUTOFARM_TICK_MS",
+        value_name = "MS",
+        default_value_t = 50
+    )]
     pub(crate) tick_ms: u32,
     /// Last tick; at speed 1 a tick of 50 ms takes 50 ms.
-    #[arg(long, env = "AUTOFARM_TICKS", default_value_t = 1_000)]
+    #[arg(
+        long,
+        env = "AUTOFARM_TICKS",
+        value_name = "N",
+        default_value_t = 1_000
+    )]
     pub(crate) ticks: u64,
     /// Seed of every random draw: the same seed gives the same run.
-    #[arg(long, env = "AUTOFARM_SEED", default_value_t = 1)]
+    #[arg(long, env = "AUTOFARM_SEED", value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Most machines in a partition, 8 to 65536; changes how work is spread, never a result.
-    #[arg(long, env = "AUTOFARM_PARTITION_ROWS", default_value_t = DEFAULT_PARTITION_ROWS)]
+    #[arg(long, env = "AUTOFARM_PARTITION_ROWS", value_name = "N", default_value_t = DEFAULT_PARTITION_ROWS)]
     pub(crate) partition_rows: u32,
     /// Ticks between digests [default: those of one simulated second].
-    #[arg(long, env = "AUTOFARM_DIGEST_EVERY")]
+    #[arg(long, env = "AUTOFARM_DIGEST_EVERY", value_name = "TICKS")]
     pub(crate) digest_every: Option<u32>,
     /// What happens once a run is a second behind: deadlines are shifted, or the run fails.
-    #[arg(long, env = "AUTOFARM_LATE", value_enum, default_value_t = Late::Dilate)]
+    #[arg(long, env = "AUTOFARM_LATE", value_name = "POLICY", value_enum, default_value_t = Late::Dilate)]
     pub(crate) late: Late,
 }
 

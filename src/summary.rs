@@ -28,7 +28,7 @@ pub(crate) struct Report {
     /// Print the summary as JSON.
     #[arg(long, env = "AUTOFARM_JSON")]
     json: bool,
-    /// Directory to write an HDR histogram a stage to, as .hgrm.
+    /// Directory to write an HDR histogram a stage to, as .hgrm [default: none].
     #[arg(long, env = "AUTOFARM_HGRM", value_name = "DIR")]
     hgrm: Option<PathBuf>,
 }

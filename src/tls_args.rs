@@ -12,12 +12,13 @@ use crate::failure::wrong_input;
 /// Flags of a role's end of the QUIC link.
 #[derive(clap::Args)]
 pub(crate) struct TlsArgs {
-    /// Directory with ca.crt and the role's .crt and .key, as `autofarm certs` writes it.
+    /// Directory with ca.crt and the role's .crt and .key, as `autofarm certs` writes it
+    /// [default: none, it has to be given].
     #[arg(long, env = "AUTOFARM_CERTS", value_name = "DIR")]
     certs: PathBuf,
     /// Network between the roles; both sides must agree. `local` is loopback or jumbo frames all the
     /// way; `auto` is `local` for a loopback address.
-    #[arg(long, env = "AUTOFARM_NETWORK", value_enum, default_value_t = NetworkArg::Auto)]
+    #[arg(long, env = "AUTOFARM_NETWORK", value_name = "NETWORK", value_enum, default_value_t = NetworkArg::Auto)]
     network: NetworkArg,
 }
 
@@ -31,11 +32,12 @@ enum NetworkArg {
 /// The same flags where the link is needed in some cases only.
 #[derive(clap::Args)]
 pub(crate) struct OptionalTlsArgs {
-    /// Directory with ca.crt, gateway.crt and gateway.key, as `autofarm certs` writes it.
+    /// Directory with ca.crt, gateway.crt and gateway.key, as `autofarm certs` writes it [default:
+    /// none; --connect needs it].
     #[arg(long, env = "AUTOFARM_CERTS", value_name = "DIR")]
     certs: Option<PathBuf>,
     /// Network between the roles; both sides must agree.
-    #[arg(long, env = "AUTOFARM_NETWORK", value_enum, default_value_t = NetworkArg::Auto)]
+    #[arg(long, env = "AUTOFARM_NETWORK", value_name = "NETWORK", value_enum, default_value_t = NetworkArg::Auto)]
     network: NetworkArg,
 }
 

@@ -19,6 +19,7 @@ use transport::control::{Access, Answer, Ask, MAX_LABEL_BYTES, Token};
 use transport::link::Role;
 use transport::pool::FramePool;
 
+use crate::connect_args::parse_host;
 use crate::database_args::DatabaseArgs;
 use crate::failure::wrong_input;
 use crate::migrate::of_database;
@@ -37,8 +38,9 @@ const UNWANTED_FRAMES: usize = 1;
     autofarm token create --name dashboard --role viewer\n  \
     autofarm token create --name ci --role operator --connect farm.example:7400 --certs certs\n  \
     autofarm token revoke 00a1b2c3d4e5f607\n\n\
-    Without --connect the database is changed directly, which works while no orchestrator owns it. A\n\
-    server that runs takes new tokens with POST /v1/tokens as well. A token is shown once; only a hash of it is kept.")]
+    Without --connect the database is changed directly, which works while no orchestrator and no\n\
+    `autofarm up` owns it. A server that runs takes new tokens with POST /v1/tokens as well. A token is\n\
+    shown once; only a hash of it is kept.")]
 pub(crate) struct TokenRole {
     #[command(subcommand)]
     action: Action,
@@ -48,11 +50,11 @@ pub(crate) struct TokenRole {
 enum Action {
     /// Makes a token and prints it, once.
     Create {
-        /// Name, for people.
+        /// Name, for people, 1 to 200 bytes.
         #[arg(long, value_name = "NAME")]
         name: String,
         /// What it allows: viewer reads, operator also commands, admin also makes tokens.
-        #[arg(long, value_enum)]
+        #[arg(long, value_name = "ROLE", value_enum)]
         role: AccessArg,
         #[command(flatten)]
         place: Place,
@@ -75,11 +77,12 @@ enum Action {
 /// Who is asked.
 #[derive(Args)]
 struct Place {
-    /// Address of a running orchestrator, HOST:PORT [default: the database is changed directly].
+    /// Address of a running orchestrator, HOST:PORT (UDP) [default: the database is changed directly].
     #[arg(
         long,
         env = "AUTOFARM_CONNECT",
         value_name = "HOST:PORT",
+        value_parser = parse_host,
         requires = "certs"
     )]
     connect: Option<String>,

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::Gateway;
+use gateway::app::OtherPages;
 use gateway::connector::Connector;
 use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
 use orchestrator::clock::Origin;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
 use orchestrator::drive::Handle;
 use orchestrator::service;
+use store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use transport::control::{Answer, Ask};
@@ -21,6 +23,8 @@ use uuid::Uuid;
 use crate::failure::wrong_input;
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::gateway_args::{self, GatewayArgs};
+use crate::migrate::of_database;
+use crate::orchestrator_page::OrchestratorPage;
 use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
@@ -40,27 +44,30 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
     autofarm up\n  \
     autofarm up --data-dir /var/lib/autofarm --demo none --workers 4\n  \
     autofarm up --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key\n\n\
-    Anybody on this machine may use the API on a loopback address. On any other address a token is needed:\n\
-    `autofarm token create --name me --role admin` makes the first one.\n\n\
-    SIGTERM or Ctrl-C ends it in order, and the next start goes on where it was; a second signal ends at once.")]
+    Anybody on this machine may use the API on a loopback address. On any other address everybody\n\
+    needs a token, and without any it does not start: make one before the first start there, with\n\
+    `autofarm token create --name me --role admin` and the same --data-dir or --database-url.\n\n\
+    SIGTERM or Ctrl-C ends it in order, and the next start goes on where it was; a second signal\n\
+    ends it at once.")]
 pub(crate) struct Up {
     #[command(flatten)]
     gateway: GatewayArgs,
     #[command(flatten)]
     service: ServiceArgs,
-    /// Workers to start.
-    #[arg(long, env = "AUTOFARM_WORKERS", value_name = "N", default_value_t = 1,
+    /// Workers to start, 1 to 64.
+    #[arg(long, help_heading = "Workers", env = "AUTOFARM_WORKERS", value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// Threads of each worker [default: the cores, shared among them].
-    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    /// Threads of each worker, 1 to 256 [default: the cores, shared among them].
+    #[arg(long, help_heading = "Workers", env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
     threads: Option<u32>,
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
-    #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
+    #[arg(long, help_heading = "Workers", env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
     isa: Option<kernel::isa::Isa>,
     /// Farm to begin with where the database holds no simulation: weeding, dense or none.
     #[arg(
         long,
+        help_heading = "Demo",
         env = "AUTOFARM_DEMO",
         value_name = "NAME",
         default_value = "weeding"
@@ -98,13 +105,20 @@ impl Up {
             .map_err(gateway_args::start_error)?;
         let addresses = gateway.addresses();
         let bound = addresses.first().copied().context("it listens somewhere")?;
+        let pool = FramePool::new();
+        let page = OrchestratorPage::new(pool.clone());
+        show_all(&gateway, &page, &fleet);
         let serving = serve_gateway(gateway);
         let first = signals.first();
         tokio::pin!(first);
         let begin = async {
-            let owned = self.service.open(&url, Bound::Tcp(bound)).await?;
+            let owned = self
+                .service
+                .open(&url, Bound::Tcp(bound), page.standing())
+                .await?;
             let store = owned.store.clone();
-            let (config, pool) = (self.service.config(), FramePool::new());
+            self.check_tokens(&store, &addresses).await?;
+            let config = self.service.config();
             let begun = service::start(config, owned, pool, link, Origin::now()).await?;
             anyhow::Ok((store, begun))
         };
@@ -123,6 +137,7 @@ impl Up {
                 return Err(error);
             }
         };
+        page.serves(&handle);
         let mut driven = tokio::spawn(driven);
         let work = async {
             for _ in 0..self.workers {
@@ -161,6 +176,28 @@ impl Up {
         WorkerSettings {
             threads: self.threads.unwrap_or(shared),
             isa: self.isa.unwrap_or_else(kernel::isa::Isa::detect),
+        }
+    }
+
+    /// Where nobody could come in for want of a token, it does not start.
+    async fn check_tokens(&self, store: &Store, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+        if !self.gateway.wants_tokens(addresses) {
+            return Ok(());
+        }
+        match store.tokens().await {
+            Ok(tokens) if tokens.is_empty() => Err(wrong_input(format!(
+                "{}, and there is none; make the first one with `autofarm token create --name me --role admin{}`, \
+                 and start again",
+                self.gateway.why_tokens(addresses),
+                self.service.database.as_flags()
+            ))),
+            Ok(_) => Ok(()),
+            // Whether there are any is seen later; the gateway says it then.
+            Err(error) if error.is_worth_retrying() => {
+                tracing::warn!(%error, "it is not known whether there are tokens");
+                Ok(())
+            }
+            Err(error) => Err(of_database(error)),
         }
     }
 
@@ -204,6 +241,21 @@ impl Serving {
             tracing::error!(%error, "the gateway did not end in order");
         }
     }
+}
+
+/// Has the gateway serve the metrics of all roles.
+fn show_all(gateway: &Gateway, page: &OrchestratorPage, fleet: &Fleet) {
+    let (page, workers) = (page.clone(), fleet.scrapes());
+    let pages: OtherPages = Box::new(move || {
+        let (page, workers) = (page.clone(), workers.clone());
+        Box::pin(async move {
+            let orchestrator = page.text().await;
+            let workers = workers.page().await;
+            orchestrator.into_iter().chain([workers]).collect()
+        })
+    });
+    // This is the only one who sets it.
+    let _ = gateway.app().others.set(pages);
 }
 
 fn serve_gateway(gateway: Gateway) -> Serving {

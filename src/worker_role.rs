@@ -1,6 +1,5 @@
 //! `autofarm worker`: a worker process over QUIC.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,11 +7,13 @@ use kernel::isa::Isa;
 use transport::limits::MAX_NAME_BYTES;
 use transport::link::Role;
 use transport::pool::FramePool;
-use worker::drive::DriveError;
+use worker::drive::{DriveError, Scrape};
+use worker::metrics::Told;
 use worker::{Ended, WorkerConfig};
 
+use crate::connect_args::ConnectArgs;
 use crate::failure::wrong_input;
-use crate::metrics_page;
+use crate::metrics_page::MetricsArgs;
 use crate::signals::Signals;
 use crate::tls_args::TlsArgs;
 
@@ -26,29 +27,21 @@ pub(crate) const MAX_THREADS: u32 = 256;
     SIGTERM or Ctrl-C drains it: what it holds goes to other workers, then it ends. It may also be\n\
     killed at any time; the orchestrator then replays what it held.")]
 pub(crate) struct WorkerRole {
-    /// Address of the orchestrator, HOST:PORT; with commas, of each that may own the database.
-    #[arg(
-        long,
-        env = "AUTOFARM_CONNECT",
-        value_name = "HOST:PORT",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:7400"
-    )]
-    connect: Vec<String>,
+    #[command(flatten)]
+    orchestrator: ConnectArgs,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Name in logs and metrics [default: worker- and the process id].
+    /// Name in logs and metrics, 1 to 64 bytes [default: worker- and the process id].
     #[arg(long, env = "AUTOFARM_NAME")]
     name: Option<String>,
-    /// Threads to step on [default: one a core].
-    #[arg(long, env = "AUTOFARM_THREADS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    /// Threads to step on, 1 to 256 [default: one a core].
+    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
     threads: Option<u32>,
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
-    #[arg(long, env = "AUTOFARM_ISA", value_parser = parse_isa)]
+    #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
     isa: Option<Isa>,
-    /// Address to serve /metrics and /healthz on.
-    #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS")]
-    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Drain when standard input ends, as it does when the process that started this one dies.
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -81,33 +74,18 @@ impl WorkerRole {
 
     async fn serve(&self, config: WorkerConfig) -> anyhow::Result<ExitCode> {
         let signals = Signals::catch()?;
-        let mut addresses = Vec::with_capacity(self.connect.len());
-        for host in &self.connect {
-            addresses.push(resolve(host).await?);
-        }
         let identity = self.tls.identity(Role::Worker)?;
-        // What holds between computers holds within one too, but not the other way round.
-        let farthest = addresses.iter().find(|a| !a.ip().is_loopback());
-        let farthest = farthest.or(addresses.first());
-        let farthest = farthest.ok_or_else(|| wrong_input("connect: no address is given"))?;
-        let network = self.tls.network(*farthest);
         let pool = FramePool::new();
         let link = transport::quic::connect_any(
-            &addresses,
+            &self.orchestrator.connect,
             &identity,
             Role::Orchestrator,
-            network,
+            self.tls.fixed_network(),
             &pool,
         )?;
         let (scrape, scraped) = worker::drive::scrape();
-        if let Some(metrics) = self.metrics {
-            let pool = pool.clone();
-            let page = move || {
-                let (scrape, pool) = (scrape.clone(), pool.clone());
-                async move { Some(worker::metrics::text(&scrape.stats().await?, &pool)) }
-            };
-            metrics_page::serve(metrics, page).await?;
-        }
+        self.serve_metrics(config.name.clone(), scrape, pool.clone())
+            .await?;
         let until_stdin_ends = self.until_stdin_ends;
         let stop = async move {
             tokio::select! {
@@ -120,6 +98,36 @@ impl WorkerRole {
             Err(DriveError::Ended(ended @ Ended::Refused { .. })) => Err(wrong_input(ended)),
             Err(other) => Err(other).context("the worker ended"),
         }
+    }
+}
+
+impl WorkerRole {
+    async fn serve_metrics(
+        &self,
+        name: String,
+        scrape: Scrape,
+        pool: FramePool,
+    ) -> anyhow::Result<()> {
+        let asked = scrape.clone();
+        let page = move || {
+            let (scrape, name, pool) = (scrape.clone(), name.clone(), pool.clone());
+            async move {
+                let stats = scrape.stats().await?;
+                Some(worker::metrics::text(vec![Told { name, stats, pool }]))
+            }
+        };
+        let ready = move || {
+            let asked = asked.clone();
+            async move {
+                let stats = asked.stats().await.ok_or("it has ended")?;
+                match (stats.registered, stats.draining) {
+                    (_, true) => Err("it is leaving".to_owned()),
+                    (false, _) => Err("no orchestrator has accepted it".to_owned()),
+                    (true, false) => Ok(()),
+                }
+            }
+        };
+        self.metrics.serve(page, ready).await
     }
 }
 
@@ -142,15 +150,6 @@ pub(crate) fn parse_isa(name: &str) -> Result<Isa, String> {
         "this processor has no {name}, but {}",
         there.join(", ")
     ))
-}
-
-async fn resolve(host: &str) -> anyhow::Result<SocketAddr> {
-    let mut addresses = tokio::net::lookup_host(host)
-        .await
-        .map_err(|error| wrong_input(format!("connect: {host}: {error}; HOST:PORT is expected")))?;
-    addresses
-        .next()
-        .ok_or_else(|| wrong_input(format!("connect: {host} has no address")))
 }
 
 /// A thread of its own reads, for nothing can take back a read of standard input once it waits.

@@ -109,8 +109,7 @@ pub fn admit(app: &App, parts: &Parts, needed: Access) -> Result<Caller, Problem
 
 fn is_open(app: &App, parts: &Parts) -> bool {
     let arrival = parts.extensions.get::<Arrival>();
-    !app.config.require_tokens
-        && arrival.is_some_and(|arrival| arrival.local.ip().is_loopback())
+    arrival.is_some_and(|arrival| !app.config.wants_tokens(arrival.local.ip()))
         && !is_passed_on(&parts.headers)
 }
 

@@ -1,7 +1,8 @@
 //! What every handler may use.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -36,9 +37,18 @@ pub struct App {
     pub views: Arc<dyn LatestView>,
     /// Live streams.
     pub streams: Streams,
+    /// Whether everybody needs a token at every listener.
+    pub wants_tokens: bool,
+    /// Metrics pages of other roles in this process, if there are any.
+    pub others: Arc<OnceLock<OtherPages>>,
     /// Where the gateway is in its life.
     pub life: watch::Receiver<Life>,
 }
+
+/// Makes the metrics pages of other roles in this process, which the gateway serves behind its own. Their metrics
+/// have other names.
+pub type OtherPages =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<String>> + Send>> + Send + Sync>;
 
 /// Where a gateway is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

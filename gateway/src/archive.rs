@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use store::error::StoreError;
+use store::error::{Outage, StoreError};
 use store::reader::Reader;
 use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info, warn};
 
 use crate::config::DatabaseLocation;
-use crate::limits::{FIRST_RETRY, LAST_RETRY};
+use crate::limits::{FIRST_RETRY, LAST_RETRY, NEW_DATABASE_PATIENCE};
 use crate::problem::{Problem, ProblemKind};
 
 /// Reads what the database holds. Cheap to clone.
@@ -64,6 +64,7 @@ impl Archive {
 impl Archived {
     /// Tries until it is connected. The connections in the reader are made anew by themselves afterwards.
     pub(crate) async fn connect(self, location: DatabaseLocation) {
+        let begun = Instant::now();
         let mut pause = FIRST_RETRY;
         loop {
             match Reader::connect(&location.0).await {
@@ -72,12 +73,23 @@ impl Archived {
                     self.0.send_replace(Some(reader));
                     return;
                 }
+                Err(error) if is_being_made(&error) && begun.elapsed() < NEW_DATABASE_PATIENCE => {
+                    debug!(%error, "the database is not made yet");
+                }
                 Err(error) => warn!(%error, "no way to the database"),
             }
             sleep(pause + Duration::from_millis(fastrand::u64(..50))).await;
             pause = (pause * 2).min(LAST_RETRY);
         }
     }
+}
+
+/// Whether it looks as a new database does before the orchestrator has made its tables.
+fn is_being_made(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unavailable(Outage::NoFile) | StoreError::SchemaOlder { .. }
+    )
 }
 
 impl From<StoreError> for Problem {

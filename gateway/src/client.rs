@@ -115,6 +115,22 @@ impl Client {
         self.tokens.borrow().clone()
     }
 
+    /// Whether it was told that there is no token at all.
+    #[must_use]
+    pub fn has_no_token(&self) -> bool {
+        let tokens = self.tokens.borrow();
+        tokens.as_ref().is_some_and(|tokens| tokens.is_empty())
+    }
+
+    /// Waits until it is told that there are some tokens, or none; `false` where nobody tells any more.
+    pub async fn wait_tokens(&self, some: bool) -> bool {
+        let mut tokens = self.tokens.clone();
+        let is_so = |tokens: &Option<Arc<[Token]>>| {
+            (tokens.as_ref()).is_some_and(|tokens| tokens.is_empty() != some)
+        };
+        tokens.wait_for(is_so).await.is_ok()
+    }
+
     /// Waits until a token is not, or no longer, among those that were told last.
     pub async fn token_gone(&self, id: u64) {
         let mut tokens = self.tokens.clone();

@@ -1,6 +1,6 @@
 //! What a gateway is started with.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +48,14 @@ pub struct Config {
     pub leave_notice: Duration,
     /// How long connections have to end once the listeners are closed.
     pub leave_patience: Duration,
+}
+
+impl Config {
+    /// Whether everybody needs a token at this listener, for it is not of this machine alone or that was asked for.
+    #[must_use]
+    pub fn wants_tokens(&self, local: IpAddr) -> bool {
+        self.require_tokens || !local.is_loopback()
+    }
 }
 
 /// A certificate chain and its key, as PEM.

@@ -25,7 +25,7 @@ pub struct QuicConnector {
     pub hosts: Vec<String>,
     /// What this gateway shows.
     pub identity: Arc<Identity>,
-    /// The network between them; `None` for what the address suggests.
+    /// The network between them; `None` for what each address suggests.
     pub network: Option<Network>,
     /// Where frames' buffers come from.
     pub pool: FramePool,
@@ -40,20 +40,6 @@ pub enum ConnectError {
     /// No host is configured.
     #[error("no address of an orchestrator is configured")]
     NoHost,
-    /// The name means nothing.
-    #[error("{host}: {source}")]
-    Lookup {
-        /// The name.
-        host: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The name has no address.
-    #[error("{host} has no address")]
-    NoAddress {
-        /// The name.
-        host: String,
-    },
     /// No QUIC endpoint can be opened.
     #[error(transparent)]
     Quic(#[from] QuicError),
@@ -64,32 +50,26 @@ impl Connector {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn connect(&self, name: &str, attempt: usize) -> Result<Endpoint, ConnectError> {
+    pub fn connect(&self, name: &str, attempt: usize) -> Result<Endpoint, ConnectError> {
         match self {
             Connector::Memory(hub) => Ok(hub.connect(Role::Gateway, name)?),
-            Connector::Quic(quic) => quic.connect(attempt).await,
+            Connector::Quic(quic) => quic.connect(attempt),
         }
     }
 }
 
 impl QuicConnector {
-    async fn connect(&self, attempt: usize) -> Result<Endpoint, ConnectError> {
+    /// To the first that answers. Each attempt begins with another, for whoever answers first may not be
+    /// the owner.
+    fn connect(&self, attempt: usize) -> Result<Endpoint, ConnectError> {
         let turn = attempt.checked_rem(self.hosts.len());
-        let host = &self.hosts[turn.ok_or(ConnectError::NoHost)?];
-        let found = tokio::net::lookup_host(host).await;
-        let mut addresses = found.map_err(|source| ConnectError::Lookup {
-            host: host.clone(),
-            source,
-        })?;
-        let address = addresses
-            .next()
-            .ok_or_else(|| ConnectError::NoAddress { host: host.clone() })?;
-        let network = self.network.unwrap_or_else(|| Network::of(address));
-        Ok(transport::quic::connect(
-            address,
+        let mut hosts = self.hosts.clone();
+        hosts.rotate_left(turn.ok_or(ConnectError::NoHost)?);
+        Ok(transport::quic::connect_any(
+            &hosts,
             &self.identity,
             Role::Orchestrator,
-            network,
+            self.network,
             &self.pool,
         )?)
     }

@@ -35,11 +35,7 @@ pub async fn run(
     let mut newest_epoch = 0;
     let kept = async {
         for attempt in 0_usize.. {
-            let connected = {
-                let connect = connector.connect(&name, attempt);
-                meanwhile(&mut asked, connect).await
-            };
-            match connected {
+            match connector.connect(&name, attempt) {
                 Ok(endpoint) => {
                     let exchange =
                         Exchange::new(&name, pool.clone(), newest_epoch, start.elapsed());

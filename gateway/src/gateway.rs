@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 use transport::pool::FramePool;
 
 use crate::app::{App, Life};
@@ -29,6 +29,11 @@ use crate::sparing::Sparing;
 use crate::stream_metrics::StreamMetrics;
 use crate::streams::Streams;
 use crate::{drive, rest};
+
+/// What is wrong where everybody needs a token and there is none.
+pub(crate) const NOBODY_CAN_COME_IN: &str = "nobody can come in: everybody needs a token here, and there is none; `autofarm \
+    token create --name me --role admin` makes the first, with --connect ORCHESTRATOR:7400 --certs DIR where an \
+    orchestrator runs";
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +139,10 @@ impl Gateway {
             metrics: metrics.clone(),
             views: Arc::new(streams.clone()),
             streams: streams.clone(),
+            wants_tokens: listeners
+                .iter()
+                .all(|(_, local)| config.wants_tokens(local.ip())),
+            others: Arc::default(),
             life: lives.clone(),
         };
         let (stop_drive, stopped) = oneshot::channel::<()>();
@@ -149,6 +158,9 @@ impl Gateway {
             let closing = life_of_streams.wait_for(|life| *life == Life::Closing);
             let _ = closing.await;
         }));
+        if app.wants_tokens {
+            driven.spawn(say_that_nobody_can_come_in(app.client.clone()));
+        }
         if let Some(location) = config.database.clone() {
             let mut life_of_archive = lives.clone();
             driven.spawn(async move {
@@ -200,6 +212,16 @@ impl Gateway {
         let mut driven = self.driven;
         while driven.join_next().await.is_some() {}
         info!("left");
+    }
+}
+
+/// Says it in the log whenever it turns out.
+async fn say_that_nobody_can_come_in(client: Client) {
+    while client.wait_tokens(false).await {
+        warn!("{NOBODY_CAN_COME_IN}");
+        if !client.wait_tokens(true).await {
+            return;
+        }
     }
 }
 

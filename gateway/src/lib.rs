@@ -18,6 +18,7 @@ pub mod feed;
 mod feed_task;
 pub mod gateway;
 pub mod latest;
+mod leftover;
 pub mod limits;
 mod listener;
 pub mod mailbox;

@@ -18,6 +18,8 @@ pub const REGISTER_PATIENCE: Duration = Duration::from_secs(5);
 pub const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// Longest pause between connections, before it is jittered.
 pub const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How long an orchestrator has to make the tables of a new database before the log says that they are not there.
+pub const NEW_DATABASE_PATIENCE: Duration = Duration::from_secs(5);
 /// Shortest interval of heartbeats that a welcome may ask for.
 pub const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
 /// Longest interval likewise.
@@ -35,6 +37,11 @@ pub const MAX_HEAD_BYTES: usize = 32 << 10;
 pub const MAX_HEADERS: usize = 64;
 /// Largest body that a configuration may allow.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
+/// Bytes of a body that are still read once its request is answered, so that the client gets to the answer: those of
+/// any body that some configuration would allow, and as much again.
+pub const MAX_LEFTOVER_BYTES: usize = 2 * MAX_BODY_BYTES;
+/// How long they have to arrive.
+pub const LEFTOVER_PATIENCE: Duration = Duration::from_secs(2);
 /// How often an accept that failed, as it does without file descriptors, is tried again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::EXPECT;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -20,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::app::{Arrival, Life, Place};
 use crate::config::Config;
+use crate::leftover::Leftover;
 use crate::limits::{
     ACCEPT_RETRY, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TURNED_AWAY, TURN_AWAY_PATIENCE,
 };
@@ -147,7 +149,12 @@ impl Serving {
         let peer = arrival.peer;
         let router = self.router;
         let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            // Who waits to be told to go on sends no body where it is refused.
+            let asks_first = request.headers().contains_key(EXPECT);
+            let mut request = request.map(|body| match asks_first {
+                true => Body::new(body),
+                false => Body::new(Leftover::new(body)),
+            });
             request.extensions_mut().insert(arrival.clone());
             router.clone().oneshot(request)
         });

@@ -330,6 +330,8 @@ impl Stage {
             views: Arc::new(streams.clone()),
             streams: streams.clone(),
             client: client.clone(),
+            wants_tokens: false,
+            others: Arc::default(),
             life: lives.clone(),
         };
         let connector = Connector::Memory(orchestrator.hub.clone());

@@ -8,10 +8,14 @@ pub const WRITE_CONNECTIONS: u32 = 4;
 pub const READ_CONNECTIONS: u32 = 8;
 /// Longest wait for a connection, a new one's handshake included.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// The same of a reader: somebody waits for the answer, and would rather know that there is none now.
+pub const READ_CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// Longest that PostgreSQL may work on one statement of a writer.
 pub const WRITE_STATEMENT_PATIENCE: Duration = Duration::from_secs(60);
 /// Longest that PostgreSQL may work on one statement of a reader.
 pub const READ_STATEMENT_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest whole read. What takes longer has lost its connection without being told.
+pub const READ_PATIENCE: Duration = Duration::from_secs(15);
 /// Longest that PostgreSQL keeps a transaction whose client says nothing. A stopped owner's locks are in
 /// the way of its successor for no longer than this.
 pub const IDLE_TRANSACTION_PATIENCE: Duration = Duration::from_secs(2);
@@ -43,6 +47,11 @@ pub(crate) const SQLITE_VALUES: usize = 2_000;
 /// How long an idempotency key is kept.
 pub const IDEMPOTENCY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+const _: () = assert!(READ_CONNECT_PATIENCE.as_millis() < CONNECT_PATIENCE.as_millis());
+const _: () = assert!(
+    READ_PATIENCE.as_millis()
+        > READ_CONNECT_PATIENCE.as_millis() + READ_STATEMENT_PATIENCE.as_millis()
+);
 const _: () = assert!(TRANSACTION_PATIENCE.as_millis() > WRITE_STATEMENT_PATIENCE.as_millis());
 const _: () = assert!(SQLITE_WRITER_PATIENCE.as_millis() > SQLITE_BUSY_PATIENCE.as_millis());
 // The least SQLite was ever built to take is 999; this build takes 32,766.

@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres as Driver, Sq
 
 use crate::error::StoreError;
 use crate::limits::{
-    CONNECT_PATIENCE, IDLE_TRANSACTION_PATIENCE, READ_CONNECTIONS, READ_STATEMENT_PATIENCE,
-    TRUSTED_IDLE, WRITE_CONNECTIONS, WRITE_STATEMENT_PATIENCE,
+    CONNECT_PATIENCE, IDLE_TRANSACTION_PATIENCE, READ_CONNECT_PATIENCE, READ_CONNECTIONS,
+    READ_STATEMENT_PATIENCE, TRUSTED_IDLE, WRITE_CONNECTIONS, WRITE_STATEMENT_PATIENCE,
 };
 use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid};
 
@@ -29,7 +29,8 @@ impl Postgres {
             WRITE_STATEMENT_PATIENCE.as_millis(),
             IDLE_TRANSACTION_PATIENCE.as_millis(),
         );
-        Postgres::connect(options, WRITE_CONNECTIONS, settings).await
+        let bounds = (WRITE_CONNECTIONS, CONNECT_PATIENCE);
+        Postgres::connect(options, bounds, settings).await
     }
 
     /// Connects as one who cannot write.
@@ -39,17 +40,18 @@ impl Postgres {
             READ_STATEMENT_PATIENCE.as_millis(),
             IDLE_TRANSACTION_PATIENCE.as_millis(),
         );
-        Postgres::connect(options, READ_CONNECTIONS, settings).await
+        let bounds = (READ_CONNECTIONS, READ_CONNECT_PATIENCE);
+        Postgres::connect(options, bounds, settings).await
     }
 
     async fn connect(
         options: PgConnectOptions,
-        connections: u32,
+        (connections, patience): (u32, Duration),
         settings: String,
     ) -> Result<Postgres, StoreError> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(CONNECT_PATIENCE)
+            .acquire_timeout(patience)
             .acquire_slow_threshold(Duration::MAX)
             .test_before_acquire(false)
             .before_acquire(|connection, idle| {

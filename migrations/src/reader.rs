@@ -11,10 +11,10 @@ use crate::columns::{self, event_columns, read_all};
 use crate::error::StoreError;
 use crate::history::{EntityRow, MetricSnapshot};
 use crate::lease::{self, Owner};
-use crate::limits::{MAX_KINDS, MAX_PAGE_ROWS};
+use crate::limits::{MAX_KINDS, MAX_PAGE_ROWS, READ_PATIENCE};
 use crate::postgres::Postgres;
 use crate::schema;
-use crate::session::{Database, Row, Unfit, Value, in_task, key_of, ordinal, small};
+use crate::session::{Database, Row, Unfit, Value, in_task, key_of, ordinal, small, within};
 use crate::sqlite::Sqlite;
 use crate::url::DatabaseUrl;
 
@@ -162,12 +162,12 @@ impl Reader {
     /// [`StoreError`].
     pub async fn owner(&self) -> Result<Option<Owner>, StoreError> {
         let database = Arc::clone(&self.database);
-        in_task(async move {
+        in_task(within(READ_PATIENCE, async move {
             let mut session = database.begin().await?;
             let owner = lease::owner(session.as_mut()).await?;
             session.commit().await?;
             Ok(owner)
-        })
+        }))
         .await
     }
 
@@ -385,7 +385,7 @@ impl Reader {
     ) -> Result<Option<Page<T>>, StoreError> {
         let limit = limit.clamp(1, MAX_PAGE_ROWS);
         let database = Arc::clone(&self.database);
-        in_task(async move {
+        in_task(within(READ_PATIENCE, async move {
             let mut session = database.begin().await?;
             let Some(key) = key_of(session.as_mut(), simulation).await? else {
                 session.commit().await?;
@@ -398,7 +398,7 @@ impl Reader {
             session.commit().await?;
             let items = read_all(&rows, table, simulation, number_at, read)?;
             Ok(Some(Page::of(items, limit)))
-        })
+        }))
         .await
     }
 }

@@ -172,7 +172,8 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
 
 /// Opens a file to migrate it, and makes it if it is not there.
 async fn new_file(file: &SqliteFile) -> Result<SqliteConnection, StoreError> {
-    let options = sqlite::options(file).create_if_missing(true);
+    sqlite::make(file)?;
+    let options = sqlite::options(file);
     loop {
         match options.connect().await {
             // While another makes a log of the same file for the first time, SQLite does not wait for it but says so at once.

@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Sqlite as Driver};
 
 use crate::error::{Outage, StoreError};
 use crate::limits::{
-    CONNECT_PATIENCE, READ_CONNECTIONS, SQLITE_BUSY_PATIENCE, SQLITE_VALUES, SQLITE_WRITER_PATIENCE,
+    READ_CONNECT_PATIENCE, READ_CONNECTIONS, SQLITE_BUSY_PATIENCE, SQLITE_VALUES,
+    SQLITE_WRITER_PATIENCE,
 };
 use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid};
 use crate::url::SqliteFile;
@@ -48,7 +49,7 @@ impl Sqlite {
         }
         let pool = SqlitePoolOptions::new()
             .max_connections(READ_CONNECTIONS)
-            .acquire_timeout(CONNECT_PATIENCE)
+            .acquire_timeout(READ_CONNECT_PATIENCE)
             .acquire_slow_threshold(Duration::MAX)
             .test_before_acquire(false)
             .connect_with(reading(file))
@@ -72,7 +73,23 @@ pub(crate) fn reading(file: &SqliteFile) -> SqliteConnectOptions {
     base(file).read_only(true).pragma("query_only", "on")
 }
 
-/// How a file is opened to be written. The file itself is made by a migration only.
+/// Makes the file, if it is not there, for its owner alone: tokens and whole farms are in it. What SQLite makes
+/// beside it is as the file is.
+///
+/// # Errors
+/// [`StoreError::NotWritable`].
+pub(crate) fn make(file: &SqliteFile) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut made = std::fs::OpenOptions::new();
+    made.append(true).create(true).mode(0o600);
+    let made = made.open(&file.path);
+    made.map_or_else(
+        |error| Err(StoreError::NotWritable(error.into())),
+        |_| Ok(()),
+    )
+}
+
+/// How a file is opened to be written. The file itself is made by [`make`], for a migration.
 pub(crate) fn options(file: &SqliteFile) -> SqliteConnectOptions {
     let options = base(file)
         .journal_mode(SqliteJournalMode::Wal)
@@ -274,6 +291,29 @@ mod tests {
             matches!(written, Err(StoreError::NotWritable(_))),
             "{written:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_made_and_those_beside_it_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("farm.db");
+        let url = format!("sqlite:{}", path.display());
+        crate::migrate(&url).await.unwrap();
+        let store = crate::Store::connect(&url).await.unwrap();
+        store.tokens().await.unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| {
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                (entry.file_name().into_string().unwrap(), mode)
+            })
+            .collect();
+        files.sort();
+        let names = ["farm.db", "farm.db-shm", "farm.db-wal"];
+        let expected = names.map(|name| (name.to_owned(), 0o600));
+        assert_eq!(files, expected);
     }
 
     #[tokio::test]

@@ -117,6 +117,8 @@ mod keeper;
 
 pub mod service;
 
+pub mod standing;
+
 pub mod config;
 pub mod limits;
 

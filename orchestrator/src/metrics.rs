@@ -84,8 +84,8 @@ impl Collector for Page {
         encode_histogram(family, stalls.histogram())?;
         encode_answers(&mut encoder, snapshot)?;
         encode_times(&mut encoder, snapshot)?;
-        encode_traffic(&mut encoder, snapshot.traffic)?;
-        encode_copies(&mut encoder, &self.pool)
+        encode_traffic(&mut encoder, &[(None, snapshot.traffic)])?;
+        encode_copies(&mut encoder, &[(None, &self.pool)])
     }
 }
 

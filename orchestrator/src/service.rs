@@ -7,6 +7,7 @@ use store::lease::{Acquired, Lease, Owner, SameAddress};
 use store::recovery::Recovered;
 use store::retention::Retention;
 use store::{Store, load::Loaded};
+use tokio::sync::watch;
 use transport::control::Token;
 use transport::link::{Endpoint, LinkCommand, LinkEvent};
 use transport::pool::FramePool;
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::drive::{self, Handle, Kept};
 use crate::keeper::{Keeper, waits_for};
 use crate::limits::{CUT_EVERY, FIRST_BACK_OFF, LEASE_TTL, RENEW_EVERY};
+use crate::standing::Standing;
 
 /// Why a service does not begin, or has ended other than it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,8 @@ pub struct Owned {
     pub same_address: SameAddress,
     /// What is kept for how long.
     pub retention: Retention,
+    /// Where it is said how this orchestrator stands.
+    pub standing: watch::Sender<Standing>,
 }
 
 /// Waits for the database to be this process's, takes up what it holds, and starts. The answer is a handle
@@ -74,7 +78,9 @@ pub async fn start(
     ServiceError,
 > {
     let lease = stand_by(&owned, &mut link).await?;
-    tracing::info!(epoch = lease.epoch, "the database is this orchestrator's");
+    let epoch = lease.epoch;
+    tracing::info!(epoch, "the database is this orchestrator's");
+    owned.standing.send_replace(Standing::TakingUp { epoch });
     let store = owned.store.clone();
     let keeper = Keeper::start(&store, &lease, owned.retention);
     let (loaded, tokens) = load(&store).await?;
@@ -98,6 +104,7 @@ pub async fn start(
     };
     let (handle, run) =
         drive::start_kept(config, pool, link, origin, kept).map_err(ServiceError::Clock)?;
+    owned.standing.send_replace(Standing::Owning { epoch });
     let driven = async move {
         match run.await {
             Some(reason) => Err(ServiceError::Over { reason }),
@@ -121,6 +128,7 @@ async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, ServiceEr
         let Owned {
             address,
             same_address,
+            standing,
             ..
         } = owned;
         let pause = match (owned.store)
@@ -130,6 +138,10 @@ async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, ServiceEr
             Ok(Acquired::Owned(lease)) => return Ok(lease),
             Ok(Acquired::Held(owner)) => {
                 let (address, epoch) = (&owner.address, owner.epoch);
+                standing.send_replace(Standing::StandingBy {
+                    owner: address.clone(),
+                    epoch,
+                });
                 if said.as_ref().is_none_or(|said| said.epoch != epoch) {
                     tracing::info!(
                         owner = address,

@@ -1,15 +1,22 @@
 //! Wrong input: what is said, and the exit code.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
+
+use rustix::process::Signal;
 
 use crate::process::{Role, autofarm, certs, path};
 
 /// Runs into an error that says this, with the exit code of wrong input.
 fn refused(args: &[&str], says: &str) {
+    ends(args, 2, says);
+}
+
+/// Runs into an error that says this, with this exit code.
+fn ends(args: &[&str], code: i32, says: &str) {
     let output = autofarm(args);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(says), "{args:?} said {said}");
-    assert_eq!(output.status.code(), Some(2), "{args:?} said {said}");
+    assert_eq!(output.status.code(), Some(code), "{args:?} said {said}");
     assert!(output.stdout.is_empty(), "{args:?}");
 }
 
@@ -110,13 +117,35 @@ fn a_port_that_is_taken_is_named() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let says = format!("listen: {address}: Address already in use");
-    refused(&["run", "--link", "quic", "--listen", &address], &says);
+    // It may be free soon: that is no wrong input.
+    ends(&["run", "--link", "quic", "--listen", &address], 1, &says);
     let certs = certs();
     let certs = path(certs.path());
-    refused(
-        &["orchestrator", "--listen", &address, "--certs", certs],
-        &says,
-    );
+    let orchestrator = ["orchestrator", "--listen", &address, "--certs", certs];
+    let directory = tempfile::tempdir().unwrap();
+    let kept = ["--data-dir", path(directory.path())];
+    ends(&[&orchestrator[..], &kept].concat(), 1, &says);
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let gateway = [
+        "gateway",
+        "--certs",
+        certs,
+        "--database-url",
+        "sqlite:none.db",
+    ];
+    let says = format!("listen: {address}: Address already in use");
+    ends(&[&gateway[..], &["--listen", &address]].concat(), 1, &says);
+    let says = format!("metrics: {address}: Address already in use");
+    let worker = ["worker", "--certs", certs, "--metrics", &address];
+    ends(&worker, 1, &says);
+    let any = ["--listen", "127.0.0.1:0", "--metrics", &address];
+    let orchestrator = ["orchestrator", "--certs", certs];
+    ends(&[&orchestrator[..], &any, &kept].concat(), 1, &says);
+    let elsewhere = ["--listen", "192.0.2.1:7400"];
+    let says = "listen: 192.0.2.1:7400: Cannot assign requested address";
+    refused(&[&orchestrator[..], &elsewhere, &kept].concat(), says);
 }
 
 #[test]
@@ -155,7 +184,7 @@ fn an_address_that_is_none_is_named() {
     let certs = path(certs.path());
     refused(
         &["worker", "--connect", "nowhere", "--certs", certs],
-        "connect: nowhere",
+        "'nowhere' for '--connect <HOST:PORT>': HOST:PORT is expected",
     );
     refused(
         &[
@@ -169,6 +198,32 @@ fn an_address_that_is_none_is_named() {
         ],
         "name: 0 bytes",
     );
+}
+
+#[test]
+fn a_host_that_is_not_there_yet_is_waited_for_and_keeps_nobody_from_another() {
+    let certs = certs();
+    let certs = path(certs.path());
+    let nowhere = "not-there.invalid:7400";
+    let mut worker = Role::start(&["worker", "--connect", nowhere, "--certs", certs]);
+    for _ in 0..2 {
+        let said = worker.said("no connection to the orchestrator; trying again");
+        assert_eq!(said["address"], nowhere, "{said}");
+        assert!(said["pause_ms"].is_u64(), "{said}");
+    }
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.end().0, Some(0));
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut args = vec!["orchestrator", "--listen", "127.0.0.1:0", "--certs", certs];
+    args.extend(["--data-dir", path(directory.path())]);
+    let mut orchestrator = Role::start(&args);
+    let both = format!(
+        "{nowhere},{}",
+        orchestrator.address("listening for workers")
+    );
+    let mut worker = Role::start(&["worker", "--connect", &both, "--certs", certs]);
+    worker.said("registered");
 }
 
 #[test]

@@ -160,16 +160,24 @@ fn metrics_are_served_by_both_roles() {
         certs,
         "--metrics",
         "127.0.0.1:0",
+        "--name",
+        "first",
     ]);
     let metrics = worker.address("metrics");
     cluster.until_tick(10);
-    assert!(metric(&metrics, "autofarm_worker_entity_steps_total") >= 3_200.0);
+    assert!(
+        metric(
+            &metrics,
+            "autofarm_worker_entity_steps_total{name=\"first\"}"
+        ) >= 3_200.0
+    );
     assert_eq!(
         metric(&cluster.metrics, "autofarm_orchestrator_workers"),
         1.0
     );
     for address in [&metrics, &cluster.metrics] {
         assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
+        assert!(get(address, "/readyz").starts_with("HTTP/1.1 200"));
         let page = get(address, "/metrics");
         assert!(page.contains("application/openmetrics-text"), "{page}");
         assert!(page.ends_with("# EOF\n"), "{page}");

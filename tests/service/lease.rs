@@ -4,9 +4,10 @@
 
 use rustix::process::Signal;
 
+use crate::api::Api;
 use crate::database::Database;
 use crate::history::{Commander, begin, stop_and_compare, tick, tick_of};
-use crate::service::{Role, Service};
+use crate::service::{Role, Service, wait_until};
 
 #[test]
 fn a_standby_takes_over_from_a_killed_owner_on_sqlite() {
@@ -64,12 +65,38 @@ fn with_standby(database: Database) -> Service {
         said.contains(&format!(":{port} (")),
         "{said} names port {port}"
     );
+    let api = Api::new(&service.standby_metrics);
+    assert_eq!(api.get("/healthz").status, 200);
+    let ready = api.get("/readyz").expect(503);
+    let why = ready.as_str().expect("text");
+    assert!(why.contains("stands by"), "{why}");
+    assert!(
+        why.contains(&format!(":{port} (")),
+        "{why} names port {port}"
+    );
+    tells(&api, &["owner 0", "lease_epoch 1"]);
     service
+}
+
+/// It tells these metrics of itself.
+#[track_caller]
+fn tells(api: &Api, metrics: &[&str]) {
+    let page = api.get("/metrics").expect(200);
+    let page = page.as_str().expect("text");
+    for metric in metrics {
+        let line = format!("autofarm_orchestrator_{metric}");
+        assert!(page.lines().any(|l| l == line), "{line} is not in {page}");
+    }
 }
 
 fn goes_on_at_the_standby(service: &Service, id: &str, last: u64) {
     let owner = service.said(Role::Standby, "the database is this orchestrator's");
     assert!(owner.contains("\"epoch\":2"), "{owner}");
+    let api = Api::new(&service.standby_metrics);
+    wait_until("it is ready", || {
+        (api.get("/readyz").status == 200).then_some(())
+    });
+    tells(&api, &["owner 1", "lease_epoch 2", "simulations 1"]);
     service.simulation_when(id, "it goes on", |s| {
         s["status"] == "running" && tick(s) > last + 20
     });

@@ -37,6 +37,8 @@ pub(crate) struct Service {
     flags: Vec<String>,
     /// Where the orchestrator is, and where the standby.
     links: [String; 2],
+    /// Where the standby tells of itself.
+    pub(crate) standby_metrics: String,
     /// Whether workers and gateways know of the standby.
     has_standby: bool,
     pub(crate) http: String,
@@ -89,6 +91,7 @@ impl Service {
             url,
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             links: [free_udp(), free_udp()],
+            standby_metrics: free_tcp(),
             has_standby: false,
             api: Api::new(&http),
             http,
@@ -120,6 +123,9 @@ impl Service {
                 // Tests ask again and again until something has happened.
                 .args(["--requests-per-s", "100000", "--burst", "100000"]),
         };
+        if role == Role::Standby {
+            command.args(["--metrics", &self.standby_metrics]);
+        }
         let log = OpenOptions::new()
             .create(true)
             .append(true)

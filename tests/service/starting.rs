@@ -54,8 +54,13 @@ fn a_taken_port_is_named() {
     let up = Up::start_on(&address, &["--data-dir", text(directory.path())]);
     ends(
         up,
-        WRONG_INPUT,
-        &["listen", &address, "give a free address"],
+        FAILED,
+        &[
+            "listen",
+            &address,
+            "another process has the port",
+            "--listen",
+        ],
     );
 }
 
@@ -133,9 +138,53 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
+fn a_first_start_warns_of_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let up = Up::start(&["--data-dir", text(directory.path())]);
+    up.ready();
+    up.said("connected to the database");
+    let log = up.log();
+    assert!(!log.contains("\"level\":\"WARN\""), "{log}");
+}
+
+#[test]
+fn it_serves_the_metrics_of_every_role_under_one_page() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let up = Up::start(&["--data-dir", text(directory.path()), "--workers", "2"]);
+    let api = up.ready();
+    let page = wait_until("both workers tell of themselves", || {
+        let page = api.get("/metrics").expect(200);
+        let page = page.as_str().expect("text").to_owned();
+        page.contains("worker_registered{name=\"worker-2\"} 1")
+            .then_some(page)
+    });
+    for line in [
+        "autofarm_gateway_ready 1",
+        "autofarm_orchestrator_owner 1",
+        "autofarm_orchestrator_lease_epoch 1",
+        "autofarm_orchestrator_stage_seconds_count{stage=\"compute\"} 0",
+        "autofarm_worker_registered{name=\"worker-1\"} 1",
+    ] {
+        assert!(page.lines().any(|l| l == line), "`{line}` is not in {page}");
+    }
+    let mut types: Vec<&str> = page.lines().filter(|l| l.starts_with("# TYPE ")).collect();
+    let all = types.len();
+    types.sort_unstable();
+    types.dedup();
+    assert_eq!(types.len(), all, "a metric is told of twice: {page}");
+}
+
+#[test]
 fn an_address_of_the_network_wants_tokens() {
     let directory = tempfile::tempdir().expect("a directory");
     let flags = ["--data-dir", text(directory.path())];
+    let without = Up::start_on("0.0.0.0:0", &flags);
+    let command = format!(
+        "`autofarm token create --name me --role admin --data-dir {}`",
+        text(directory.path())
+    );
+    ends(without, WRONG_INPUT, &["listen: 0.0.0.0:", &command]);
+    // That command, but for the role.
     let made = autofarm()
         .args(["token", "create", "--name", "me", "--role", "viewer"])
         .args(flags)
@@ -152,6 +201,8 @@ fn an_address_of_the_network_wants_tokens() {
     let api = up.ready();
     let refused = api.get("/v1/simulations").expect(401);
     assert_eq!(refused["type"], "/problems/unauthorized", "{refused}");
+    let logged: serde_json::Value = serde_json::from_str(&up.said("\"status\":401")).expect("JSON");
+    assert!(logged["us"].is_u64(), "{logged}");
     let wrong = api.with_token("af_0123456789abcdef").get("/v1/simulations");
     assert_eq!(wrong.status, 401, "{}", wrong.body);
     let known: Api = api.with_token(token);

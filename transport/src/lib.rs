@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod pool;
 pub mod quic;
 pub mod quic_config;
+mod quic_dial;
 mod quic_reason;
 mod quic_share;
 mod quic_stream;

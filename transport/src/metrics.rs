@@ -44,29 +44,60 @@ impl Traffic {
     }
 }
 
+/// Whose a figure is: no label where a page is of one role, or the name of one of several.
+pub type Whose<'a> = Option<&'a str>;
+
+/// The labels of a figure that has one of its own.
+fn labels<'a>(whose: Whose<'a>, own: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
+    let whose = whose.map(|name| ("name", name));
+    whose.into_iter().chain([own]).collect()
+}
+
+/// One page of several, each in the OpenMetrics text format. No two of them may tell of the same metric.
+#[must_use]
+pub fn join(pages: impl IntoIterator<Item = String>) -> String {
+    const END: &str = "# EOF\n";
+    let mut all = String::new();
+    for page in pages {
+        all.push_str(page.strip_suffix(END).unwrap_or(&page));
+    }
+    all + END
+}
+
 /// Writes frames and bytes each way.
 ///
 /// # Errors
 /// What the encoder answers.
-pub fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, traffic: Traffic) -> fmt::Result {
-    let families = [
+pub fn encode_traffic(
+    encoder: &mut DescriptorEncoder<'_>,
+    of: &[(Whose<'_>, Traffic)],
+) -> fmt::Result {
+    type Way = (&'static str, fn(&Traffic) -> u64);
+    let families: [(&str, &str, [Way; 2]); 2] = [
         (
             "frames",
             "Frames exchanged with the link",
-            traffic.sent_frames,
-            traffic.received_frames,
+            [
+                ("sent", |t| t.sent_frames),
+                ("received", |t| t.received_frames),
+            ],
         ),
         (
             "frame_bytes",
             "Bytes of frames exchanged with the link",
-            traffic.sent_bytes,
-            traffic.received_bytes,
+            [
+                ("sent", |t| t.sent_bytes),
+                ("received", |t| t.received_bytes),
+            ],
         ),
     ];
-    for (name, help, sent, received) in families {
+    for (name, help, ways) in families {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (way, n) in [("sent", sent), ("received", received)] {
-            ConstCounter::new(n).encode(family.encode_family(&[("way", way)])?)?;
+        for (whose, traffic) in of {
+            for (way, count) in ways {
+                let labels = labels(*whose, ("way", way));
+                ConstCounter::new(count(traffic)).encode(family.encode_family(&labels)?)?;
+            }
         }
     }
     Ok(())
@@ -76,19 +107,25 @@ pub fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, traffic: Traffic) -> 
 ///
 /// # Errors
 /// What the encoder answers.
-pub fn encode_copies(encoder: &mut DescriptorEncoder<'_>, pool: &FramePool) -> fmt::Result {
-    let copies = pool.copies();
+pub fn encode_copies(
+    encoder: &mut DescriptorEncoder<'_>,
+    of: &[(Whose<'_>, &FramePool)],
+) -> fmt::Result {
     let help = "Bytes moved in memory for frames: copied on the way out, copied from a socket's chunks, \
                 encoded into variable archives, written as checkpoints, and allocated because no buffer was free";
     let mut family = encoder.encode_descriptor("copied_bytes", help, None, MetricType::Counter)?;
-    for (step, bytes) in [
-        ("sent", &copies.sent),
-        ("received", &copies.received),
-        ("encoded", &copies.encoded),
-        ("checkpoints", &copies.checkpoints),
-        ("allocated", &copies.allocated),
-    ] {
-        ConstCounter::new(bytes.load(Relaxed)).encode(family.encode_family(&[("step", step)])?)?;
+    for (whose, pool) in of {
+        let copies = pool.copies();
+        for (step, bytes) in [
+            ("sent", &copies.sent),
+            ("received", &copies.received),
+            ("encoded", &copies.encoded),
+            ("checkpoints", &copies.checkpoints),
+            ("allocated", &copies.allocated),
+        ] {
+            let labels = labels(*whose, ("step", step));
+            ConstCounter::new(bytes.load(Relaxed)).encode(family.encode_family(&labels)?)?;
+        }
     }
     Ok(())
 }
@@ -108,4 +145,16 @@ pub fn encode_histogram(mut encoder: MetricEncoder<'_>, us: &Histogram<u64>) -> 
     buckets.push((f64::INFINITY, us.len().saturating_sub(below)));
     let sum_s = us.mean() * us.len() as f64 / 1e6;
     encoder.encode_histogram::<NoLabelSet>(sum_s, us.len(), &buckets, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_are_joined_have_one_end() {
+        let page = |name: &str| format!("{name} 1\n# EOF\n");
+        assert_eq!(join([page("a"), page("b")]), "a 1\nb 1\n# EOF\n");
+        assert_eq!(join([]), "# EOF\n");
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use quinn::{Connection, ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
@@ -18,22 +18,17 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::frame::FrameError;
-use crate::identity::{Identity, role_name, role_of};
+use crate::identity::{Identity, role_of};
 use crate::limits::{Bounds, DISCONNECT_LINGER, MAX_PEERS, MAX_RECEIVING_BYTES_PER_PEER};
 use crate::link::{
     DisconnectReason, Driver, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
 };
 use crate::pool::FramePool;
 use crate::quic_config::{self, Network};
+use crate::quic_dial::Dialer;
 use crate::quic_reason::{cut, explain, reason_of};
 use crate::quic_stream::{self, Outbound};
 
-/// Pause before the first retry, before it is jittered.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// Longest pause between retries, before it is jittered.
-const LAST_RETRY: Duration = Duration::from_secs(2);
-/// A connection that lived as long as this was good: the next retry starts from the first delay again.
-const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// How long a peer's handshake may take; its place is free again then, however alive it seems.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const CODE_CLOSED: VarInt = VarInt::from_u32(0);
@@ -112,26 +107,35 @@ pub fn connect(
     network: Network,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
-    connect_any(&[address], identity, expected, network, pool)
+    connect_within(
+        Bounds::default(),
+        address,
+        identity,
+        expected,
+        network,
+        pool,
+    )
 }
 
-/// As [`connect`], to one of several addresses at a time: after a loss, a refusal or a failure the next one is
-/// tried, but for a peer that was started anew where it was.
+/// As [`connect`], to whichever of several hosts (HOST:PORT) answers first. Their names are looked up anew each time.
+/// They are tried in their order, each a moment after the one before; after a loss, a refusal or a failure from the
+/// next one on, but for a peer that was started anew where it was. Where no `network` is given it is what
+/// each address suggests.
 ///
 /// # Errors
 /// [`QuicError`].
 ///
 /// # Panics
-/// If there is no address.
+/// If there is no host.
 pub fn connect_any(
-    addresses: &[SocketAddr],
+    hosts: &[String],
     identity: &Identity,
     expected: Role,
-    network: Network,
+    network: Option<Network>,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
     let bounds = Bounds::default();
-    dial_from(bounds, addresses, identity, expected, network, pool)
+    dial_from(bounds, hosts, identity, expected, network, pool)
 }
 
 /// As [`connect`], within other bounds than the maxima.
@@ -146,33 +150,31 @@ pub fn connect_within(
     network: Network,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
-    dial_from(bounds, &[address], identity, expected, network, pool)
+    let host = [address.to_string()];
+    dial_from(bounds, &host, identity, expected, Some(network), pool)
 }
 
 fn dial_from(
     bounds: Bounds,
-    addresses: &[SocketAddr],
+    hosts: &[String],
     identity: &Identity,
     expected: Role,
-    network: Network,
+    network: Option<Network>,
     pool: &FramePool,
 ) -> Result<Endpoint, QuicError> {
-    assert!(!addresses.is_empty(), "there is somebody to connect to");
     let bounds = bounds.within_maxima();
     check_own(identity);
-    let client = quic_config::client(identity, network)?;
-    // A socket of IPv6 reaches IPv4 too, but not the other way round.
-    let any: SocketAddr = if addresses.iter().any(SocketAddr::is_ipv6) {
-        ([0u16; 8], 0).into()
-    } else {
-        ([0, 0, 0, 0], 0).into()
-    };
-    let mut quic = quic_config::bind(any, None, network)?;
-    quic.set_default_client_config(client);
+    let dialer = Dialer::new(hosts, identity, expected, network)?;
     let (endpoint, driver) = endpoint();
     let (arrivals, arrived) = mpsc::channel(1);
-    tokio::spawn(dial(quic.clone(), addresses.to_vec(), expected, arrivals));
-    tokio::spawn(drive(quic, driver, arrived, pool.clone(), bounds));
+    tokio::spawn(drive(
+        dialer.quic.clone(),
+        driver,
+        arrived,
+        pool.clone(),
+        bounds,
+    ));
+    tokio::spawn(dialer.run(arrivals));
     Ok(endpoint)
 }
 
@@ -183,9 +185,10 @@ fn check_own(identity: &Identity) {
     }
 }
 
-struct Arrival {
-    connection: Connection,
-    role: Role,
+/// A connection that stands, and who is at its other end.
+pub(crate) struct Arrival {
+    pub(crate) connection: Connection,
+    pub(crate) role: Role,
 }
 
 async fn accept_all(
@@ -251,107 +254,6 @@ async fn admit(connection: Connection, accept: &[Role], arrivals: &mpsc::Sender<
     connection.close(CODE_REFUSED, cut(&reason));
 }
 
-async fn dial(
-    quic: quinn::Endpoint,
-    addresses: Vec<SocketAddr>,
-    expected: Role,
-    arrivals: mpsc::Sender<Arrival>,
-) {
-    let mut failures = 0;
-    let mut turn = 0;
-    while !arrivals.is_closed() {
-        let address = addresses[turn % addresses.len()];
-        let started = Instant::now();
-        let ended = dial_once(&quic, address, expected, &arrivals).await;
-        if arrivals.is_closed() {
-            return;
-        }
-        let is_there = matches!(ended, DialEnd::StartedAnew);
-        if started.elapsed() >= GOOD_CONNECTION || is_there {
-            failures = 0;
-        }
-        if !is_there {
-            turn += 1;
-        }
-        let pause = retry_pause(failures, fastrand::f64());
-        failures += 1;
-        let pause_ms = pause.as_millis();
-        match ended {
-            // One side wanted it; that is in the log already, with its reason.
-            DialEnd::Closed => info!(%address, pause_ms, "connecting to the {expected} again"),
-            DialEnd::StartedAnew => {
-                warn!(%address, pause_ms, "the {expected} was started anew; connecting to it");
-            }
-            DialEnd::Failed { reason } => {
-                warn!(%address, %reason, pause_ms, "no connection to the {expected}; trying again");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = arrivals.closed() => return,
-        }
-    }
-}
-
-/// How long to wait after so many failures in a row: doubled each time up to a limit, then spread from half
-/// of it to half as much again by `jitter` in 0..1, so that workers do not come back all at once.
-fn retry_pause(failures: u32, jitter: f64) -> Duration {
-    let growth = 2u32.saturating_pow(failures);
-    let pause = FIRST_RETRY.saturating_mul(growth).min(LAST_RETRY);
-    pause.mul_f64(0.5 + jitter)
-}
-
-/// How an attempt to keep a connection ended.
-enum DialEnd {
-    /// The connection stood, and a role on either side closed it.
-    Closed,
-    /// The peer's successor says that it knows nothing of the connection, so it is there.
-    StartedAnew,
-    /// It never stood, or was lost.
-    Failed {
-        /// What happened and what to check.
-        reason: String,
-    },
-}
-
-impl From<ConnectionError> for DialEnd {
-    fn from(error: ConnectionError) -> DialEnd {
-        match error {
-            ConnectionError::LocallyClosed | ConnectionError::ApplicationClosed(_) => {
-                DialEnd::Closed
-            }
-            ConnectionError::Reset => DialEnd::StartedAnew,
-            other => DialEnd::Failed {
-                reason: explain(&other),
-            },
-        }
-    }
-}
-
-/// Connects and stays until the connection ends.
-async fn dial_once(
-    quic: &quinn::Endpoint,
-    address: SocketAddr,
-    role: Role,
-    arrivals: &mpsc::Sender<Arrival>,
-) -> DialEnd {
-    let connecting = match quic.connect(address, &role_name(role)) {
-        Ok(connecting) => connecting,
-        Err(error) => {
-            let reason = error.to_string();
-            return DialEnd::Failed { reason };
-        }
-    };
-    match connecting.await {
-        Ok(connection) => {
-            let watched = connection.clone();
-            let _ = arrivals.send(Arrival { connection, role }).await;
-            watched.closed().await.into()
-        }
-        Err(error) => error.into(),
-    }
-}
-
 fn peer_role(connection: &Connection) -> Option<Role> {
     let identity = connection.peer_identity()?;
     let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
@@ -387,7 +289,8 @@ async fn drive(
             Some(Arrival { connection, role }) = arrived.recv() => {
                 let peer = PeerId(next_peer);
                 next_peer += 1;
-                let name = connection.remote_address().to_string();
+                let at = connection.remote_address();
+                let name = SocketAddr::new(at.ip().to_canonical(), at.port()).to_string();
                 info!(%peer, %role, address = %name, "connected");
                 let event = LinkEvent::Connected { peer, role, name };
                 if driver.events.send(event).await.is_err() {
@@ -514,33 +417,17 @@ fn failure(joined: Result<Result<(), FrameError>, JoinError>) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Instant;
 
     use super::*;
     use crate::certs::generate;
     use crate::frame::Frame;
     use crate::header::{Header, Kind, PayloadSeal};
+    use crate::identity::role_name;
     use crate::limits::{HEADER_BYTES, MAX_QUEUED_EVENTS};
     use crate::link::{Class, Transmit};
 
     const PATIENCE: Duration = Duration::from_secs(20);
-
-    #[test]
-    fn retries_grow_to_a_limit_and_are_spread_around_it() {
-        let ms = Duration::from_millis;
-        for (failures, least, most) in [
-            (0, 50, 150),
-            (1, 100, 300),
-            (4, 800, 2_400),
-            (5, 1_000, 3_000),
-            (40, 1_000, 3_000),
-            (u32::MAX, 1_000, 3_000),
-        ] {
-            assert_eq!(retry_pause(failures, 0.0), ms(least));
-            assert_eq!(retry_pause(failures, 1.0), ms(most));
-            let drawn = retry_pause(failures, fastrand::f64());
-            assert!((ms(least)..=ms(most)).contains(&drawn));
-        }
-    }
 
     fn any() -> SocketAddr {
         ([127, 0, 0, 1], 0).into()

@@ -27,130 +27,165 @@ const UNABLE_NAMES: [&str; 6] = [
     "panicked",
 ];
 
-/// The metrics page, in the OpenMetrics text format.
+/// A figure of its own: name, help, value.
+type Figure = (&'static str, &'static str, fn(&Stats) -> u64);
+/// A stage of a job: name, help, times.
+type Stage = (&'static str, &'static str, fn(&Stats) -> &Histogram<u64>);
+
+/// What one worker tells.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The worker's name, a label of all its figures.
+    pub name: String,
+    /// Its counters.
+    pub stats: Stats,
+    /// The pool of its frames.
+    pub pool: FramePool,
+}
+
+/// The metrics page of all workers of a process, in the OpenMetrics text format.
+///
+/// # Panics
+/// Never: writing to a string does not fail.
 #[must_use]
-pub fn text(stats: &Stats, pool: &FramePool) -> String {
+pub fn text(workers: Vec<Told>) -> String {
     let mut registry = Registry::with_prefix("autofarm_worker");
-    registry.register_collector(Box::new(Page {
-        stats: stats.clone(),
-        pool: pool.clone(),
-    }));
+    registry.register_collector(Box::new(Page(workers)));
     let mut page = String::new();
     encode(&mut page, &registry).expect("writing to a string does not fail");
     page
 }
 
 #[derive(Debug)]
-struct Page {
-    stats: Stats,
-    pool: FramePool,
-}
+struct Page(Vec<Told>);
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let stats = &self.stats;
-        for (name, help, value) in gauges(stats) {
-            let gauge = ConstGauge::new(value as i64);
-            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        let workers = self.0.as_slice();
+        for (name, help, value) in GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for worker in workers {
+                let gauge = ConstGauge::new(value(&worker.stats) as i64);
+                gauge.encode(family.encode_family(&worker.labels())?)?;
+            }
         }
-        for (name, help, value) in counters(stats) {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        for (name, help, value) in COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for worker in workers {
+                let counter = ConstCounter::new(value(&worker.stats));
+                counter.encode(family.encode_family(&worker.labels())?)?;
+            }
         }
-        let busy = ConstCounter::new(stats.busy.as_secs_f64());
-        let help = "Time spent on jobs, summed over threads";
-        let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
-        busy.encode(encoder.encode_descriptor("busy", help, unit, kind)?)?;
-        encode_unable(&mut encoder, stats)?;
-        let help = "From a dispatch's arrival to the start of its first step";
-        encode_stage(&mut encoder, "queue", help, &stats.queue_us)?;
-        let help = "From the start of a job's first step to its last one's end";
-        encode_stage(&mut encoder, "compute", help, &stats.compute_us)?;
-        let help = "Writing a view, behind the result";
-        encode_stage(&mut encoder, "view", help, &stats.view_us)?;
-        let help = "Writing a job's checkpoints";
-        encode_stage(&mut encoder, "checkpoint", help, &stats.checkpoint_us)?;
-        encode_traffic(&mut encoder, stats.traffic)?;
-        encode_copies(&mut encoder, &self.pool)
+        encode_busy(&mut encoder, workers)?;
+        encode_unable(&mut encoder, workers)?;
+        for (name, help, times) in STAGES {
+            let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
+            let mut family = encoder.encode_descriptor(name, help, unit, kind)?;
+            for worker in workers {
+                let us = times(&worker.stats);
+                encode_histogram(family.encode_family(&worker.labels())?, us)?;
+            }
+        }
+        let (mut traffic, mut pools) = (Vec::new(), Vec::new());
+        for worker in workers {
+            let whose = Some(worker.name.as_str());
+            traffic.push((whose, worker.stats.traffic));
+            pools.push((whose, &worker.pool));
+        }
+        encode_traffic(&mut encoder, &traffic)?;
+        encode_copies(&mut encoder, &pools)
     }
 }
 
-fn gauges(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
-    [
-        (
-            "registered",
-            "1 while an orchestrator has accepted this worker",
-            stats.registered.into(),
-        ),
-        (
-            "draining",
-            "1 once it was asked to stop",
-            stats.draining.into(),
-        ),
-        ("simulations", "Simulations open here", stats.simulations),
-        ("partitions", "Partitions held", stats.partitions),
-        ("rows", "Machines held", stats.rows),
-        (
-            "waiting_checkpoint_bytes",
-            "Checkpoint frames that wait for their dispatch",
-            stats.waiting_checkpoint_bytes,
-        ),
-    ]
+impl Told {
+    fn labels(&self) -> [(&'static str, &str); 1] {
+        [("name", &self.name)]
+    }
 }
 
-fn counters(stats: &Stats) -> [(&'static str, &'static str, u64); 7] {
-    [
-        (
-            "entity_steps",
-            "Machines times ticks stepped",
-            stats.row_steps,
-        ),
-        (
-            "partition_steps",
-            "Partitions times ticks stepped",
-            stats.partition_steps,
-        ),
-        ("jobs", "Jobs finished", stats.jobs),
-        (
-            "computes",
-            "Stateless steps done for verification",
-            stats.computes,
-        ),
-        (
-            "failed_extras",
-            "Views and checkpoints that could not be written; their steps stand",
-            stats.failed_extras,
-        ),
-        (
-            "stale_frames",
-            "Frames of an older lease or connection, dropped",
-            stats.stale_frames,
-        ),
-        (
-            "connections",
-            "Connections to an orchestrator",
-            stats.connections,
-        ),
-    ]
-}
+const GAUGES: [Figure; 6] = [
+    (
+        "registered",
+        "1 while an orchestrator has accepted this worker",
+        |s| s.registered.into(),
+    ),
+    ("draining", "1 once it was asked to stop", |s| {
+        s.draining.into()
+    }),
+    ("simulations", "Simulations open here", |s| s.simulations),
+    ("partitions", "Partitions held", |s| s.partitions),
+    ("rows", "Machines held", |s| s.rows),
+    (
+        "waiting_checkpoint_bytes",
+        "Checkpoint frames that wait for their dispatch",
+        |s| s.waiting_checkpoint_bytes,
+    ),
+];
 
-fn encode_unable(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> Result<(), fmt::Error> {
-    let help = "Work answered with Unable, by reason";
-    let mut family = encoder.encode_descriptor("unable", help, None, MetricType::Counter)?;
-    for (reason, n) in UNABLE_NAMES.into_iter().zip(stats.unable) {
-        ConstCounter::new(n).encode(family.encode_family(&[("reason", reason)])?)?;
+const COUNTERS: [Figure; 7] = [
+    ("entity_steps", "Machines times ticks stepped", |s| {
+        s.row_steps
+    }),
+    ("partition_steps", "Partitions times ticks stepped", |s| {
+        s.partition_steps
+    }),
+    ("jobs", "Jobs finished", |s| s.jobs),
+    ("computes", "Stateless steps done for verification", |s| {
+        s.computes
+    }),
+    (
+        "failed_extras",
+        "Views and checkpoints that could not be written; their steps stand",
+        |s| s.failed_extras,
+    ),
+    (
+        "stale_frames",
+        "Frames of an older lease or connection, dropped",
+        |s| s.stale_frames,
+    ),
+    ("connections", "Connections to an orchestrator", |s| {
+        s.connections
+    }),
+];
+
+const STAGES: [Stage; 4] = [
+    (
+        "queue",
+        "From a dispatch's arrival to the start of its first step",
+        |s| &s.queue_us,
+    ),
+    (
+        "compute",
+        "From the start of a job's first step to its last one's end",
+        |s| &s.compute_us,
+    ),
+    ("view", "Writing a view, behind the result", |s| &s.view_us),
+    ("checkpoint", "Writing a job's checkpoints", |s| {
+        &s.checkpoint_us
+    }),
+];
+
+fn encode_busy(encoder: &mut DescriptorEncoder<'_>, workers: &[Told]) -> Result<(), fmt::Error> {
+    let help = "Time spent on jobs, summed over threads";
+    let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
+    let mut family = encoder.encode_descriptor("busy", help, unit, kind)?;
+    for worker in workers {
+        let busy = ConstCounter::new(worker.stats.busy.as_secs_f64());
+        busy.encode(family.encode_family(&worker.labels())?)?;
     }
     Ok(())
 }
 
-fn encode_stage(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    us: &Histogram<u64>,
-) -> Result<(), fmt::Error> {
-    let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
-    encode_histogram(encoder.encode_descriptor(name, help, unit, kind)?, us)
+fn encode_unable(encoder: &mut DescriptorEncoder<'_>, workers: &[Told]) -> Result<(), fmt::Error> {
+    let help = "Work answered with Unable, by reason";
+    let mut family = encoder.encode_descriptor("unable", help, None, MetricType::Counter)?;
+    for worker in workers {
+        for (reason, n) in UNABLE_NAMES.into_iter().zip(worker.stats.unable) {
+            let labels = [("name", worker.name.as_str()), ("reason", reason)];
+            ConstCounter::new(n).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -178,19 +213,25 @@ mod tests {
             ..Extras::default()
         });
         stats.record_unable(transport::message::unable::NOT_HELD);
-        let page = text(&stats, &FramePool::new());
+        let told = |name: &str, stats: Stats| Told {
+            name: name.to_owned(),
+            stats,
+            pool: FramePool::new(),
+        };
+        let page = text(vec![told("a", stats), told("b", Stats::default())]);
         for line in [
-            "autofarm_worker_rows 4096",
-            "autofarm_worker_entity_steps_total 8192",
-            "autofarm_worker_busy_seconds_total 0.001",
-            "autofarm_worker_failed_extras_total 1",
-            "autofarm_worker_checkpoint_seconds_count 1",
-            "autofarm_worker_view_seconds_count 0",
-            "autofarm_worker_unable_total{reason=\"not_held\"} 1",
-            "autofarm_worker_queue_seconds_bucket{le=\"0.00001\"} 0",
-            "autofarm_worker_queue_seconds_bucket{le=\"0.00002\"} 1",
-            "autofarm_worker_compute_seconds_bucket{le=\"+Inf\"} 1",
-            "autofarm_worker_compute_seconds_count 1",
+            "autofarm_worker_rows{name=\"b\"} 0",
+            "autofarm_worker_rows{name=\"a\"} 4096",
+            "autofarm_worker_entity_steps_total{name=\"a\"} 8192",
+            "autofarm_worker_busy_seconds_total{name=\"a\"} 0.001",
+            "autofarm_worker_failed_extras_total{name=\"a\"} 1",
+            "autofarm_worker_checkpoint_seconds_count{name=\"a\"} 1",
+            "autofarm_worker_view_seconds_count{name=\"a\"} 0",
+            "autofarm_worker_unable_total{name=\"a\",reason=\"not_held\"} 1",
+            "autofarm_worker_queue_seconds_bucket{le=\"0.00001\",name=\"a\"} 0",
+            "autofarm_worker_queue_seconds_bucket{le=\"0.00002\",name=\"a\"} 1",
+            "autofarm_worker_compute_seconds_bucket{le=\"+Inf\",name=\"a\"} 1",
+            "autofarm_worker_compute_seconds_count{name=\"a\"} 1",
             "# EOF",
         ] {
             assert!(

@@ -66,7 +66,9 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     }
     let (status, took) = (response.status(), start.elapsed());
     app.metrics.note_request(&method, &route, status, took);
-    log(&app, &id, &method, &route, status, took.as_micros());
+    // A log in JSON has no number of 128 bits.
+    let us = took.as_micros() as u64;
+    log(&app, &id, &method, &route, status, us);
     response
 }
 
@@ -127,7 +129,7 @@ fn keep_safe(headers: &mut HeaderMap, is_tls: bool) {
 }
 
 /// Never the URL, the headers or the body: they may hold secrets.
-fn log(app: &App, id: &str, method: &Method, route: &str, status: StatusCode, us: u128) {
+fn log(app: &App, id: &str, method: &Method, route: &str, status: StatusCode, us: u64) {
     let level = level(route, status);
     let status = status.as_u16();
     match level {

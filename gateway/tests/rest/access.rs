@@ -404,3 +404,34 @@ async fn every_answer_is_safe_to_show() {
         assert!(reply.header("x-request-id").is_some());
     }
 }
+
+#[tokio::test]
+async fn where_everybody_needs_a_token_and_there_is_none_readiness_says_so() {
+    let bench = locked(Vec::new()).await;
+    let ready = bench.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    let text = ready.text();
+    assert!(text.contains("nobody can come in"), "{text}");
+    assert!(text.contains("autofarm token create"), "{text}");
+    let (token, _) = token(1, Access::Admin);
+    bench.orchestrator.play().tokens.push(token);
+    bench.orchestrator.tell(Tell::Tokens);
+    assert!(bench.app.client.wait_tokens(true).await);
+    assert_eq!(bench.get("/readyz").await.text(), "ready\n");
+    // On a loopback address nobody needs one.
+    let open = Bench::start().await;
+    assert_eq!(open.get("/readyz").await.text(), "ready\n");
+}
+
+#[tokio::test]
+async fn metrics_of_other_roles_in_the_process_follow_its_own() {
+    let bench = Bench::start().await;
+    let others = || -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + std::marker::Send>> {
+        Box::pin(async { vec!["other_role 1\n# EOF\n".to_owned()] })
+    };
+    assert!(bench.app.others.set(Box::new(others)).is_ok());
+    let page = bench.get("/metrics").await.text();
+    assert!(page.contains("\nautofarm_gateway_ready 1\n"), "{page}");
+    assert!(page.ends_with("\nother_role 1\n# EOF\n"), "{page}");
+    assert_eq!(page.matches("# EOF").count(), 1);
+}

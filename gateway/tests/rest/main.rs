@@ -8,6 +8,7 @@ mod document;
 mod farm;
 mod history;
 mod http;
+mod leftovers;
 mod life;
 mod listeners;
 mod orchestrator;

@@ -48,6 +48,7 @@ impl Life {
             let store = Store::connect(&url).await.unwrap();
             let (link, hub) = memory::hub(Role::Orchestrator, "test");
             let owned = Owned {
+                standing: Default::default(),
                 store: store.clone(),
                 address: "here".to_owned(),
                 same_address: SameAddress::TakesOver,

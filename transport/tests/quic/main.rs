@@ -1,6 +1,7 @@
 //! The QUIC link over real sockets on loopback.
 
 mod bounds;
+mod hosts;
 mod logs;
 mod loopback;
 mod order;
