@@ -85,7 +85,7 @@ struct UnderWay {
 pub(crate) struct Standing {
     pub(crate) status: Status,
     pub(crate) cause: Cause,
-    /// Last tick of the steps that were asked for.
+    /// Tick at which it stands, or will.
     pub(crate) step_until: Option<u64>,
     /// UNIX time in us at which it ended.
     pub(crate) ended_at_us: Option<u64>,

@@ -86,9 +86,9 @@ pub(crate) enum Effect {
     },
     CreateToken(Token),
     RevokeToken(u64),
-    /// A move that was kept became impossible: something else was kept in its place. Why it is refused.
-    Amend {
-        simulation: SimulationId,
+    /// What was kept became impossible, and is taken back. Why it is refused.
+    TakeBack {
+        simulation: Option<SimulationId>,
         refusal: Refusal,
     },
     /// It is refused, unless its key was used before.
@@ -96,6 +96,18 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
+    /// The run that it makes stand.
+    pub(crate) fn halts(&self) -> Option<SimulationId> {
+        match self {
+            Effect::Move {
+                simulation,
+                movement,
+                ..
+            } if movement.halts() => Some(*simulation),
+            _ => None,
+        }
+    }
+
     /// The command it places or takes back, by its simulation and seq.
     pub(crate) fn command(&self) -> Option<(SimulationId, u64)> {
         match self {

@@ -113,7 +113,16 @@ impl Shelf {
         }
     }
 
-    fn commit(&mut self, write: Write) -> Committed {
+    fn commit(&mut self, mut write: Write) -> Committed {
+        if let Change::TakeBack(instead) = write.change {
+            if let Some(guard) = write.guard.take() {
+                self.keys.remove(&(guard.token, guard.route, guard.key));
+            }
+            match instead {
+                Some(instead) => write.change = *instead,
+                None => return Committed::Done,
+            }
+        }
         if let Some(guard) = &write.guard {
             let key = (guard.token, guard.route.clone(), guard.key.clone());
             // A command that is written again is no repetition.
@@ -153,6 +162,7 @@ impl Shelf {
             }
             Change::Delete(id) => _ = kept.remove(id),
             Change::Fork { .. } => panic!("no test forks here"),
+            Change::TakeBack(_) => panic!("nothing that takes back is taken back"),
             Change::Nothing => panic!("a key is looked up"),
             Change::CreateToken(_) | Change::RevokeToken(_) => {}
         }
