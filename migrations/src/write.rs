@@ -94,6 +94,18 @@ pub enum Change {
     Nothing,
 }
 
+impl Change {
+    /// The simulation of which it says where it stands.
+    #[must_use]
+    pub fn restates(&self) -> Option<SimulationId> {
+        match self {
+            Change::State { simulation, .. } => Some(*simulation),
+            Change::TakeBack(instead) => instead.as_ref()?.restates(),
+            _ => None,
+        }
+    }
+}
+
 /// Where a simulation stands, as far as a request can change it. Times are UNIX time in us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {

@@ -215,12 +215,27 @@ impl Desk {
         self.awaited.insert(id, awaited);
     }
 
-    /// The next write for the store.
-    pub(crate) fn hand_out(&mut self, now: Duration) -> Option<Write> {
-        let id = self.queue.pop_first()?;
+    /// The next write for the store, unless that `waits`.
+    pub(crate) fn hand_out(
+        &mut self,
+        now: Duration,
+        waits: impl Fn(&Change) -> bool,
+    ) -> Option<Write> {
+        let id = *self.queue.first()?;
         let awaited = self.awaited.get_mut(&id).expect("it is queued");
+        if waits(&awaited.write.change) {
+            return None;
+        }
+        self.queue.remove(&id);
         awaited.handed_at.get_or_insert(now);
         Some(awaited.write.clone())
+    }
+
+    /// Whether the store has a write that says where a run stands.
+    pub(crate) fn is_stating(&self, id: SimulationId) -> bool {
+        let with_store = |a: &&Awaited| !self.queue.contains(&a.write.id);
+        let mut writes = self.awaited.values().filter(with_store);
+        writes.any(|a| a.write.change.restates() == Some(id))
     }
 
     /// Nothing waits any more; answers who did.

@@ -23,10 +23,11 @@ use crate::simulation::Simulation;
 impl Orchestrator {
     /// The next write. All that are given out before the store begins may be committed together, in
     /// order; no more are to be taken until their fate is known, so that what waits is known to have
-    /// no effect.
+    /// no effect. What says where a run stands waits for a batch that says so too, for of the two the later one holds.
     pub fn poll_write(&mut self) -> Option<Write> {
-        let now = self.now;
-        self.desk.hand_out(now)
+        let (now, chronicle) = (self.now, &self.chronicle);
+        let waits = |change: &Change| change.restates().is_some_and(|id| chronicle.is_stating(id));
+        self.desk.hand_out(now, waits)
     }
 
     /// A write was committed; or it was not yet, and why: after [`StoreFault::Unavailable`] it is to be

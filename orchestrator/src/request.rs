@@ -526,7 +526,6 @@ impl Orchestrator {
                 let moved = self.act(now, simulation, |s, ctx| {
                     s.carry_out(ctx, &movement, &state)
                 });
-                self.chronicle.unstated(now, simulation);
                 self.feeds.news(now, simulation, false);
                 moved?;
                 let info = self.simulation(simulation)?;

@@ -68,6 +68,13 @@ impl Shelf {
         self.group.is_none()
     }
 
+    /// Whether a batch under way says where a run stands.
+    pub(crate) fn is_stating(&self) -> bool {
+        let states =
+            |piece: &History| matches!(piece, History::Head(_, head) if head.status.is_some());
+        (self.batch.as_ref()).is_some_and(|(_, batch)| batch.pieces.iter().any(states))
+    }
+
     pub(crate) fn write(&mut self, now: Duration, group: Vec<Write>) {
         if !group.is_empty() {
             self.group = Some((now + self.commit_takes, group));
