@@ -49,9 +49,13 @@ impl Recovered {
         self.head_tick.max(said.unwrap_or(0))
     }
 
-    /// Whether it is to be stepped: one in a final status is where its history is not written to its end.
+    /// Whether it is to be taken up: one in a final status is where its history is not written to its end, or lacks the last
+    /// digest.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        !self.state.status.is_final() || self.goes_to() > self.head_tick
+        let to = self.goes_to();
+        let is_whole = self.head_tick == to && self.digest.is_some_and(|d| d.tick == to);
+        let knows_end = self.state.step_until.is_some_and(|until| until > 0);
+        !self.state.status.is_final() || (knows_end && !is_whole)
     }
 }

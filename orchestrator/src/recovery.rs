@@ -167,6 +167,7 @@ impl Simulation {
             knows_seq,
         });
         if simulation.status.is_final() {
+            simulation.lacks_end = true;
             simulation.ask_last_cut();
         } else if tick >= simulation.last_tick() {
             simulation.change(ctx, Status::Completed, Cause::LastTick);

@@ -105,6 +105,8 @@ pub(crate) struct Simulation {
     pub(crate) step_until: Option<u64>,
     /// It was asked to stand, and whether that is kept is not known: until then it goes no further.
     pub(crate) halting: bool,
+    /// It had ended when it was taken up, and the end of its history is not written: that waits for a worker.
+    pub(crate) lacks_end: bool,
     pub(crate) views: Views,
     pub(crate) cuts: Cuts,
     /// Set while it repeats what was published before.
@@ -224,6 +226,7 @@ impl Simulation {
             kept_sim_seq: 0,
             step_until: None,
             halting: false,
+            lacks_end: false,
             views: Views::default(),
             cuts: Cuts::default(),
             replay: None,
@@ -412,9 +415,8 @@ impl Simulation {
         let Some(completed) = self.completed else {
             return self.next_before_creation();
         };
-        // It ends only after what was published of it. What is not written of one that has ended waits for a worker.
-        let given_up = self.status.is_final() && self.is_out_of_reach(ctx);
-        if self.replay.is_some_and(|r| !given_up || r.to > r.head) {
+        // It ends only after what was published of it.
+        if self.replay.is_some() && !(self.status.is_final() && self.is_out_of_reach(ctx)) {
             return self.next_ticks(ctx, completed + 1);
         }
         match self.status {
@@ -474,6 +476,9 @@ impl Simulation {
 
     /// Whether a partition is lost and nobody is there who could ever take it.
     pub(crate) fn is_out_of_reach(&self, ctx: &Context<'_>) -> bool {
+        if self.lacks_end {
+            return false;
+        }
         self.partitions.iter().any(|p| p.owner.is_none())
             && ctx
                 .registry
@@ -515,6 +520,8 @@ impl Simulation {
         let replay = self.replay.map(|replay| replay.end_of_window(first));
         let end = replay.or(self.step_until).unwrap_or(u64::MAX);
         let end = end.min(self.last_tick());
+        // What a replay finds is not written: the last digest is asked for after it.
+        let lacks_digest = self.lacks_end && self.replay.is_some_and(|r| r.repeats(first));
         let left = u32::try_from((end + 1).saturating_sub(first)).unwrap_or(u32::MAX);
         let most = self.most_ticks(ctx, first).min(left);
         let stepping = replay.is_some() || self.status == Status::Paused;
@@ -530,7 +537,7 @@ impl Simulation {
         };
         Next::Window {
             ticks,
-            wants_digest: first + u64::from(ticks) - 1 == end,
+            wants_digest: first + u64::from(ticks) - 1 == end && !lacks_digest,
             deadline,
         }
     }

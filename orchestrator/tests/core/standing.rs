@@ -216,6 +216,31 @@ fn a_stopped_run_has_its_history_to_its_last_tick_after_a_crash() {
 }
 
 #[test]
+fn a_stopped_run_of_which_only_the_last_digest_is_not_written_gets_it_after_a_crash() {
+    let spec = Spec {
+        digest_every: 10,
+        ..at(Speed::REAL)
+    };
+    let mut before = Testbed::durable();
+    before.join();
+    before.ask(Ask::Create(spec.clone()));
+    before.ask(Ask::Start(SIM));
+    let written = |t: &Testbed| t.shelf.kept[&SIM].head.as_ref().map(|head| head.tick);
+    before.run_until(|t| t.tick() > 30 && written(t) == Some(t.tick()));
+    let answered = info(asked(&mut before, Ask::Stop(SIM), None));
+    let kept = found(&before, &spec);
+    assert_eq!(kept.head_tick, answered.tick);
+    assert_eq!(kept.digest.unwrap().tick, 30);
+    let mut t = next(&before, kept);
+    t.run_for(SECOND);
+    t.join();
+    t.run_for(5 * SECOND);
+    assert!(t.core.simulation(SIM).unwrap().settled);
+    assert_written(&t, &spec, answered.tick);
+    assert!(!found(&t, &spec).goes_on());
+}
+
+#[test]
 fn a_run_that_is_resumed_on_its_way_to_where_it_was_said_to_stand_goes_on_as_it_runs() {
     let spec = at(Speed::REAL);
     let mut before = unwritten(spec.clone(), 30);
