@@ -51,6 +51,15 @@ pub(crate) async fn group(
 
 /// Carries out one write.
 async fn one(session: &mut dyn Session, write: &Write) -> Result<Committed, StoreError> {
+    if let Change::TakeBack(instead) = &write.change {
+        if let Some(guard) = &write.guard {
+            guard::take_back(session, guard).await?;
+        }
+        return match instead {
+            Some(instead) => change(session, instead).await,
+            None => Ok(Committed::Done),
+        };
+    }
     if let Some(guard) = &write.guard {
         match guard::look_up(session, guard, &write.change).await? {
             Known::New => {}
@@ -62,6 +71,16 @@ async fn one(session: &mut dyn Session, write: &Write) -> Result<Committed, Stor
     let kept = matches!(outcome, Committed::Done | Committed::Forked(_));
     if let (true, Some(guard)) = (kept, &write.guard) {
         guard::keep(session, guard, &write.change).await?;
+    }
+    // A place that was kept before the simulation was deleted has kept its answer.
+    if let (
+        Committed::NotFound,
+        Change::Command {
+            simulation, stamp, ..
+        },
+    ) = (&outcome, &write.change)
+    {
+        guard::forget(session, *simulation, stamp.seq).await?;
     }
     Ok(outcome)
 }
@@ -113,7 +132,8 @@ async fn change(session: &mut dyn Session, change: &Change) -> Result<Committed,
         } => command(session, *simulation, *stamp, request, [*token, *at_us]).await?,
         Change::Withdraw { simulation, seq } => withdraw(session, *simulation, *seq).await?,
         Change::Delete(simulation) => delete(session, *simulation).await?,
-        Change::Nothing => 0,
+        // What is taken back is not itself a change that is.
+        Change::Nothing | Change::TakeBack(_) => 0,
         Change::RevokeToken(id) => {
             session
                 .execute("DELETE FROM tokens WHERE id = $1", &[bits(*id)])

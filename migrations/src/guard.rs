@@ -118,6 +118,22 @@ pub(crate) async fn keep(
     Ok(())
 }
 
+/// Forgets a key whose change was kept and could not be done, so that it can be asked for again.
+pub(crate) async fn take_back(session: &mut dyn Session, guard: &Guard) -> Result<(), StoreError> {
+    session
+        .execute(
+            "DELETE FROM idempotency_keys WHERE token = $1 AND route = $2 AND key = $3 AND body_hash = $4",
+            &[
+                bits(guard.token),
+                text(&guard.route),
+                text(&guard.key),
+                Value::Bytes(&guard.body_hash),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
 /// Forgets the key of a command that is taken back, so that it can be asked for again.
 pub(crate) async fn forget(
     session: &mut dyn Session,

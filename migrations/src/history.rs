@@ -64,10 +64,9 @@ pub struct MetricSnapshot {
 pub struct Head {
     /// Last complete tick of which all history is written, or is in this batch.
     pub tick: u64,
-    /// Status and cause, where they changed; who asked for a change has written it already, and it
-    /// is said once more because an older batch may have been written after that.
+    /// Status and cause, where the orchestrator itself has changed them.
     pub status: Option<(Status, Cause)>,
-    /// Last tick of the steps that were asked for; written where `status` is.
+    /// Tick at which it stands, or will; written where `status` is.
     pub step_until: Option<u64>,
     /// UNIX time in us at which it ended, if it has.
     pub ended_at_us: Option<u64>,

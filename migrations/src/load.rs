@@ -147,7 +147,7 @@ fn found_of(row: &Row) -> Result<Found, Unfit> {
 
 const _: () = assert!(SPEC_COLUMNS + STATE_COLUMNS == 21);
 
-/// Adds what a simulation goes on with, unless it has ended.
+/// Adds what a simulation goes on with, if it does.
 pub(crate) async fn with_history(
     session: &mut dyn Session,
     found: Found,
@@ -157,7 +157,7 @@ pub(crate) async fn with_history(
         kernel_version,
         mut recovered,
     } = found;
-    if recovered.state.status.is_final() {
+    if !recovered.goes_on() {
         return Ok(recovered);
     }
     let simulation = recovered.spec.id;

@@ -69,6 +69,9 @@ pub enum Change {
         /// Which.
         seq: u64,
     },
+    /// A change that was kept could not be done after all: this is kept in its place, where anything is, and the key of the
+    /// guard is forgotten, for what was foreseen under it was never answered.
+    TakeBack(Option<Box<Change>>),
     /// A paused copy of a run: its durable checkpoint at or before `tick`, and its commands up to it.
     Fork {
         /// Of which.
@@ -91,6 +94,18 @@ pub enum Change {
     Nothing,
 }
 
+impl Change {
+    /// The simulation of which it says where it stands.
+    #[must_use]
+    pub fn restates(&self) -> Option<SimulationId> {
+        match self {
+            Change::State { simulation, .. } => Some(*simulation),
+            Change::TakeBack(instead) => instead.as_ref()?.restates(),
+            _ => None,
+        }
+    }
+}
+
 /// Where a simulation stands, as far as a request can change it. Times are UNIX time in us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -102,7 +117,8 @@ pub struct State {
     pub name: String,
     /// Its speed.
     pub speed: transport::control::Speed,
-    /// A paused one advances to this tick; a forked one replays to it.
+    /// Tick at which it stands, or to which it goes on before it does: that of a pause, a stop or the last tick, of the
+    /// end of a step, of a fork. `None` while it runs.
     pub step_until: Option<u64>,
     /// When it was created.
     pub created_at_us: u64,

@@ -5,6 +5,8 @@ use rkyv::util::AlignedVec;
 use store::write::State;
 use transport::control::{Answer, Refusal, RefusalKind, SimulationInfo, Spec};
 
+use crate::lifecycle::Move;
+
 /// The bytes of an answer, for the store.
 ///
 /// # Panics
@@ -39,6 +41,15 @@ pub(crate) fn foreseen(mut info: SimulationInfo, state: &State) -> SimulationInf
     info.created_at_us = state.created_at_us;
     info.started_at_us = state.started_at_us;
     info.ended_at_us = state.ended_at_us;
+    info
+}
+
+/// What is answered to a move: to one that makes a run stand, the tick at which it does, though the window that leads there
+/// may be in flight.
+pub(crate) fn moved(mut info: SimulationInfo, movement: &Move, state: &State) -> SimulationInfo {
+    if movement.halts() {
+        info.tick = state.step_until.unwrap_or(info.tick);
+    }
     info
 }
 

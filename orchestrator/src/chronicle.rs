@@ -5,7 +5,7 @@
 //! writes; at all of it, with one that does not, they are paused. Cuts are not counted: of each run
 //! at most one waits and one is on its way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use store::history::{Batch, Cut, EntityRow, Head, History, MetricSnapshot};
@@ -78,6 +78,8 @@ struct Run {
 struct UnderWay {
     id: u64,
     since: Duration,
+    /// Runs of which it says where they stand.
+    stating: BTreeSet<SimulationId>,
 }
 
 /// Where a run stands, as a batch says it where that has changed.
@@ -85,7 +87,7 @@ struct UnderWay {
 pub(crate) struct Standing {
     pub(crate) status: Status,
     pub(crate) cause: Cause,
-    /// Last tick of the steps that were asked for.
+    /// Tick at which it stands, or will.
     pub(crate) step_until: Option<u64>,
     /// UNIX time in us at which it ended.
     pub(crate) ended_at_us: Option<u64>,
@@ -168,9 +170,8 @@ impl Chronicle {
         self.wake(now);
     }
 
-    /// Where a run stands is to be said: the orchestrator itself has changed it, or someone who asked
-    /// has. Whoever asked has written it, but what batches say of it may have been written after
-    /// that, whether they are under way or not, so it is said once more.
+    /// Where a run stands is to be said: the orchestrator itself has changed it. What was asked for is kept by the write
+    /// for it.
     pub(crate) fn unstated(&mut self, now: Duration, id: SimulationId) {
         if let Some(run) = self.runs.get_mut(&id) {
             run.unstated = true;
@@ -203,7 +204,7 @@ impl Chronicle {
             return None;
         }
         self.next_at = None;
-        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        let (mut pieces, mut bytes, mut stating) = (Vec::new(), 0, BTreeSet::new());
         let after = self.runs.range((
             std::ops::Bound::Excluded(self.last_run),
             std::ops::Bound::Unbounded,
@@ -213,7 +214,9 @@ impl Chronicle {
         for id in ids {
             let run = self.runs.get_mut(&id).expect("listed above");
             let before = bytes;
-            run.take(id, hold(id), &mut bytes, &mut pieces, || standing(id));
+            if run.take(id, hold(id), &mut bytes, &mut pieces, || standing(id)) {
+                stating.insert(id);
+            }
             if bytes > before {
                 self.last_run = id;
             }
@@ -228,6 +231,7 @@ impl Chronicle {
         self.under_way = Some(UnderWay {
             id: self.last_id,
             since: now,
+            stating,
         });
         Some(Batch {
             id: self.last_id,
@@ -271,6 +275,11 @@ impl Chronicle {
             self.wake(now);
         }
         Some((now.saturating_sub(under_way.since), entities))
+    }
+
+    /// Whether the batch under way says where a run stands.
+    pub(crate) fn is_stating(&self, id: SimulationId) -> bool {
+        (self.under_way.as_ref()).is_some_and(|batch| batch.stating.contains(&id))
     }
 
     /// The batch under way is not written yet, and why.
@@ -348,7 +357,7 @@ impl Chronicle {
 }
 
 impl Run {
-    /// Puts what may be written into a batch.
+    /// Puts what may be written into a batch; answers whether that says where the run stands.
     fn take(
         &mut self,
         id: SimulationId,
@@ -356,7 +365,7 @@ impl Run {
         bytes: &mut usize,
         pieces: &mut Vec<History>,
         standing: impl Fn() -> Option<Standing>,
-    ) {
+    ) -> bool {
         let mut head = None;
         let mut last: Option<usize> = None;
         for note in &self.notes {
@@ -382,15 +391,16 @@ impl Run {
         }
         // Where it stands is where it stands at its last tick: not before that is written.
         let complete = self.taken == self.notes.len();
-        let states = complete && self.unstated;
-        if head.is_none() && !states {
-            return;
+        let standing = (complete && self.unstated).then(standing).flatten();
+        if head.is_none() && standing.is_none() {
+            return false;
         }
         let mut head = head
             .or_else(|| self.head.clone())
             .unwrap_or_else(empty_head);
         self.head = Some(head.clone());
-        if states && let Some(standing) = standing() {
+        let states = standing.is_some();
+        if let Some(standing) = standing {
             self.unstated = false;
             head.status = Some((standing.status, standing.cause));
             head.step_until = standing.step_until;
@@ -398,6 +408,7 @@ impl Run {
             *bytes += 1;
         }
         pieces.push(History::Head(id, head));
+        states
     }
 }
 

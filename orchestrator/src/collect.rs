@@ -264,7 +264,7 @@ impl Simulation {
         let reports = slots.into_iter().map(|slot| slot.report.expect("complete"));
         let merged = aggregate::merge(reports);
         // While what was published is repeated, the run is shown as it was then.
-        let is_news = window.last >= self.published_tick();
+        let is_news = !window.replayed || window.last >= self.published_tick();
         if is_news {
             self.aggregate = merged.aggregate;
         }

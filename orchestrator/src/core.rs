@@ -352,8 +352,8 @@ impl Orchestrator {
         id
     }
 
-    /// Adds a simulation as the store has it, with a plan of its farm unless it is in a final status.
-    /// It goes on from there, after a replay to its head.
+    /// Adds a simulation as the store has it, with a plan of its farm if it [goes on](Recovered::goes_on).
+    /// It goes on from there, after a replay to its head, or to the later tick at which it was said to stand.
     ///
     /// # Errors
     /// [`RecoveryFault`] names what is wrong with what was kept.
@@ -373,11 +373,11 @@ impl Orchestrator {
         let has_entities = recovered.has_entities;
         let farm = plan.as_ref().map(|plan| plan.farm.clone());
         let head = kept_head(&recovered);
-        let simulation = if recovered.state.status.is_final() {
-            Simulation::ended(&recovered)
-        } else {
+        let simulation = if recovered.goes_on() {
             let plan = plan.expect("one that goes on has a plan");
             Simulation::recovered(&mut context!(self, now), recovered, plan)?
+        } else {
+            Simulation::ended(&recovered)
         };
         self.simulations.insert(id, simulation);
         if self.config.durable {

@@ -86,9 +86,9 @@ pub(crate) enum Effect {
     },
     CreateToken(Token),
     RevokeToken(u64),
-    /// A move that was kept became impossible: something else was kept in its place. Why it is refused.
-    Amend {
-        simulation: SimulationId,
+    /// What was kept became impossible, and is taken back. Why it is refused.
+    TakeBack {
+        simulation: Option<SimulationId>,
         refusal: Refusal,
     },
     /// It is refused, unless its key was used before.
@@ -96,6 +96,18 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
+    /// The run that it makes stand.
+    pub(crate) fn halts(&self) -> Option<SimulationId> {
+        match self {
+            Effect::Move {
+                simulation,
+                movement,
+                ..
+            } if movement.halts() => Some(*simulation),
+            _ => None,
+        }
+    }
+
     /// The command it places or takes back, by its simulation and seq.
     pub(crate) fn command(&self) -> Option<(SimulationId, u64)> {
         match self {
@@ -203,12 +215,27 @@ impl Desk {
         self.awaited.insert(id, awaited);
     }
 
-    /// The next write for the store.
-    pub(crate) fn hand_out(&mut self, now: Duration) -> Option<Write> {
-        let id = self.queue.pop_first()?;
+    /// The next write for the store, unless that `waits`.
+    pub(crate) fn hand_out(
+        &mut self,
+        now: Duration,
+        waits: impl Fn(&Change) -> bool,
+    ) -> Option<Write> {
+        let id = *self.queue.first()?;
         let awaited = self.awaited.get_mut(&id).expect("it is queued");
+        if waits(&awaited.write.change) {
+            return None;
+        }
+        self.queue.remove(&id);
         awaited.handed_at.get_or_insert(now);
         Some(awaited.write.clone())
+    }
+
+    /// Whether the store has a write that says where a run stands.
+    pub(crate) fn is_stating(&self, id: SimulationId) -> bool {
+        let with_store = |a: &&Awaited| !self.queue.contains(&a.write.id);
+        let mut writes = self.awaited.values().filter(with_store);
+        writes.any(|a| a.write.change.restates() == Some(id))
     }
 
     /// Nothing waits any more; answers who did.

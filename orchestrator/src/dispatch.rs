@@ -68,8 +68,9 @@ impl Simulation {
                 window.deadline = deadline;
                 window.schedule = deadline.map(|_| self.schedule.clone());
                 window.owed_since = self.owed_since.take();
-                window.replayed = self.replay.is_some();
-                let ends = self.status.is_final() || window.last == self.last_tick();
+                window.replayed = self.replay.is_some_and(|replay| replay.repeats(first));
+                let arrives = self.replay.is_none_or(|replay| window.last >= replay.to);
+                let ends = arrives && self.status.is_final() || window.last == self.last_tick();
                 window.wants_view =
                     !window.replayed && self.views.begin(ctx.now, window.last, ends);
                 window.is_cut = !window.replayed && self.begin_cut(ctx, window.last);

@@ -143,7 +143,7 @@ pub(crate) fn start_kept(
             commands: Vec::new(),
             ..recovered.clone()
         };
-        let reason = if plan.is_none() && !recovered.state.status.is_final() {
+        let reason = if plan.is_none() && recovered.goes_on() {
             Some("its farm cannot be cut by this build".to_owned())
         } else {
             let recovery = driver.core.recover(now, recovered, plan);

@@ -7,15 +7,14 @@
 
 use std::time::Duration;
 
-use kernel::plan::Plan;
 use store::recovery::Recovered;
-use store::write::{Change, Committed, Write};
+use store::write::{Change, Committed, Guard, Write};
 use transport::control::{Answer, Refusal, SimulationId};
 
 use crate::answer;
 use crate::control::ControlError;
 use crate::core::Orchestrator;
-use crate::desk::{Awaited, Effect, Lane};
+use crate::desk::{Awaited, Caller, Effect, Lane};
 use crate::fault::StoreFault;
 use crate::limits::{EXPIRE_EVERY, MAX_STAMPS};
 use crate::request::refused;
@@ -24,10 +23,11 @@ use crate::simulation::Simulation;
 impl Orchestrator {
     /// The next write. All that are given out before the store begins may be committed together, in
     /// order; no more are to be taken until their fate is known, so that what waits is known to have
-    /// no effect.
+    /// no effect. What says where a run stands waits for a batch that says so too, for of the two the later one holds.
     pub fn poll_write(&mut self) -> Option<Write> {
-        let now = self.now;
-        self.desk.hand_out(now)
+        let (now, chronicle) = (self.now, &self.chronicle);
+        let waits = |change: &Change| change.restates().is_some_and(|id| chronicle.is_stating(id));
+        self.desk.hand_out(now, waits)
     }
 
     /// A write was committed; or it was not yet, and why: after [`StoreFault::Unavailable`] it is to be
@@ -82,11 +82,9 @@ impl Orchestrator {
                 // It is written once more, and answered then.
                 None => return,
             },
-            Committed::Forked(recovered) => match awaited.effect {
-                Effect::Fork { plan, .. } => {
-                    self.begin_fork(now, *recovered, *plan, awaited.foreseen)
-                }
-                _ => unreachable!("only a fork is answered with one"),
+            Committed::Forked(recovered) => match self.begin_fork(now, *recovered, awaited) {
+                Some(answered) => answered,
+                None => return,
             },
             // What is not there is gone as it was to be.
             Committed::NotFound
@@ -98,7 +96,7 @@ impl Orchestrator {
                 }
             }
             not_done => {
-                self.undo(&awaited.effect);
+                self.undo(now, &awaited.effect);
                 if let Some(first) = self.repeats_unplaced(&awaited.effect, &not_done) {
                     self.desk.repeaters.entry(first).or_default().push(caller);
                     return;
@@ -132,23 +130,61 @@ impl Orchestrator {
         Some((*simulation, stamp.seq))
     }
 
-    /// A fork is kept: it begins with what its parent left. Answers what was foreseen.
+    /// A fork is kept: it begins with what its parent left. Answers what was foreseen; `None` where it is taken back first.
     fn begin_fork(
         &mut self,
         now: Duration,
         recovered: Recovered,
-        plan: Plan,
-        foreseen: Option<Answer>,
-    ) -> Answer {
+        awaited: Awaited,
+    ) -> Option<Answer> {
         let (id, tick) = (recovered.spec.id, recovered.head_tick);
-        if let Err(fault) = self.recover(now, recovered, Some(plan)) {
+        let Awaited {
+            effect: Effect::Fork { plan, .. },
+            caller,
+            write,
+            foreseen,
+            ..
+        } = awaited
+        else {
+            unreachable!("only a fork is answered with one");
+        };
+        if let Err(fault) = self.recover(now, recovered, Some(*plan)) {
             tracing::error!(simulation = %id, %fault, "what was kept of the parent is nothing to fork");
-            return refused(ControlError::TickNotKept { tick, last: tick });
+            let error = ControlError::TickNotKept { tick, last: tick };
+            return self.take_back(caller, write.guard, Some(Change::Delete(id)), error);
         }
         let present = |run: &Simulation| Answer::Simulation(Box::new(run.info(now)));
-        foreseen
-            .or_else(|| self.simulations.get(&id).map(present))
-            .unwrap_or(Answer::Done)
+        let answered = foreseen.or_else(|| self.simulations.get(&id).map(present));
+        Some(answered.unwrap_or(Answer::Done))
+    }
+
+    /// What was kept could not be done: something else is kept in its place, where anything is, and nothing under its key.
+    /// Answers what is to be answered, if nothing is to be taken back first.
+    fn take_back(
+        &mut self,
+        caller: Caller,
+        guard: Option<Guard>,
+        instead: Option<Change>,
+        error: ControlError,
+    ) -> Option<Answer> {
+        let refusal = Refusal::from(error);
+        let answer = Answer::Refused(refusal.clone());
+        if guard.is_none() && instead.is_none() {
+            return Some(answer);
+        }
+        let simulation = match &instead {
+            Some(Change::State { simulation, .. }) => Some(*simulation),
+            _ => None,
+        };
+        let effect = Effect::TakeBack {
+            simulation,
+            refusal,
+        };
+        let change = Change::TakeBack(instead.map(Box::new));
+        let guarded = guard.map(|guard| (guard, answer));
+        // It comes before the next one of its lane, which is queued after it.
+        self.desk.write(caller, None, change, effect, guarded);
+        None
     }
 
     fn do_effect(&mut self, now: Duration, awaited: Awaited) -> Option<Answer> {
@@ -189,30 +225,24 @@ impl Orchestrator {
                     Err(error) => error,
                 };
                 let run = self.simulations.get(&simulation);
-                let Some(state) = run.and_then(|run| run.amended(&kept)) else {
-                    return Some(refused(error));
-                };
-                let change = Change::State { simulation, state };
-                let effect = Effect::Amend {
-                    simulation,
-                    refusal: Refusal::from(error),
-                };
-                // It comes before the next one of its lane, which is queued after it.
-                self.desk.write(awaited.caller, None, change, effect, None);
-                None
+                let state = run.and_then(|run| run.amended(&kept));
+                let instead = state.map(|state| Change::State { simulation, state });
+                self.take_back(awaited.caller, awaited.write.guard, instead, error)
             }
-            Effect::Amend {
+            Effect::TakeBack {
                 simulation,
                 refusal,
             } => {
-                self.chronicle.unstated(now, simulation);
+                if let Some(simulation) = simulation {
+                    self.chronicle.unstated(now, simulation);
+                }
                 Some(Answer::Refused(refusal))
             }
-            effect => {
-                let done = self.apply(now, effect);
+            effect => match self.apply(now, effect) {
                 // A repetition is answered with the same.
-                Some(done.map_or_else(refused, |done| awaited.foreseen.unwrap_or(done)))
-            }
+                Ok(done) => Some(awaited.foreseen.unwrap_or(done)),
+                Err(error) => self.take_back(awaited.caller, awaited.write.guard, None, error),
+            },
         }
     }
 
@@ -228,9 +258,9 @@ impl Orchestrator {
             unreachable!("only a command has a place");
         };
         let lead = self.lead_ticks(simulation);
-        // Of a deleted run nothing is kept.
+        // Of a deleted run nothing is kept but what is under the key.
         let Some(run) = self.simulations.get_mut(&simulation) else {
-            return Some(refused(error));
+            return self.take_back(awaited.caller, awaited.write.guard, None, error);
         };
         let may = matches!(
             error,
@@ -306,8 +336,20 @@ impl Orchestrator {
         self.desk.write(awaited.caller, None, change, effect, None);
     }
 
+    /// A run that is asked to stand goes no further until it is known whether that is kept, so that the tick which is kept
+    /// with it is the one at which it stands. One that is not to stand after all goes on, and nothing of it is late.
+    pub(crate) fn halt(&mut self, now: Duration, simulation: SimulationId, halting: bool) {
+        if let Some(run) = self.simulations.get_mut(&simulation) {
+            run.halting = halting;
+            self.advance(now, simulation);
+        }
+    }
+
     /// What was reserved for something that is not kept is given back.
-    fn undo(&mut self, effect: &Effect) {
+    fn undo(&mut self, now: Duration, effect: &Effect) {
+        if let Some(simulation) = effect.halts() {
+            self.halt(now, simulation, false);
+        }
         if let Effect::Command { simulation, stamp } = effect
             && let Some(run) = self.simulations.get_mut(simulation)
         {
@@ -334,13 +376,13 @@ impl Orchestrator {
         for id in overdue {
             // These take back what is kept already.
             let effect = &self.desk.awaited[&id].effect;
-            if matches!(effect, Effect::Withdraw { .. } | Effect::Amend { .. }) {
+            if matches!(effect, Effect::Withdraw { .. } | Effect::TakeBack { .. }) {
                 continue;
             }
             self.desk.queue.remove(&id);
             let awaited = self.desk.awaited.remove(&id).expect("it is queued");
             lanes.extend(awaited.lane);
-            self.give_up(awaited);
+            self.give_up(now, awaited);
         }
         self.expire_queued(now);
         for lane in lanes {
@@ -352,7 +394,7 @@ impl Orchestrator {
     }
 
     /// A write is not given to the store any more.
-    fn give_up(&mut self, awaited: Awaited) {
+    fn give_up(&mut self, now: Duration, awaited: Awaited) {
         if let Effect::Command { simulation, stamp } = awaited.effect
             && let Some(run) = self.simulations.get_mut(&simulation)
         {
@@ -361,8 +403,8 @@ impl Orchestrator {
                 let refusal = Refusal::from(ControlError::StoreUnavailable);
                 return self.withdraw(awaited, refusal);
             }
-            run.placing.remove(stamp.seq);
         }
+        self.undo(now, &awaited.effect);
         self.answer(&awaited.caller, refused(ControlError::StoreUnavailable));
     }
 
@@ -415,7 +457,7 @@ fn not_kept(effect: &Effect, committed: Committed) -> Answer {
                 ControlError::UnknownSimulation { id: *simulation }
             }
             Effect::Delete(id) => ControlError::UnknownSimulation { id: *id },
-            Effect::Amend { refusal, .. } => return Answer::Refused(refusal.clone()),
+            Effect::TakeBack { refusal, .. } => return Answer::Refused(refusal.clone()),
             Effect::CreateToken(token) => ControlError::UnknownToken { id: token.id },
             // Its key is new.
             Effect::Refuse(refusal) => return Answer::Refused(refusal.clone()),

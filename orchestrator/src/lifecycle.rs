@@ -21,6 +21,13 @@ pub(crate) enum Move {
     },
 }
 
+impl Move {
+    /// Whether it makes a run stand: what comes of it is a tick, which is kept with it.
+    pub(crate) fn halts(&self) -> bool {
+        matches!(self, Move::Pause | Move::Stop)
+    }
+}
+
 impl Simulation {
     /// Where it stands for the store.
     pub(crate) fn state(&self) -> State {
@@ -78,7 +85,11 @@ impl Simulation {
                 state.started_at_us = state.started_at_us.or(Some(unix_us));
                 state.step_until = None;
             }
-            Move::Stop => state.ended_at_us = Some(unix_us),
+            Move::Pause => state.step_until = Some(self.present()),
+            Move::Stop => {
+                state.step_until = Some(self.present());
+                state.ended_at_us = Some(unix_us);
+            }
             Move::Step(ticks) => state.step_until = Some(self.step_end(*ticks)?),
             Move::Change { speed, name } => {
                 if let Some(speed) = speed {
@@ -88,7 +99,6 @@ impl Simulation {
                     state.name = validate_name(name)?.to_owned();
                 }
             }
-            Move::Pause => {}
         }
         Ok(state)
     }
@@ -103,6 +113,8 @@ impl Simulation {
         movement: &Move,
         state: &State,
     ) -> Result<(), ControlError> {
+        // Whatever comes of it, that is known now.
+        self.halting = false;
         match movement {
             Move::Start => self.start(ctx)?,
             Move::Pause => self.pause(ctx)?,

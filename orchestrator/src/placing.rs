@@ -189,8 +189,8 @@ impl Simulation {
         again.then(|| &self.placing.by_seq[&seq])
     }
 
-    /// First tick that was not sent out, and not published before a replay either.
+    /// First tick that was not sent out, and not published or promised before a replay either.
     fn next_free_tick(&self) -> u64 {
-        self.last_dispatched().max(self.published_tick()) + 1
+        self.present() + 1
     }
 }

@@ -21,13 +21,32 @@ use crate::simulation::{Simulation, next_checkpoint};
 /// A replay of what was published before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Replay {
-    /// The last tick that was; at least 1.
+    /// The last tick that was, or was promised; at least 1.
     pub(crate) to: u64,
+    /// The last tick that is written: what comes after it is published and written again.
+    pub(crate) head: u64,
     /// A digest as it was published then.
     pub(crate) digest: Option<TickDigest>,
     /// Whether the store knows the newest entry of the log `sim` up to that tick. Of a fork that has
     /// written none of its own it does not.
     pub(crate) knows_seq: bool,
+}
+
+impl Replay {
+    /// Whether a window that begins with this tick repeats what is written.
+    pub(crate) fn repeats(&self, first: u64) -> bool {
+        // Of creation it is not known where nothing else is.
+        first.max(1) <= self.head
+    }
+
+    /// Last tick that a window may have which begins with this one: it is repeated as a whole, or new.
+    pub(crate) fn end_of_window(&self, first: u64) -> u64 {
+        if self.repeats(first) {
+            self.head
+        } else {
+            self.to
+        }
+    }
 }
 
 /// Why what the store has of a run is nothing to go on from.
@@ -108,25 +127,22 @@ pub enum RecoveryFault {
 }
 
 impl Simulation {
-    /// A run as it was kept, cut as `plan` says. It replays to the last tick that was published, as
-    /// fast as it goes, and goes on from there as its status says: a fresh schedule begins then.
-    /// A run in a final status is [`Simulation::ended`] instead.
+    /// A run as it was kept, cut as `plan` says. It replays to the last tick that was published, or at which it was said to
+    /// stand, as fast as it goes, and goes on from there as its status says: a fresh schedule begins then.
+    /// A run that has ended, and whose history is whole, is [`Simulation::ended`] instead.
     ///
     /// # Errors
     /// [`RecoveryFault`] names what is wrong with what was kept. A state that only the kernel can tell
     /// to be damaged fails the run when it is restored.
     ///
     /// # Panics
-    /// If the plan is of another configuration, or the status is final.
+    /// If the plan is of another configuration, or it does not go on.
     pub(crate) fn recovered(
         ctx: &mut Context<'_>,
         mut recovered: Recovered,
         plan: Plan,
     ) -> Result<Simulation, RecoveryFault> {
-        assert!(
-            !recovered.state.status.is_final(),
-            "there is nothing to go on with"
-        );
+        assert!(recovered.goes_on(), "there is nothing to go on with");
         let cut = recovered.cut.take();
         let commands = std::mem::take(&mut recovered.commands);
         let mut simulation = Simulation::new(spec_of(&recovered), plan);
@@ -140,16 +156,20 @@ impl Simulation {
         simulation.created_at = ctx.now;
         let (tick_ms, speed) = (simulation.spec.config.tick_ms, simulation.spec.speed);
         simulation.schedule = Schedule::new(tick_ms, speed, ctx.now, tick);
-        let (to, digest) = (recovered.head_tick, recovered.digest);
+        let (to, head, digest) = (recovered.goes_to(), recovered.head_tick, recovered.digest);
         let kept = recovered.last_sim_seq;
         let knows_seq = recovered.spec.parent.is_none() || kept > simulation.last_sim_seq;
         simulation.kept_sim_seq = kept;
         simulation.replay = (to > tick).then_some(Replay {
             to,
+            head,
             digest,
             knows_seq,
         });
-        if tick >= simulation.last_tick() {
+        if simulation.status.is_final() {
+            simulation.lacks_end = true;
+            simulation.ask_last_cut();
+        } else if tick >= simulation.last_tick() {
             simulation.change(ctx, Status::Completed, Cause::LastTick);
         }
         Ok(simulation)
@@ -173,7 +193,7 @@ impl Simulation {
         self.step_until = recovered
             .state
             .step_until
-            .filter(|_| self.status == Status::Paused);
+            .filter(|_| self.status != Status::Running);
         self.aggregate = recovered.aggregate;
         self.digest = recovered.digest.map(|d| (d.tick, d.digest));
         self.totals.late_ticks = recovered.late_ticks;
@@ -291,11 +311,28 @@ impl Simulation {
     /// Number of the newest entry of the log `sim` that was published or is kept; 0 for none. `None`
     /// while only the end of a replay can tell.
     pub(crate) fn published_sim_seq(&self) -> Option<u64> {
-        let is_known = self.replay.is_none_or(|replay| replay.knows_seq);
+        let is_known = self
+            .replay
+            .is_none_or(|replay| replay.knows_seq || self.completed >= Some(replay.head));
         is_known.then(|| self.last_sim_seq.max(self.kept_sim_seq))
     }
 
-    /// Last tick that was published, by whomever.
+    /// Last tick that is complete or is known to have been published; what was only promised is not.
+    pub(crate) fn known_tick(&self) -> u64 {
+        let head = self.replay.map_or(0, |replay| replay.head);
+        self.last_dispatched().max(head)
+    }
+
+    /// A replay goes no further than what is known to have been published: from there on it goes on as it stands.
+    pub(crate) fn end_replay_at_head(&mut self) {
+        let known = self.known_tick();
+        if let Some(replay) = &mut self.replay {
+            replay.to = replay.to.min(known);
+        }
+        self.replay.take_if(|r| self.completed >= Some(r.to));
+    }
+
+    /// Last tick that was published, by whomever, or at which it was said to stand.
     pub(crate) fn published_tick(&self) -> u64 {
         let completed = self.completed.unwrap_or(0);
         self.replaying_to()

@@ -299,8 +299,12 @@ impl Orchestrator {
                     foreseen,
                 )
             });
+            let halts = effect.halts();
             self.desk.write(caller, lane, change, effect, guarded);
             self.expire_later(now);
+            if let Some(simulation) = halts {
+                self.halt(now, simulation, true);
+            }
             return true;
         }
         let answered = self.apply(now, effect).unwrap_or_else(refused);
@@ -468,14 +472,17 @@ impl Orchestrator {
                 simulation_answer(answer::new_info(spec, state))
             }
             Effect::Move {
-                simulation, state, ..
+                simulation,
+                movement,
+                state,
             } => {
                 let info = self.simulations[simulation].info(now);
-                simulation_answer(answer::foreseen(info, state))
+                let info = answer::foreseen(info, state);
+                simulation_answer(answer::moved(info, movement, state))
             }
             Effect::Command { stamp, .. } => Answer::Stamp(*stamp),
             Effect::Withdraw { refusal, .. }
-            | Effect::Amend { refusal, .. }
+            | Effect::TakeBack { refusal, .. }
             | Effect::Refuse(refusal) => Answer::Refused(refusal.clone()),
             Effect::Delete(_) | Effect::CreateToken(_) | Effect::RevokeToken(_) => Answer::Done,
         }
@@ -519,10 +526,10 @@ impl Orchestrator {
                 let moved = self.act(now, simulation, |s, ctx| {
                     s.carry_out(ctx, &movement, &state)
                 });
-                self.chronicle.unstated(now, simulation);
                 self.feeds.news(now, simulation, false);
                 moved?;
-                self.simulation(simulation).map(simulation_answer)
+                let info = self.simulation(simulation)?;
+                Ok(simulation_answer(answer::moved(info, &movement, &state)))
             }
             Effect::Delete(id) => self.remove(now, id).map(|()| Answer::Done),
             Effect::Command {
@@ -551,7 +558,7 @@ impl Orchestrator {
             },
             Effect::Fork { .. }
             | Effect::Withdraw { .. }
-            | Effect::Amend { .. }
+            | Effect::TakeBack { .. }
             | Effect::Refuse(_) => unreachable!("only a store does that"),
         }
     }

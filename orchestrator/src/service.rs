@@ -199,8 +199,8 @@ async fn cut_farms(
 ) -> Result<Vec<(Recovered, Option<Plan>)>, ServiceError> {
     let cut = |recovered: Recovered| {
         tokio::task::spawn_blocking(move || {
-            let goes_on = !recovered.state.status.is_final();
-            let plan = goes_on
+            let plan = recovered
+                .goes_on()
                 .then(|| Plan::new(&recovered.spec.config))
                 .transpose();
             // What was valid once is valid: it would be another build's.

@@ -101,8 +101,12 @@ pub(crate) struct Simulation {
     pub(crate) last_sim_seq: u64,
     /// The same as the store has it, which a replay has yet to reach.
     pub(crate) kept_sim_seq: u64,
-    /// Last tick of the steps asked for while paused.
+    /// Tick at which it stands, or to which it goes before it does; `None` while it runs.
     pub(crate) step_until: Option<u64>,
+    /// It was asked to stand, and whether that is kept is not known: until then it goes no further.
+    pub(crate) halting: bool,
+    /// It had ended when it was taken up, and the end of its history is not written: that waits for a worker.
+    pub(crate) lacks_end: bool,
     pub(crate) views: Views,
     pub(crate) cuts: Cuts,
     /// Set while it repeats what was published before.
@@ -221,6 +225,8 @@ impl Simulation {
             last_sim_seq: 0,
             kept_sim_seq: 0,
             step_until: None,
+            halting: false,
+            lacks_end: false,
             views: Views::default(),
             cuts: Cuts::default(),
             replay: None,
@@ -254,9 +260,10 @@ impl Simulation {
         self.transition(ctx, "start", &[Status::Created], Status::Running)
     }
 
-    /// `pause`: no further window is dispatched.
+    /// `pause`: no further window is dispatched. It stands once the one in flight is complete.
     pub(crate) fn pause(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
         self.transition(ctx, "pause", &[Status::Running], Status::Paused)?;
+        self.step_until = Some(self.present());
         self.ask_cut();
         Ok(())
     }
@@ -265,6 +272,7 @@ impl Simulation {
     pub(crate) fn resume(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
         self.transition(ctx, "resume", &[Status::Paused], Status::Running)?;
         self.step_until = None;
+        self.end_replay_at_head();
         self.schedule.restart(ctx.now, self.last_dispatched());
         Ok(())
     }
@@ -283,8 +291,7 @@ impl Simulation {
         if ticks == 0 {
             return Err(ControlError::StepZero);
         }
-        let present = self.last_dispatched().max(self.published_tick());
-        let from = self.step_until.unwrap_or(present);
+        let from = self.step_until.unwrap_or(self.present());
         Ok(from.saturating_add(ticks).min(self.last_tick()))
     }
 
@@ -292,6 +299,7 @@ impl Simulation {
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
         let from = [Status::Running, Status::Paused];
         self.transition(ctx, "stop", &from, Status::Stopped)?;
+        self.step_until = Some(self.present());
         self.ask_last_cut();
         Ok(())
     }
@@ -308,8 +316,10 @@ impl Simulation {
 
     /// Pauses a run that goes, by itself or by steps, for a reason of the orchestrator's own.
     pub(crate) fn pause_because(&mut self, ctx: &mut Context<'_>, cause: Cause) {
-        let steps_on = self.step_until.take() > Some(self.published_tick());
-        if self.status == Status::Running || (self.status == Status::Paused && steps_on) {
+        let steps_on = self.status == Status::Paused && self.step_until > Some(self.known_tick());
+        if self.status == Status::Running || steps_on {
+            self.end_replay_at_head();
+            self.step_until = Some(self.present());
             self.change(ctx, Status::Paused, cause);
         }
         if cause == Cause::DigestMismatch {
@@ -321,6 +331,7 @@ impl Simulation {
     /// Ends the run at once, without a last digest.
     pub(crate) fn fail(&mut self, ctx: &mut Context<'_>, cause: Cause) {
         if !self.status.is_final() {
+            self.step_until = None;
             self.change(ctx, Status::Failed, cause);
         }
         self.window = None;
@@ -364,6 +375,12 @@ impl Simulation {
         self.window
             .as_ref()
             .map_or(completed, |w| w.last.max(completed))
+    }
+
+    /// Last tick that was sent out, or that it goes to because it was published, or promised, before: where it stands if
+    /// nothing more is sent.
+    pub(crate) fn present(&self) -> u64 {
+        self.last_dispatched().max(self.published_tick())
     }
 
     /// Rows that a worker has of this run.
@@ -459,6 +476,9 @@ impl Simulation {
 
     /// Whether a partition is lost and nobody is there who could ever take it.
     pub(crate) fn is_out_of_reach(&self, ctx: &Context<'_>) -> bool {
+        if self.lacks_end {
+            return false;
+        }
         self.partitions.iter().any(|p| p.owner.is_none())
             && ctx
                 .registry
@@ -480,7 +500,7 @@ impl Simulation {
 
     /// The window that begins with tick `first`, if it is due.
     fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
-        if ctx.holds_runs {
+        if ctx.holds_runs || (self.halting && self.replay.is_none()) {
             return match self.replay {
                 None => self.next_of_the_present(ctx, first - 1),
                 Some(_) => Next::Wait,
@@ -497,9 +517,11 @@ impl Simulation {
             }
             None => {}
         }
-        let replay = self.replaying_to();
+        let replay = self.replay.map(|replay| replay.end_of_window(first));
         let end = replay.or(self.step_until).unwrap_or(u64::MAX);
         let end = end.min(self.last_tick());
+        // What a replay finds is not written: the last digest is asked for after it.
+        let lacks_digest = self.lacks_end && self.replay.is_some_and(|r| r.repeats(first));
         let left = u32::try_from((end + 1).saturating_sub(first)).unwrap_or(u32::MAX);
         let most = self.most_ticks(ctx, first).min(left);
         let stepping = replay.is_some() || self.status == Status::Paused;
@@ -515,7 +537,7 @@ impl Simulation {
         };
         Next::Window {
             ticks,
-            wants_digest: first + u64::from(ticks) - 1 == end,
+            wants_digest: first + u64::from(ticks) - 1 == end && !lacks_digest,
             deadline,
         }
     }
@@ -651,7 +673,6 @@ impl Simulation {
         self.routing.shed();
         self.replay = None;
         self.cuts = Cuts::default();
-        self.step_until = None;
     }
 
     /// Tells every worker to drop it. Nothing of it is ever dispatched again.
@@ -685,6 +706,9 @@ impl Simulation {
     pub(crate) fn change(&mut self, ctx: &mut Context<'_>, status: Status, cause: Cause) {
         self.status = status;
         self.cause = cause;
+        if status == Status::Completed {
+            self.step_until = Some(self.last_tick());
+        }
         // While a run stands nothing is owed.
         self.owed_since = None;
         ctx.outbox.event(Event::Lifecycle {
@@ -704,7 +728,7 @@ impl Simulation {
             self.held_since = None;
             return true;
         }
-        if ctx.holds_runs {
+        if ctx.holds_runs || self.halting {
             // What is not due because nothing is dispatched is not late either.
             self.held_since.get_or_insert(ctx.now);
             return true;

@@ -34,10 +34,11 @@ impl Orchestrator {
         if self.ended.is_some() || !self.config.durable {
             return None;
         }
-        let runs = &self.simulations;
+        let (runs, desk) = (&self.simulations, &self.desk);
         let hold = |id| runs.get(&id).and_then(|run| run.placing.first_tick());
         let standing = |id| {
-            let state = runs.get(&id)?.state();
+            // What was asked for is being kept: what batches say of it may neither overtake it nor be overtaken.
+            let state = runs.get(&id).filter(|_| !desk.is_stating(id))?.state();
             Some(Standing {
                 status: state.status,
                 cause: state.cause,

@@ -43,8 +43,20 @@ pub(crate) struct Kept {
 pub(crate) fn stop_and_compare(service: &Service, id: &str, acknowledged: &[Acknowledged]) -> Kept {
     let end = acknowledged.iter().map(|c| c.tick).max().unwrap_or(0);
     service.simulation_when(id, "the last command's tick", |s| tick(s) > end + 20);
-    let stop = format!("/v1/simulations/{id}/stop");
-    service.api.post(&stop, &json!({})).expect(200);
+    let stopped_at = ask(service, id, "stop");
+    let kept = compare_stopped(service, id, acknowledged);
+    assert_eq!(kept.ticks, stopped_at, "it ended where it was said to");
+    kept
+}
+
+/// Asks for a run to be paused, resumed or stopped; answers the tick that it was answered with.
+pub(crate) fn ask(service: &Service, id: &str, what: &str) -> u64 {
+    let path = format!("/v1/simulations/{id}/{what}");
+    tick(&service.api.post(&path, &json!({})).expect(200))
+}
+
+/// The same of a run that was stopped.
+pub(crate) fn compare_stopped(service: &Service, id: &str, acknowledged: &[Acknowledged]) -> Kept {
     // The history is written behind the ticks: once the last digest is there, all of it is.
     let stopped = service.simulation_when(id, "the last digest", |s| {
         s["status"] == "stopped" && s["digest_tick"] == s["tick"]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use store::error::StoreError;
 use store::history::History;
 use store::reader::{CommandRow, EntityQuery, EventQuery, MetricQuery};
-use store::write::{Change, Committed, Write};
+use store::write::{Change, Committed, State, Write};
 use transport::control::{Cause, CommandStamp, Log, Status};
 
 use crate::bench::{Bench, Kind, commit_one};
@@ -356,6 +356,39 @@ pub(crate) async fn a_final_simulation_comes_back_without_its_past(bench: &Bench
     assert_eq!(found.head_tick, 100);
     assert!(found.cut.is_none() && found.commands.is_empty());
     assert_eq!(found.last_command_seq, 1);
+}
+
+pub(crate) async fn an_ended_simulation_whose_history_is_not_whole_comes_back_with_its_past(
+    bench: &Bench,
+) {
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    commit_one(&store, &lease, 2, command(1, 1, 110)).await;
+    let pieces = vec![
+        History::Head(id(1), head(100)),
+        History::Cut(id(1), Box::new(cut(100))),
+    ];
+    store.append(&lease, &batch(1, pieces)).await.unwrap();
+    let stopped = State {
+        step_until: Some(120),
+        ..state(Status::Stopped)
+    };
+    let change = Change::State {
+        simulation: id(1),
+        state: stopped.clone(),
+    };
+    commit_one(&store, &lease, 3, change).await;
+    let found = store.load().await.unwrap().simulations.remove(0);
+    assert_eq!(found.state, stopped);
+    assert!(found.goes_on());
+    assert_eq!((found.head_tick, found.goes_to()), (100, 120));
+    assert_eq!(found.cut, Some(cut(100)));
+    assert_eq!(found.commands.len(), 1);
+    let written = vec![History::Head(id(1), head(120))];
+    store.append(&lease, &batch(2, written)).await.unwrap();
+    let found = store.load().await.unwrap().simulations.remove(0);
+    assert!(!found.goes_on());
+    assert!(found.cut.is_none() && found.commands.is_empty());
 }
 
 pub(crate) async fn a_hundred_thousand_machines_go_in_at_once(bench: &Bench) {

@@ -87,6 +87,29 @@ pub(crate) async fn a_fork_begins_with_the_newest_cut_before_its_tick(bench: &Be
     assert_eq!((child.head_tick, stamps(&child)), (400, vec![(4, 250)]));
 }
 
+pub(crate) async fn a_command_placed_again_after_a_cut_is_not_in_it_whatever_its_seq(
+    bench: &Bench,
+) {
+    let (store, lease) = bench.owner().await;
+    past(&store, &lease).await;
+    // Its commit came too late for tick 160: its seq stays, and the cut of 200 holds a greater one.
+    commit_one(&store, &lease, 10, command(1, 2, 230)).await;
+    let found = store.load().await.unwrap().simulations.remove(0);
+    assert_eq!(found.cut, Some(cut(200)));
+    assert_eq!(stamps(&found), [(2, 230), (4, 250)]);
+    assert_eq!(found.last_command_seq, 4);
+    let child = forked(commit_one(&store, &lease, 11, fork(2, 240)).await);
+    assert_eq!(
+        (child.cut.as_ref(), stamps(&child)),
+        (Some(&cut(200)), vec![(2, 230)])
+    );
+    // Before its place it is not there.
+    let child = forked(commit_one(&store, &lease, 12, fork(3, 220)).await);
+    assert!(child.commands.is_empty());
+    let child = forked(commit_one(&store, &lease, 13, fork(4, 199)).await);
+    assert_eq!(stamps(&child), [(3, 150)]);
+}
+
 pub(crate) async fn a_fork_before_any_cut_begins_with_creation(bench: &Bench) {
     let (store, lease) = bench.owner().await;
     past(&store, &lease).await;

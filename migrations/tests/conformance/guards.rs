@@ -3,9 +3,10 @@
 use store::Store;
 use store::lease::Lease;
 use store::write::{Change, Committed, Write};
+use transport::control::Status;
 
 use crate::bench::{Bench, commit_one};
-use crate::samples::{command, create, guard, guarded, id, token};
+use crate::samples::{command, create, guard, guarded, id, state, token};
 
 async fn commit(store: &Store, lease: &Lease, write: Write) -> Committed {
     store.commit(lease, &[write]).await.unwrap().remove(0)
@@ -132,6 +133,80 @@ pub(crate) async fn a_withdrawn_command_frees_its_key(bench: &Bench) {
     )
     .await;
     assert!(matches!(again, Committed::Done));
+}
+
+pub(crate) async fn what_is_taken_back_frees_its_key(bench: &Bench) {
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    let moved = Change::State {
+        simulation: id(1),
+        state: state(Status::Stopped),
+    };
+    commit(
+        &store,
+        &lease,
+        guarded(2, guard("k", 1, "a"), moved.clone()),
+    )
+    .await;
+    commit(
+        &store,
+        &lease,
+        guarded(3, guard("l", 1, "b"), Change::CreateToken(token(1))),
+    )
+    .await;
+    // Something else is kept in its place.
+    let instead = Change::State {
+        simulation: id(1),
+        state: state(Status::Paused),
+    };
+    let take_back = |instead: Option<Change>| Change::TakeBack(instead.map(Box::new));
+    let taken = guarded(4, guard("k", 1, "c"), take_back(Some(instead)));
+    assert!(matches!(
+        commit(&store, &lease, taken).await,
+        Committed::Done
+    ));
+    let found = store.load().await.unwrap().simulations.remove(0);
+    assert_eq!(found.state, state(Status::Paused));
+    assert_eq!(bench.count("idempotency_keys").await, 1);
+    // Nothing is, and another body's key is another's.
+    for (n, body, left) in [(5, 2, 1), (6, 1, 0)] {
+        let taken = guarded(n, guard("l", body, "d"), take_back(None));
+        assert!(matches!(
+            commit(&store, &lease, taken).await,
+            Committed::Done
+        ));
+        assert_eq!(bench.count("idempotency_keys").await, left);
+    }
+    let again = guarded(7, guard("k", 1, "e"), moved);
+    assert!(matches!(
+        commit(&store, &lease, again).await,
+        Committed::Done
+    ));
+}
+
+pub(crate) async fn a_command_placed_again_after_its_simulation_was_deleted_frees_its_key(
+    bench: &Bench,
+) {
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    let first = guarded(2, guard("k", 1, "tick 5"), command(1, 1, 5));
+    commit(&store, &lease, first).await;
+    // Another one was acknowledged: that stays true.
+    let other = guarded(3, guard("l", 1, "tick 6"), command(1, 2, 6));
+    commit(&store, &lease, other).await;
+    commit_one(&store, &lease, 4, Change::Delete(id(1))).await;
+    let second = guarded(5, guard("k", 1, "tick 9"), command(1, 1, 9));
+    assert!(matches!(
+        commit(&store, &lease, second).await,
+        Committed::NotFound
+    ));
+    let look_up = |n, key| guarded(n, guard(key, 1, ""), Change::Nothing);
+    assert!(matches!(
+        commit(&store, &lease, look_up(6, "k")).await,
+        Committed::NotFound
+    ));
+    let known = commit(&store, &lease, look_up(7, "l")).await;
+    assert_eq!(repeated(&known), "tick 6");
 }
 
 pub(crate) async fn a_key_is_forgotten_after_a_day(bench: &Bench) {

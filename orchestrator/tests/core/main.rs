@@ -11,6 +11,7 @@ mod listener;
 mod recovery;
 mod requests;
 mod shelf;
+mod standing;
 mod testbed;
 mod verification;
 mod views;

@@ -68,6 +68,13 @@ impl Shelf {
         self.group.is_none()
     }
 
+    /// Whether a batch under way says where a run stands.
+    pub(crate) fn is_stating(&self) -> bool {
+        let states =
+            |piece: &History| matches!(piece, History::Head(_, head) if head.status.is_some());
+        (self.batch.as_ref()).is_some_and(|(_, batch)| batch.pieces.iter().any(states))
+    }
+
     pub(crate) fn write(&mut self, now: Duration, group: Vec<Write>) {
         if !group.is_empty() {
             self.group = Some((now + self.commit_takes, group));
@@ -113,7 +120,16 @@ impl Shelf {
         }
     }
 
-    fn commit(&mut self, write: Write) -> Committed {
+    fn commit(&mut self, mut write: Write) -> Committed {
+        if let Change::TakeBack(instead) = write.change {
+            if let Some(guard) = write.guard.take() {
+                self.keys.remove(&(guard.token, guard.route, guard.key));
+            }
+            match instead {
+                Some(instead) => write.change = *instead,
+                None => return Committed::Done,
+            }
+        }
         if let Some(guard) = &write.guard {
             let key = (guard.token, guard.route.clone(), guard.key.clone());
             // A command that is written again is no repetition.
@@ -153,6 +169,7 @@ impl Shelf {
             }
             Change::Delete(id) => _ = kept.remove(id),
             Change::Fork { .. } => panic!("no test forks here"),
+            Change::TakeBack(_) => panic!("nothing that takes back is taken back"),
             Change::Nothing => panic!("a key is looked up"),
             Change::CreateToken(_) | Change::RevokeToken(_) => {}
         }

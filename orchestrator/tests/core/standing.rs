@@ -1,0 +1,341 @@
+//! Where a run stands after a pause or a stop, and that a crash does not change it.
+
+use std::time::Duration;
+
+use kernel::aggregate::Aggregate;
+use kernel::command::Action;
+use kernel::plan::Plan;
+use orchestrator::control::{CommandRequest, RefusalKind, SimulationInfo, Spec, Speed, Target};
+use orchestrator::fault::StoreFault;
+use store::recovery::Recovered;
+use transport::control::{Answer, Ask, Cause, Idempotency, Status};
+
+use crate::shelf::Kept;
+use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(speed: Speed) -> Spec {
+    Spec {
+        speed,
+        digest_every: 1,
+        max_ticks: None,
+        ..whole(2)
+    }
+}
+
+/// A run that goes, of which no history is written any more.
+fn unwritten(spec: Spec, tick: u64) -> Testbed {
+    let mut t = Testbed::durable();
+    t.join();
+    t.ask(Ask::Create(spec));
+    t.ask(Ask::Start(SIM));
+    t.run_until(|t| t.tick() >= tick);
+    t.shelf.append_takes = Duration::from_secs(4_000);
+    t.shelf.commit_takes = 130 * MS;
+    t.run_until(|t| t.tick() >= 2 * tick);
+    t
+}
+
+fn asked(t: &mut Testbed, ask: Ask, key: Option<&str>) -> Answer {
+    let idempotency = key.map(|key| Idempotency {
+        key: key.to_owned(),
+        route: "POST /x".to_owned(),
+        body_hash: [1; 32],
+    });
+    let id = t.begin_ask(ask, idempotency);
+    t.run_until(|t| t.answers.contains_key(&id));
+    t.answers[&id].clone()
+}
+
+fn info(answer: Answer) -> SimulationInfo {
+    match answer {
+        Answer::Simulation(info) => *info,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+/// What the next orchestrator finds of a run whose orchestrator dies now.
+fn found(t: &Testbed, spec: &Spec) -> Recovered {
+    let Kept {
+        state, head, cut, ..
+    } = t.shelf.kept[&SIM].clone();
+    let head_tick = head.as_ref().map_or(0, |head| head.tick);
+    Recovered {
+        spec: spec.clone(),
+        state: state.expect("it was created"),
+        head_tick,
+        digest: head.and_then(|head| head.digest),
+        aggregate: Aggregate::default(),
+        late_ticks: 0,
+        dilated_ms: 0,
+        cut,
+        commands: Vec::new(),
+        last_command_seq: 0,
+        last_sim_seq: 0,
+        last_system_seq: 100,
+        has_entities: true,
+    }
+}
+
+/// The next orchestrator, with what is kept.
+fn next(before: &Testbed, recovered: Recovered) -> Testbed {
+    let mut t = Testbed::durable();
+    t.shelf.kept = before.shelf.kept.clone();
+    let plan = Plan::new(&recovered.spec.config).unwrap();
+    t.control(|core, now| core.recover(now, recovered, Some(plan)))
+        .unwrap();
+    t
+}
+
+/// Checks that all history up to a tick is written, and right.
+fn assert_written(t: &Testbed, spec: &Spec, last: u64) {
+    let kept = &t.shelf.kept[&SIM];
+    assert_eq!(kept.head.as_ref().unwrap().tick, last);
+    let expected = expected_digests(spec, last, &[]);
+    let digests = kept.digests.values().map(|d| (d.tick, d.digest));
+    assert!(digests.eq(expected), "each tick's digest, once");
+}
+
+#[test]
+fn a_run_stands_at_the_tick_that_its_pause_was_answered_with() {
+    for speed in [Speed::REAL, Speed::Milli(20_000), Speed::Max] {
+        for key in [None, Some("k")] {
+            let mut t = unwritten(at(speed), 30);
+            let answered = info(asked(&mut t, Ask::Pause(SIM), key));
+            assert_eq!(answered.status, Status::Paused);
+            t.run_for(SECOND);
+            let stands = t.core.simulation(SIM).unwrap();
+            assert_eq!(
+                (stands.status, stands.tick),
+                (Status::Paused, answered.tick)
+            );
+            // It stands at once, so that what is kept is known beforehand.
+            let state = t.shelf.kept[&SIM].state.clone().unwrap();
+            assert_eq!(state.step_until, Some(answered.tick));
+        }
+    }
+}
+
+#[test]
+fn a_paused_run_stands_where_it_was_said_to_after_a_crash() {
+    for spec in [
+        at(Speed::REAL),
+        at(Speed::Max),
+        Spec {
+            digest_every: 1,
+            ..cut()
+        },
+    ] {
+        let mut before = unwritten(spec.clone(), 30);
+        let answered = info(asked(&mut before, Ask::Pause(SIM), None));
+        let kept = found(&before, &spec);
+        assert!(kept.head_tick < answered.tick, "its history lags");
+        let mut t = next(&before, kept.clone());
+        let shown = t.core.simulation(SIM).unwrap();
+        assert_eq!((shown.status, shown.tick), (Status::Paused, answered.tick));
+        assert_eq!(shown.replaying_to, Some(answered.tick));
+        t.join();
+        t.run_for(5 * SECOND);
+        let stands = t.core.simulation(SIM).unwrap();
+        assert_eq!(
+            (stands.status, stands.tick),
+            (Status::Paused, answered.tick)
+        );
+        assert_eq!(stands.replaying_to, None);
+        let expected = expected_digests(&spec, answered.tick, &[]);
+        let digest = stands.digest.unwrap();
+        assert_eq!(digest.tick, answered.tick);
+        assert_eq!(digest.digest, expected[&answered.tick]);
+        assert_written(&t, &spec, answered.tick);
+        for window in t.published() {
+            let replayed = window.tick.max(1) <= kept.head_tick;
+            assert_eq!(window.replayed, replayed, "tick {}", window.tick);
+        }
+        // It goes on from there.
+        t.ask(Ask::Step(SIM, 5));
+        t.run_for(SECOND);
+        assert_eq!(t.tick(), answered.tick + 5);
+    }
+}
+
+#[test]
+fn no_command_enters_before_the_tick_at_which_a_run_was_said_to_stand() {
+    let spec = at(Speed::REAL);
+    let mut before = unwritten(spec.clone(), 30);
+    let answered = info(asked(&mut before, Ask::Pause(SIM), None));
+    let mut t = next(&before, found(&before, &spec));
+    let command = |tick| {
+        let (target, action) = (Target::Entity(1), Action::Hold);
+        Ask::Command(
+            SIM,
+            CommandRequest {
+                target,
+                action,
+                tick,
+            },
+        )
+    };
+    // Nobody is there yet who steps it.
+    assert_eq!(
+        refusal(&t.ask(command(Some(answered.tick)))),
+        RefusalKind::TickPassed
+    );
+    let Answer::Stamp(stamp) = t.ask(command(None)) else {
+        panic!("it is placed");
+    };
+    assert!(stamp.tick > answered.tick);
+}
+
+#[test]
+fn a_stopped_run_has_its_history_to_its_last_tick_after_a_crash() {
+    for steps in [false, true] {
+        let spec = at(Speed::REAL);
+        let mut before = unwritten(spec.clone(), 30);
+        if steps {
+            asked(&mut before, Ask::Pause(SIM), None);
+            before.ask(Ask::Step(SIM, 1 << 30));
+        }
+        let answered = info(asked(&mut before, Ask::Stop(SIM), Some("k")));
+        let kept = found(&before, &spec);
+        assert!(kept.head_tick < answered.tick, "its history lags");
+        let mut t = next(&before, kept);
+        // As long as nobody is there who steps it, it waits.
+        t.run_for(SECOND);
+        assert!(!t.core.simulation(SIM).unwrap().settled);
+        t.join();
+        t.run_for(5 * SECOND);
+        let ended = t.core.simulation(SIM).unwrap();
+        assert!(ended.settled);
+        assert_eq!((ended.status, ended.tick), (Status::Stopped, answered.tick));
+        assert_eq!(ended.digest.unwrap().tick, answered.tick);
+        assert_eq!(ended.ended_at_us, answered.ended_at_us);
+        assert_written(&t, &spec, answered.tick);
+        assert!(!found(&t, &spec).goes_on(), "nothing is left to be done");
+    }
+}
+
+#[test]
+fn a_stopped_run_of_which_only_the_last_digest_is_not_written_gets_it_after_a_crash() {
+    let spec = Spec {
+        digest_every: 10,
+        ..at(Speed::REAL)
+    };
+    let mut before = Testbed::durable();
+    before.join();
+    before.ask(Ask::Create(spec.clone()));
+    before.ask(Ask::Start(SIM));
+    let written = |t: &Testbed| t.shelf.kept[&SIM].head.as_ref().map(|head| head.tick);
+    before.run_until(|t| t.tick() > 30 && written(t) == Some(t.tick()));
+    let answered = info(asked(&mut before, Ask::Stop(SIM), None));
+    let kept = found(&before, &spec);
+    assert_eq!(kept.head_tick, answered.tick);
+    assert_eq!(kept.digest.unwrap().tick, 30);
+    let mut t = next(&before, kept);
+    t.run_for(SECOND);
+    t.join();
+    t.run_for(5 * SECOND);
+    assert!(t.core.simulation(SIM).unwrap().settled);
+    assert_written(&t, &spec, answered.tick);
+    assert!(!found(&t, &spec).goes_on());
+}
+
+#[test]
+fn a_run_that_is_resumed_on_its_way_to_where_it_was_said_to_stand_goes_on_as_it_runs() {
+    let spec = at(Speed::REAL);
+    let mut before = unwritten(spec.clone(), 30);
+    asked(&mut before, Ask::Pause(SIM), None);
+    // A step that takes long: nobody need wait until its end.
+    before.ask(Ask::Step(SIM, 1 << 30));
+    let kept = found(&before, &spec);
+    let head = kept.head_tick;
+    let mut t = next(&before, kept);
+    t.ask(Ask::Resume(SIM));
+    t.join();
+    t.run_until(|t| t.tick() >= head + 60);
+    let shown = t.core.simulation(SIM).unwrap();
+    assert_eq!((shown.status, shown.replaying_to), (Status::Running, None));
+    assert!(shown.tick < head + 100, "at its speed");
+    t.ask(Ask::Pause(SIM));
+    t.run_for(SECOND);
+    let last = t.tick();
+    assert_written(&t, &spec, last);
+}
+
+#[test]
+fn a_step_on_which_a_crashed_run_is_stands_where_the_database_is_full() {
+    let spec = at(Speed::Max);
+    let mut before = unwritten(spec.clone(), 30);
+    asked(&mut before, Ask::Pause(SIM), None);
+    before.ask(Ask::Step(SIM, 1 << 30));
+    let mut t = next(&before, found(&before, &spec));
+    t.join();
+    t.shelf.fault = Some(StoreFault::DiskFull);
+    while t.core.simulation(SIM).unwrap().cause != Cause::DiskFull {
+        t.run_for(20 * MS);
+    }
+    t.run_for(SECOND);
+    let stands_at = t.tick();
+    assert!(stands_at < 1 << 30);
+    t.run_for(SECOND);
+    assert_eq!(t.tick(), stands_at);
+}
+
+/// A run that completes while the store keeps a change of its speed, and what that was answered under a key.
+fn refused_when_done() -> (Testbed, Ask) {
+    let spec = Spec {
+        max_ticks: Some(60),
+        ..at(Speed::REAL)
+    };
+    let mut t = Testbed::durable();
+    t.join();
+    t.ask(Ask::Create(spec));
+    t.ask(Ask::Start(SIM));
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = 2 * SECOND;
+    let ask = Ask::Change {
+        simulation: SIM,
+        speed: Some(Speed::Milli(2_000)),
+        name: None,
+    };
+    let answered = asked(&mut t, ask.clone(), Some("k"));
+    assert_eq!(refusal(&answered), RefusalKind::InvalidTransition);
+    (t, ask)
+}
+
+#[test]
+fn what_was_refused_when_it_was_to_be_done_is_refused_again_under_its_key() {
+    let (mut t, ask) = refused_when_done();
+    let again = asked(&mut t, ask, Some("k"));
+    assert_eq!(refusal(&again), RefusalKind::InvalidTransition);
+}
+
+#[test]
+fn a_run_that_completed_is_completed_after_a_crash_though_it_was_renamed_before_that_was_written() {
+    let spec = Spec {
+        max_ticks: Some(90),
+        ..at(Speed::REAL)
+    };
+    let mut before = unwritten(spec.clone(), 30);
+    before.run_until(|t| t.core.simulation(SIM).unwrap().settled);
+    let rename = Ask::Change {
+        simulation: SIM,
+        speed: None,
+        name: Some("new".to_owned()),
+    };
+    asked(&mut before, rename, None);
+    let kept = found(&before, &spec);
+    assert_eq!(kept.state.status, Status::Completed);
+    assert!(kept.head_tick < 90);
+    let mut t = next(&before, kept);
+    t.join();
+    t.run_for(5 * SECOND);
+    assert_written(&t, &spec, 90);
+}
+
+fn refusal(answer: &Answer) -> RefusalKind {
+    match answer {
+        Answer::Refused(refusal) => refusal.kind,
+        answer => panic!("{answer:?}"),
+    }
+}
