@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
 use transport::control::{
-    Answer, Ask, Log, LogEvent, RefusalKind, SimulationId, SimulationInfo, Subscribed,
+    Answer, Ask, EpochBegin, Log, LogEvent, RefusalKind, SimulationId, SimulationInfo, Subscribed,
 };
 use transport::frame::Frame;
 
@@ -24,7 +24,9 @@ use crate::fanout::{ClientId, Fanout};
 use crate::feed::{Feed, FeedOutput};
 use crate::mailbox::{Close, Mailbox, Outgoing};
 use crate::past::PastError;
+use crate::stream_json::Begin;
 use crate::stream_limits::{PAST_PAGE, PAST_RETRY, RATE_PAUSE, SUBSCRIBE_RETRY};
+use crate::stream_request::Resume;
 use crate::streams::{Connection, JoinError, Streams};
 use crate::view_index::ViewIndex;
 use crate::view_setting::{Subprotocol, Wish};
@@ -46,8 +48,8 @@ pub(crate) enum FeedRequest {
         subprotocol: Subprotocol,
         /// What it wants to see.
         wish: Wish,
-        /// First events it wants of the logs `sim` and `system`.
-        from: [Option<u64>; 2],
+        /// Where the events begin that it wants.
+        from: Resume,
         /// Told once it is in.
         reply: oneshot::Sender<Result<Joined, JoinError>>,
     },
@@ -85,8 +87,8 @@ pub(crate) enum Attach {
     Live,
     /// Events were put into its mailbox; it wants these next.
     More([u64; 2]),
-    /// Events of a log before this one are to be read from the database.
-    Past(Log, u64),
+    /// Events of a log before this one are to be read from the database; it wants these next.
+    Past(Log, u64, [u64; 2]),
     /// It is no client any more.
     Gone,
 }
@@ -106,7 +108,7 @@ type Joining = (
     Arc<Mailbox>,
     Subprotocol,
     Wish,
-    [Option<u64>; 2],
+    Resume,
     oneshot::Sender<Result<Joined, JoinError>>,
 );
 
@@ -511,7 +513,7 @@ impl FeedTask {
                 return;
             }
         };
-        mailbox.put(Outgoing::Text(self.hello(info, index)));
+        mailbox.put(Outgoing::Text(self.hello(info, index, &self.feed.begin())));
         if subprotocol == Subprotocol::Binary {
             let simulation = self.simulation;
             let ids = self
@@ -527,11 +529,13 @@ impl FeedTask {
             // Its first answer: there is room.
             let _ = mailbox.put_reply(stream_json::error(error.code(), &error.to_string()));
         }
+        let void = from.epoch.and_then(|seen| self.feed.void_after(seen));
+        let void = void.map_or([u64::MAX; 2], |void| seqs(&void));
         let next = [0, 1].map(|log| {
             let next = self.feed.log(LOGS[log]).next();
-            from[log].unwrap_or(next).min(next)
+            from.seqs[log].unwrap_or(next).min(next).min(void[log])
         });
-        let is_live = from == [None, None];
+        let is_live = from.seqs == [None, None];
         if is_live {
             self.fanout.go_live(id);
         }
@@ -541,14 +545,14 @@ impl FeedTask {
         }
     }
 
-    fn hello(&self, info: &SimulationInfo, index: &ViewIndex) -> Bytes {
+    fn hello(&self, info: &SimulationInfo, index: &ViewIndex, begin: &Begin) -> Bytes {
         let world = json!({
             "bounds_m": index.world_m,
             "sites": index.sites,
             "fields": index.fields,
         });
         let simulation = (self.streams.shared().show)(info);
-        stream_json::hello(&simulation, &world, self.feed.begin())
+        stream_json::hello(&simulation, &world, begin)
     }
 
     fn change(&mut self, id: ClientId, wish: Wish) {
@@ -577,11 +581,16 @@ impl FeedTask {
         let Some(mailbox) = self.fanout.mailbox(id) else {
             return Attach::Gone;
         };
+        let mailbox = mailbox.clone();
+        if let Some(void) = self.fanout.take_void(id) {
+            let void = seqs(&void);
+            next = [0, 1].map(|log| next[log].min(void[log]));
+        }
         for log in LOGS {
             let wanted = &mut next[log as usize];
             match self.feed.log(log).catch_up(*wanted, PAST_PAGE) {
                 CatchUp::Live => {}
-                CatchUp::Past { before } => return Attach::Past(log, before),
+                CatchUp::Past { before } => return Attach::Past(log, before, next),
                 CatchUp::Recent {
                     events,
                     next: later,
@@ -613,10 +622,10 @@ impl FeedTask {
                 }
                 FeedOutput::Event(message) => self.fanout.handle_event(&message),
                 FeedOutput::Missing(missing) => self.fanout.handle_missing(missing),
-                FeedOutput::NewEpoch => {
+                FeedOutput::NewEpoch { begin, void } => {
                     if let (Some(info), Some(index)) = (self.feed.info(), self.feed.index()) {
-                        let hello = self.hello(info, index);
-                        self.fanout.tell_all(&hello);
+                        let hello = self.hello(info, index, &begin);
+                        self.fanout.begin_epoch(&hello, void);
                     }
                 }
                 FeedOutput::Overrun => self.subscribed = None,
@@ -647,6 +656,11 @@ impl FeedTask {
             let _ = self.streams.shared().client.ask(0, None, ask).await;
         }
     }
+}
+
+/// The first events of both logs that are void.
+fn seqs(void: &EpochBegin) -> [u64; 2] {
+    [void.from_event, void.from_system_event]
 }
 
 impl Drop for FeedTask {

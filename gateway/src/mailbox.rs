@@ -265,6 +265,16 @@ impl Mailbox {
         }
     }
 
+    /// A hello of a new epoch, in place of a tick that it makes void: from tick `void_from` on.
+    pub fn put_hello(&self, hello: Bytes, void_from: Option<u64>) {
+        let mut waiting = self.lock();
+        let slot = &mut waiting.slot;
+        let void = slot.take_if(|m| void_from.is_some_and(|from| m.tick.info.tick >= from));
+        drop(waiting);
+        drop(void);
+        self.put(Outgoing::Text(hello));
+    }
+
     /// The newest tick; says whether it took the place of another.
     pub fn put_tick(&self, message: Arc<TickMessage>) -> bool {
         let mut waiting = self.lock();

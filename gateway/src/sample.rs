@@ -198,6 +198,7 @@ pub(crate) fn subscribed(
         unflushed: unflushed.to_vec(),
         last_sim_seq: last(Log::Sim),
         last_system_seq: last(Log::System),
+        epochs: Vec::new(),
     }
 }
 
@@ -242,8 +243,6 @@ fn publish(
         published_at_us: 1_000_500,
         has_view: 1,
         events: events.to_vec(),
-        flushed_sim_seq: 0,
-        flushed_system_seq: 0,
         deleted,
     };
     transport::frame::encode(&FramePool::new(), header, &published).expect("a short frame")

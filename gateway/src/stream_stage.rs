@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use transport::control::{
-    Access, Answer, Ask, Log, LogEvent, Refusal, RefusalKind, Request, Response, SimulationId,
-    Token, Tokens,
+    Access, Answer, Ask, EpochBegin, Log, LogEvent, Refusal, RefusalKind, Request, Response,
+    SimulationId, Token, Tokens,
 };
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind};
@@ -53,6 +53,8 @@ pub(crate) struct Known {
     /// Events that its database may not hold, by log.
     pub(crate) unflushed: Vec<LogEvent>,
     pub(crate) last_seqs: [u64; 2],
+    /// Where the epochs began.
+    pub(crate) epochs: Vec<EpochBegin>,
     /// Rates that were asked for.
     pub(crate) asked_hz: Vec<u32>,
     /// Secret of a ticket, and the token that it was issued to.
@@ -93,6 +95,7 @@ impl Orchestrator {
             tick: 0,
             unflushed: Vec::new(),
             last_seqs: [0, 0],
+            epochs: Vec::new(),
             asked_hz: Vec::new(),
             ticket: None,
             tokens: Vec::new(),
@@ -269,6 +272,7 @@ impl Known {
                 let mut subscribed = sample::subscribed(config, self.tick, &self.unflushed);
                 subscribed.last_sim_seq = self.last_seqs[0];
                 subscribed.last_system_seq = self.last_seqs[1];
+                subscribed.epochs.clone_from(&self.epochs);
                 Answer::Subscribed(Box::new(subscribed))
             }
             Ask::RedeemTicket { secret_hash } => {

@@ -369,7 +369,6 @@ impl Orchestrator {
         self.begin(now);
         let id = recovered.spec.id;
         assert!(!self.simulations.contains_key(&id), "recovered once");
-        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
         let has_entities = recovered.has_entities;
         let farm = plan.as_ref().map(|plan| plan.farm.clone());
         let head = kept_head(&recovered);
@@ -381,7 +380,7 @@ impl Orchestrator {
         };
         self.simulations.insert(id, simulation);
         if self.config.durable {
-            self.chronicle.open(id, sim_seq, system_seq, Some(head));
+            self.chronicle.open(id, Some(head));
             if let Some(farm) = farm.filter(|_| !has_entities) {
                 self.begin_metadata(id, farm);
             }
@@ -402,12 +401,11 @@ impl Orchestrator {
             recovered.state.cause = Cause::Unrecoverable;
             recovered.state.ended_at_us = Some(self.wall.unix_us(now));
         }
-        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
         let head = kept_head(&recovered);
         let mut simulation = Simulation::ended(&recovered);
         simulation.record.kept_state = kept_state;
         self.simulations.insert(id, simulation);
-        self.chronicle.open(id, sim_seq, system_seq, Some(head));
+        self.chronicle.open(id, Some(head));
         self.log(id, || crate::journal::unrecoverable(reason));
     }
 

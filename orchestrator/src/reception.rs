@@ -212,6 +212,7 @@ impl Orchestrator {
             unflushed,
             last_sim_seq: run.published_sim_seq().unwrap_or(run.last_sim_seq),
             last_system_seq: run.record.last_system_seq,
+            epochs: run.record.epochs.clone(),
         })))
     }
 
@@ -284,7 +285,6 @@ impl Orchestrator {
             return;
         };
         let info = run.info(now);
-        let (flushed_sim_seq, flushed_system_seq) = self.chronicle.flushed(id);
         let header = Header {
             simulation: id,
             tick: info.tick,
@@ -298,8 +298,6 @@ impl Orchestrator {
                 published_at_us: self.wall.unix_us(now),
                 has_view: u8::from(has_view && n == last),
                 events,
-                flushed_sim_seq,
-                flushed_system_seq,
                 deleted: u8::from(deleted && n == last),
             };
             let frame = frame::encode(&self.outbox.pool, header, &published);

@@ -94,6 +94,7 @@ fn recovered(spec: &Spec, status: Status, cut: Option<Cut>) -> Recovered {
         last_command_seq: 4,
         last_sim_seq: 0,
         last_system_seq: 0,
+        epochs: Vec::new(),
         has_entities: true,
         spec: spec.clone(),
     }
