@@ -452,13 +452,12 @@ mod tests {
     }
 
     /// The next batch, written: for each of its pieces its run, and the bytes of the cut that it is.
-    fn next(chronicle: &mut Chronicle, now: Duration) -> Vec<(u128, usize)> {
-        chronicle.wake(now);
-        let later = now + BATCH_EVERY;
-        let Some(batch) = chronicle.take(later, |_| None, |_| None) else {
+    fn next(chronicle: &mut Chronicle) -> Vec<(u128, usize)> {
+        let now = chronicle.next_at().unwrap_or_default();
+        let Some(batch) = chronicle.take(now, |_| None, |_| None) else {
             return Vec::new();
         };
-        chronicle.written(later, batch.id).unwrap();
+        chronicle.written(now, batch.id).unwrap();
         let of = |piece: &History| match piece {
             History::Cut(id, cut) => (id.0, cut.checkpoints[0].len()),
             History::Digests(id, _) => (id.0, 0),
@@ -476,20 +475,20 @@ mod tests {
             chronicle.open(run, None);
             chronicle.add(now, run, 9, cut(9, bytes));
         }
-        assert_eq!(next(&mut chronicle, now), [(1, half), (2, half)]);
+        assert_eq!(next(&mut chronicle), [(1, half), (2, half)]);
         // However much others have to say in every batch, its turn comes.
         for tick in 10..12 {
             chronicle.add(now, RUNS[0], tick, digests(tick));
             chronicle.add(now, RUNS[2], tick, digests(tick));
         }
-        assert_eq!(next(&mut chronicle, now), [(3, 3 * MAX_BATCH_BYTES)]);
-        assert_eq!(next(&mut chronicle, now), [(1, 0), (3, 0)]);
+        assert_eq!(next(&mut chronicle), [(3, 3 * MAX_BATCH_BYTES)]);
+        assert_eq!(next(&mut chronicle), [(1, 0), (3, 0)]);
         chronicle.add(now, RUNS[2], 12, cut(12, 2 * MAX_BATCH_BYTES));
         chronicle.add(now, RUNS[0], 12, digests(12));
-        assert_eq!(next(&mut chronicle, now), [(1, 0)]);
+        assert_eq!(next(&mut chronicle), [(1, 0)]);
         chronicle.add(now, RUNS[0], 13, digests(13));
-        assert_eq!(next(&mut chronicle, now), [(3, 2 * MAX_BATCH_BYTES)]);
-        assert_eq!(next(&mut chronicle, now), [(1, 0)]);
+        assert_eq!(next(&mut chronicle), [(3, 2 * MAX_BATCH_BYTES)]);
+        assert_eq!(next(&mut chronicle), [(1, 0)]);
         assert!(chronicle.is_empty());
     }
 }

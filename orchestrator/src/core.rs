@@ -110,6 +110,8 @@ pub struct Orchestrator {
     pub(crate) publications: VecDeque<LinkCommand>,
     /// Frames published, each once however many heard it.
     pub(crate) published: u64,
+    /// Ticks whose views a gateway was not sent, for it was slow and there was a newer one.
+    pub(crate) skipped_views: u64,
     pub(crate) chronicle: Chronicle,
     /// How long batches took to be written.
     pub(crate) appends: Durations,
@@ -178,6 +180,7 @@ impl Orchestrator {
             postponed: Vec::new(),
             publications: VecDeque::new(),
             published: 0,
+            skipped_views: 0,
             chronicle,
             appends: Durations::default(),
             metadata: BTreeMap::new(),
@@ -709,6 +712,7 @@ impl Orchestrator {
             traffic: self.traffic,
             gateways: self.gateways.len() as u64,
             published: self.published,
+            skipped_views: self.skipped_views,
             answered: self.desk.answered.clone(),
             waiting_requests: self.desk.waiting() as u64,
             backlog_bytes: self.chronicle.bytes() as u64,

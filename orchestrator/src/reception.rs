@@ -91,6 +91,10 @@ impl Orchestrator {
             Kind::Request => frame
                 .decode::<Request>()
                 .map(|request| self.handle_gateway_request(now, peer, request)),
+            Kind::Taken => {
+                self.handle_taken(peer, &frame.header);
+                Ok(())
+            }
             found => {
                 let expected = Kind::Request;
                 Err(FrameError::Kind { expected, found })
@@ -311,11 +315,24 @@ impl Orchestrator {
         }
     }
 
-    /// Passes a partition's view on, as it came, to all who want views of its run.
+    /// Passes a partition's view on, as it came, to all who want views of its run and take them.
     fn pass_on(&mut self, view: &Frame) {
-        let listeners: Vec<_> = self.feeds.listeners(view.header.simulation).collect();
-        for (peer, listener) in listeners.into_iter().filter(|(_, l)| l.view_hz > 0) {
+        let (listeners, skips) = self.feeds.view(view);
+        self.skipped_views += skips;
+        for (peer, listener) in listeners {
             self.tell(peer, Class::View, listener.group, view.clone(), false);
+        }
+    }
+
+    /// A gateway has a tick's views: what waits for it may go.
+    fn handle_taken(&mut self, peer: PeerId, header: &Header) {
+        let (simulation, tick) = (header.simulation, header.tick);
+        // Its word may come after it stopped listening.
+        let Some((listener, views)) = self.feeds.taken(simulation, peer, tick) else {
+            return;
+        };
+        for view in views {
+            self.tell(peer, Class::View, listener.group, view, false);
         }
     }
 

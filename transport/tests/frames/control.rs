@@ -4,9 +4,9 @@ use kernel::aggregate::Aggregate;
 use kernel::command::Action;
 use kernel::config::SimulationConfig;
 use transport::control::{
-    Access, Answer, Ask, Cause, CommandRequest, EpochBegin, Idempotency, LatePolicy, Log, LogEvent, Published,
-    Request, Response, SimulationId, SimulationInfo, Spec, Speed, Status, Subscribed, Target,
-    Token, event_kind,
+    Access, Answer, Ask, Cause, CommandRequest, EpochBegin, Idempotency, LatePolicy, Log, LogEvent,
+    Published, Request, Response, SimulationId, SimulationInfo, Spec, Speed, Status, Subscribed,
+    Target, Token, event_kind,
 };
 use transport::message::TickDigest;
 
