@@ -7,10 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use transport::control::{EpochBegin, Log, LogEvent, Published, SimulationInfo, Subscribed};
+use transport::control::{
+    EpochBegin, Log, LogEvent, Published, SimulationInfo, Status, Subscribed,
+};
 use transport::frame::{Frame, FrameError};
 use transport::header::Kind;
 
+use crate::creation::Creation;
 use crate::event_log::{EventLog, EventMessage, Missing, Told};
 use crate::stream_json::Begin;
 use crate::stream_limits::{MAX_HELD_FRAMES, MAX_PARTIAL_TICKS};
@@ -218,6 +221,34 @@ impl Feed {
         }
     }
 
+    /// Whether it was not started: then [`Feed::handle_creation`] shows it.
+    #[must_use]
+    pub fn is_created(&self) -> bool {
+        let info = self.info.as_ref();
+        info.is_some_and(|info| info.status == Status::Created) && self.newest.is_none()
+    }
+
+    /// How a simulation that was not started is created: that is its tick 0, unless it was shown since.
+    ///
+    /// # Errors
+    /// [`FeedError`] where it has no effect.
+    pub fn handle_creation(&mut self, epoch: u32, creation: Creation) -> Result<(), FeedError> {
+        let (Some(index), Some(info)) = (self.index.clone(), &self.info) else {
+            return Ok(());
+        };
+        if !self.is_news((epoch, 0)) {
+            return Ok(());
+        }
+        let info = SimulationInfo {
+            tick: 0,
+            aggregate: creation.aggregate,
+            ..info.clone()
+        };
+        let due_at = info.created_at_us;
+        self.show(ViewTick::new(epoch, info, due_at, index, creation.frames)?);
+        Ok(())
+    }
+
     /// The connection is gone: what it would have told is told by the next.
     pub fn handle_lost(&mut self) {
         self.is_subscribed = false;
@@ -330,10 +361,14 @@ impl Feed {
             return Ok(());
         };
         let frames = frames.into_values().collect();
-        let tick = Arc::new(ViewTick::new(age.0, info, started_at_us, index, frames)?);
+        self.show(ViewTick::new(age.0, info, started_at_us, index, frames)?);
+        Ok(())
+    }
+
+    fn show(&mut self, tick: ViewTick) {
+        let tick = Arc::new(tick);
         self.newest = Some(tick.clone());
         self.out_after_events(FeedOutput::Tick(tick));
-        Ok(())
     }
 
     /// Queues an output behind the events that were told before it.
@@ -482,6 +517,28 @@ mod tests {
         assert_eq!(told(&mut feed), ["sim 5", "tick 4/12"]);
         assert_eq!(feed.void_after(3).map(|void| void.from_event), Some(5));
         assert_eq!(feed.void_after(4), None);
+    }
+
+    #[test]
+    fn one_that_was_not_started_is_shown_as_it_is_created() {
+        let mut sample = Sample::weeding(24, 24);
+        let mut feed = Feed::new(100);
+        let mut created = subscribed(&sample.config, 0, &[]);
+        created.info.status = Status::Created;
+        feed.handle_subscribed(1, created);
+        feed.handle_index(sample.index.clone());
+        assert!(feed.is_created());
+        let creation = || Creation::new(sample::SIMULATION, 1, &sample.config).unwrap();
+        feed.handle_creation(1, creation()).unwrap();
+        assert_eq!(told(&mut feed), ["tick 1/0"]);
+        assert_eq!(feed.newest().unwrap().info.aggregate.rows, 24);
+        assert!(!feed.is_created());
+        // Once it runs it goes on from there, and what comes too late is nothing new.
+        let (late, published) = (creation(), published(&sample.config, 1, 1, &[]));
+        give(&mut feed, [published]);
+        give(&mut feed, sample.views(1, 1));
+        feed.handle_creation(1, late).unwrap();
+        assert_eq!(told(&mut feed), ["tick 1/1"]);
     }
 
     #[test]

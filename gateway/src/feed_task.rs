@@ -18,10 +18,13 @@ use transport::control::{
 };
 use transport::frame::Frame;
 
+use crate::access::LOCAL_TOKEN;
 use crate::client::AskError;
+use crate::creation::{Creation, CreationError};
 use crate::event_log::CatchUp;
 use crate::fanout::{ClientId, Fanout};
 use crate::feed::{Feed, FeedOutput};
+use crate::latest::NoView;
 use crate::mailbox::{Close, Mailbox, Outgoing};
 use crate::past::PastError;
 use crate::stream_json::Begin;
@@ -68,8 +71,8 @@ pub(crate) enum FeedRequest {
     Leave(ClientId),
     /// The newest tick is wanted, once there is one.
     Latest {
-        /// Told the tick.
-        reply: oneshot::Sender<Arc<ViewTick>>,
+        /// Told the tick, or why there is none.
+        reply: oneshot::Sender<Result<Arc<ViewTick>, NoView>>,
     },
 }
 
@@ -100,6 +103,9 @@ const LOGS: [Log; 2] = [Log::Sim, Log::System];
 enum Done {
     Subscribed(Connection, u32, Result<Box<Subscribed>, AskError>),
     Indexed(Result<ViewIndex, ConfigError>),
+    Created(u32, Result<Creation, CreationError>),
+    /// How many workers may be given work, if that is known.
+    Workers(Option<usize>),
     Read(Log, u64, Result<Vec<LogEvent>, PastError>),
 }
 
@@ -125,6 +131,7 @@ struct FeedTask {
     subscribed: Option<(Connection, u32)>,
     is_asking: bool,
     is_indexing: bool,
+    is_creating: bool,
     /// Not before then is a subscription tried again.
     ask_at: Duration,
     /// Not before then is another rate asked for.
@@ -132,7 +139,9 @@ struct FeedTask {
     reads: [Reads; 2],
     /// Clients that come before it is known where they begin.
     joining: Vec<Joining>,
-    latest: Vec<oneshot::Sender<Arc<ViewTick>>>,
+    latest: Vec<oneshot::Sender<Result<Arc<ViewTick>, NoView>>>,
+    /// For those of them it was looked whether a worker is there.
+    has_looked: bool,
     ids: Option<Bytes>,
     /// Since when nobody is here.
     idle_since: Option<Duration>,
@@ -222,6 +231,8 @@ impl FeedTask {
             reads: Default::default(),
             joining: Vec::new(),
             latest: Vec::new(),
+            has_looked: false,
+            is_creating: false,
             ids: None,
             idle_since: Some(Duration::ZERO),
             is_over: false,
@@ -242,6 +253,8 @@ impl FeedTask {
         self.joining.retain(|joining| !joining.5.is_closed());
         self.latest.retain(|reply| !reply.is_closed());
         self.subscribe(now);
+        self.create();
+        self.look_for_workers();
         for log in LOGS {
             self.read_gap(log, now);
         }
@@ -282,6 +295,51 @@ impl FeedTask {
             };
             Done::Subscribed(wanted.0, view_hz, answered)
         });
+    }
+
+    /// Lays out what is shown of a simulation that was not started.
+    fn create(&mut self) {
+        let Some(info) = self.feed.info().filter(|_| self.feed.is_ready()) else {
+            return;
+        };
+        if self.is_creating || !self.feed.is_created() {
+            return;
+        }
+        self.is_creating = true;
+        let (simulation, config) = (self.simulation, info.spec.config.clone());
+        let epoch = self.feed.begin().epoch;
+        self.work.spawn_blocking(move || {
+            Done::Created(epoch, Creation::new(simulation, epoch, &config))
+        });
+    }
+
+    /// Where somebody waits for a tick that only a worker can show, asks whether there is one.
+    fn look_for_workers(&mut self) {
+        if self.latest.is_empty() || self.has_looked || !self.feed.is_ready() {
+            return;
+        }
+        if self.feed.info().is_some_and(|info| info.settled) {
+            self.fail_latest(NoView::Ended);
+        } else if !self.feed.is_created() {
+            self.has_looked = true;
+            let client = self.streams.shared().client.clone();
+            self.work.spawn(async move {
+                let answered = client.ask(LOCAL_TOKEN, None, Ask::Workers).await;
+                Done::Workers(match answered {
+                    Ok(Answer::Workers(workers)) => {
+                        Some(workers.iter().filter(|w| w.state != "draining").count())
+                    }
+                    _ => None,
+                })
+            });
+        }
+    }
+
+    fn fail_latest(&mut self, why: NoView) {
+        for reply in self.latest.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Err(why));
+        }
     }
 
     /// Whether a subscription that is not asked for yet would only change the rate of one that stands.
@@ -380,6 +438,16 @@ impl FeedTask {
                 self.fail_joining(|| JoinError::Layout);
                 self.is_over = true;
             }
+            Done::Created(epoch, Ok(creation)) => {
+                if let Err(error) = self.feed.handle_creation(epoch, creation) {
+                    warn!(simulation = %self.simulation, %error, "its creation is not shown");
+                }
+            }
+            Done::Created(_, Err(error)) => {
+                warn!(simulation = %self.simulation, %error, "its creation is not shown");
+            }
+            Done::Workers(Some(0)) => self.fail_latest(NoView::NoWorker),
+            Done::Workers(_) => {}
             Done::Read(log, from, read) => self.handle_read(log, from, read),
         }
     }
@@ -486,8 +554,11 @@ impl FeedTask {
                 self.joining.retain(|joining| joining.0 != id);
             }
             FeedRequest::Latest { reply } => match self.feed.newest() {
-                Some(tick) => drop(reply.send(tick.clone())),
-                None => self.latest.push(reply),
+                Some(tick) => drop(reply.send(Ok(tick.clone()))),
+                None => {
+                    self.latest.push(reply);
+                    self.has_looked = false;
+                }
             },
         }
     }
@@ -615,7 +686,7 @@ impl FeedTask {
             match output {
                 FeedOutput::Tick(tick) => {
                     for reply in self.latest.drain(..) {
-                        let _ = reply.send(tick.clone());
+                        let _ = reply.send(Ok(tick.clone()));
                     }
                     let now = self.now();
                     self.fanout.handle_tick(tick, now);

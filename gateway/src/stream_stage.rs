@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use transport::control::{
     Access, Answer, Ask, EpochBegin, Log, LogEvent, Refusal, RefusalKind, Request, Response,
-    SimulationId, Token, Tokens,
+    SimulationId, SimulationInfo, Status, Token, Tokens, WorkerInfo,
 };
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind};
@@ -55,6 +55,10 @@ pub(crate) struct Known {
     pub(crate) last_seqs: [u64; 2],
     /// Where the epochs began.
     pub(crate) epochs: Vec<EpochBegin>,
+    /// What the simulation's status is.
+    pub(crate) status: Status,
+    /// Whether a worker is there.
+    pub(crate) has_worker: bool,
     /// Rates that were asked for.
     pub(crate) asked_hz: Vec<u32>,
     /// Secret of a ticket, and the token that it was issued to.
@@ -96,6 +100,8 @@ impl Orchestrator {
             unflushed: Vec::new(),
             last_seqs: [0, 0],
             epochs: Vec::new(),
+            status: Status::Running,
+            has_worker: true,
             asked_hz: Vec::new(),
             ticket: None,
             tokens: Vec::new(),
@@ -252,7 +258,29 @@ async fn orchestrate(
     }
 }
 
+fn worker() -> WorkerInfo {
+    WorkerInfo {
+        id: 1,
+        name: "worker".to_owned(),
+        state: "ready".to_owned(),
+        threads: 1,
+        partitions: 0,
+        rows: 0,
+        row_steps: 0,
+        load_milli: 0,
+        row_steps_per_s: 0,
+    }
+}
+
 impl Known {
+    fn info(&self) -> SimulationInfo {
+        SimulationInfo {
+            status: self.status,
+            settled: self.status.is_final(),
+            ..sample::info(&self.sample.config, self.tick)
+        }
+    }
+
     fn answer(&mut self, ask: &Ask) -> Answer {
         let refused = |kind| {
             Answer::Refused(Refusal {
@@ -273,6 +301,7 @@ impl Known {
                 subscribed.last_sim_seq = self.last_seqs[0];
                 subscribed.last_system_seq = self.last_seqs[1];
                 subscribed.epochs.clone_from(&self.epochs);
+                subscribed.info = self.info();
                 Answer::Subscribed(Box::new(subscribed))
             }
             Ask::RedeemTicket { secret_hash } => {
@@ -284,6 +313,8 @@ impl Known {
                     None => refused(RefusalKind::BadTicket),
                 }
             }
+            Ask::Simulation(SIMULATION) => Answer::Simulation(Box::new(self.info())),
+            Ask::Workers => Answer::Workers(self.has_worker.then(worker).into_iter().collect()),
             Ask::Unsubscribe(_) => {
                 self.asked_hz.push(0);
                 Answer::Done
