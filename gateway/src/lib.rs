@@ -32,6 +32,7 @@ pub mod rate;
 pub mod rest;
 #[cfg(test)]
 mod sample;
+mod shared_io;
 mod socket;
 pub mod sparing;
 mod stream;

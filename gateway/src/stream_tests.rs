@@ -13,7 +13,7 @@ use crate::app::Life;
 use crate::config::Config;
 use crate::sample::{Sample, event};
 use crate::stream_binary::{IDS, TICK};
-use crate::stream_limits::{RATE_PAUSE, StreamBounds};
+use crate::stream_limits::{CLOSE_PATIENCE, RATE_PAUSE, StreamBounds};
 use crate::stream_stage::{Known, Stage, Watcher};
 use crate::token::Secret;
 use crate::view_setting::Subprotocol;
@@ -691,6 +691,9 @@ async fn frames_that_break_a_rule_close_their_client_and_nobody_else() {
         socket.write_all(&bytes).await.unwrap();
         let closed = timeout(Duration::from_secs(10), close_of(&mut socket)).await;
         assert_eq!(closed.unwrap(), (code, reason.to_owned()));
+        let ended = timeout(CLOSE_PATIENCE / 2, socket.read_u8()).await;
+        let ended = ended.expect("it ends at once").unwrap_err().kind();
+        assert_eq!(ended, std::io::ErrorKind::UnexpectedEof, "{reason}");
     }
     stage.until_clients(1).await;
     stage.orchestrator.publish(3, &[]).await;
