@@ -270,18 +270,14 @@ impl Fanout {
 
     /// A new epoch begins, with a hello for all.
     pub fn begin_epoch(&mut self, hello: &Bytes, void: Option<EpochBegin>) {
-        let void_from = void.map(|void| void.from_tick);
         for client in self.clients.values_mut() {
-            client.mailbox.put_hello(hello.clone(), void_from);
+            client.mailbox.put_hello(hello.clone());
             if !client.is_live {
                 client.void = client.void.or(void);
             }
         }
-        let newest = self.newest.as_ref();
-        if newest.is_some_and(|tick| void_from.is_some_and(|from| tick.info.tick >= from)) {
-            self.newest = None;
-            self.messages.clear();
-        }
+        self.newest = None;
+        self.messages.clear();
     }
 
     /// What has become void for a client that is behind since this was asked last.

@@ -439,6 +439,7 @@ impl FeedTask {
                 self.is_over = true;
             }
             Done::Created(epoch, Ok(creation)) => {
+                self.is_creating = false;
                 if let Err(error) = self.feed.handle_creation(epoch, creation) {
                     warn!(simulation = %self.simulation, %error, "its creation is not shown");
                 }

@@ -265,13 +265,9 @@ impl Mailbox {
         }
     }
 
-    /// A hello of a new epoch, in place of a tick that it makes void: from tick `void_from` on.
-    pub fn put_hello(&self, hello: Bytes, void_from: Option<u64>) {
-        let mut waiting = self.lock();
-        let slot = &mut waiting.slot;
-        let void = slot.take_if(|m| void_from.is_some_and(|from| m.tick.info.tick >= from));
-        drop(waiting);
-        drop(void);
+    /// A hello of a new epoch, in place of a tick of an older one.
+    pub fn put_hello(&self, hello: Bytes) {
+        drop(self.lock().slot.take());
         self.put(Outgoing::Text(hello));
     }
 

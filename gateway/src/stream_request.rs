@@ -25,7 +25,7 @@ enum Wire {
         #[serde(default)]
         rate_hz: Option<u32>,
         #[serde(default)]
-        events: WireFilter,
+        events: Option<WireFilter>,
     },
     // With braces: of a unit variant, serde takes whatever fields there are.
     Ping {},
@@ -66,7 +66,7 @@ impl ClientMessage {
                 bounds_m,
                 max_entities,
                 rate_hz,
-                events: match events {
+                events: match events.unwrap_or_default() {
                     WireFilter::None => EventFilter::None,
                     WireFilter::Lifecycle => EventFilter::Lifecycle,
                     WireFilter::All => EventFilter::All,
@@ -197,6 +197,9 @@ mod tests {
             parse(r#"{"type":"view"}"#),
             ClientMessage::View(Wish::default())
         );
+        let nothing =
+            r#"{"type":"view","bounds_m":null,"max_entities":null,"rate_hz":null,"events":null}"#;
+        assert_eq!(parse(nothing), ClientMessage::View(Wish::default()));
         let all = r#"{"type":"view","bounds_m":[0,-1.5,10,20],"max_entities":7,"rate_hz":3,"events":"all"}"#;
         let wish = Wish {
             bounds_m: Some([0.0, -1.5, 10.0, 20.0]),
