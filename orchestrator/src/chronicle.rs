@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use store::history::{Batch, Cut, EntityRow, Head, History, MetricSnapshot};
 use transport::control::{Cause, LogEvent, SimulationId, Status};
 use transport::message::TickDigest;
@@ -39,7 +40,8 @@ impl Page {
             Page::Head(_) => size_of::<Head>(),
             Page::Cut(cut) => {
                 let mail = cut.mail.iter().map(|m| size_of_val(&m.words[..]));
-                mail.sum::<usize>() + cut.checkpoints.iter().map(|c| c.len()).sum::<usize>()
+                let states = cut.checkpoints.iter().map(Bytes::len);
+                mail.sum::<usize>() + states.sum::<usize>()
             }
             Page::Entities(rows) => rows
                 .iter()
@@ -442,7 +444,7 @@ mod tests {
             kernel_version: KERNEL_VERSION,
             schema_hash: SCHEMA_HASH,
             last_sim_seq: 0,
-            checkpoints: vec![bytes::Bytes::from(vec![0; bytes])],
+            checkpoints: vec![Bytes::from(vec![0; bytes])],
             mail: Vec::new(),
         }))
     }
