@@ -105,8 +105,6 @@ pub struct EventLog {
     next: u64,
     /// Newest seq there is, as far as is known.
     last: u64,
-    /// The database holds events up to this one.
-    flushed: u64,
     /// Later than `next`, ascending.
     held: VecDeque<LogEvent>,
     out: VecDeque<Told>,
@@ -123,7 +121,6 @@ impl EventLog {
             ring_bytes: 0,
             next: 1,
             last: 0,
-            flushed: 0,
             held: VecDeque::new(),
             out: VecDeque::new(),
         }
@@ -139,27 +136,26 @@ impl EventLog {
     pub fn begin(&mut self, unflushed: Vec<LogEvent>, last: u64) {
         self.last = last;
         self.next = unflushed.first().map_or(last + 1, |event| event.seq);
-        self.flushed = self.next - 1;
         self.extend(unflushed);
         // Nobody has heard of anything yet: what is told now is only kept.
         self.out.clear();
     }
 
-    /// A later subscription begins. Where it is with a newer epoch, what the database did not hold of an older
-    /// one's is void, and told again as it came to be; says whether anything was.
-    pub fn resume(&mut self, is_new_epoch: bool, unflushed: Vec<LogEvent>, last: u64) {
-        if is_new_epoch {
-            let certain = self.flushed.min(last).min(self.next - 1);
-            while (self.ring.back()).is_some_and(|message| message.event.seq > certain) {
-                let dropped = self.ring.pop_back();
-                self.ring_bytes -= dropped.map_or(0, |message| message.weight());
-            }
-            self.next = certain + 1;
-            self.held.clear();
-            self.last = last;
-        }
+    /// A later subscription begins, up to event `last`.
+    pub fn resume(&mut self, unflushed: Vec<LogEvent>, last: u64) {
         self.last = self.last.max(last);
         self.extend(unflushed);
+    }
+
+    /// Events from this one on are void: they are told again as they come to be.
+    pub fn void(&mut self, from: u64) {
+        while (self.ring.back()).is_some_and(|message| message.event.seq >= from) {
+            let dropped = self.ring.pop_back();
+            self.ring_bytes -= dropped.map_or(0, |message| message.weight());
+        }
+        self.next = self.next.min(from);
+        self.held.retain(|event| event.seq < from);
+        self.last = self.last.min(from - 1);
     }
 
     /// Events come, in order.
@@ -185,11 +181,6 @@ impl EventLog {
         }
         self.held.push_back(event);
         self.tell_held();
-    }
-
-    /// The database holds events up to this one.
-    pub fn note_flushed(&mut self, seq: u64) {
-        self.flushed = self.flushed.max(seq);
     }
 
     /// First and last seq of what has to be read from the database before anything else can be told.
@@ -342,7 +333,7 @@ mod tests {
     #[test]
     fn a_gap_is_read_from_the_database_while_what_follows_is_held_back() {
         let mut log = begun(4);
-        log.resume(false, events([8]), 9);
+        log.resume(events([8]), 9);
         assert_eq!((told(&mut log), log.wanted()), (vec![], Some((5, 7))));
         log.push(event(Log::Sim, 10));
         log.handle_past(events([5, 6]));
@@ -356,7 +347,7 @@ mod tests {
     #[test]
     fn what_the_database_has_no_more_is_told_as_missing() {
         let mut log = begun(4);
-        log.resume(false, Vec::new(), 9);
+        log.resume(Vec::new(), 9);
         log.handle_past(events([7, 8]));
         assert_eq!(told(&mut log), [-5, -6, 7, 8]);
         log.give_up();
@@ -369,28 +360,34 @@ mod tests {
     #[test]
     fn a_gap_that_the_database_lacks_is_missing_though_it_reads_what_is_held() {
         let mut log = begun(4);
-        log.resume(false, events([8]), 8);
+        log.resume(events([8]), 8);
         assert_eq!(log.wanted(), Some((5, 7)));
         log.handle_past(events([8]));
         assert_eq!((told(&mut log), log.wanted()), (vec![-5, -7, 8], None));
         // A part of the gap is there: only the rest is missing.
-        log.resume(false, events([12]), 12);
+        log.resume(events([12]), 12);
         log.handle_past(events([10, 12]));
         assert_eq!(told(&mut log), [-9, -9, 10, -11, -11, 12]);
     }
 
     #[test]
-    fn a_newer_epoch_tells_again_what_was_not_certain() {
+    fn what_is_void_is_told_again_and_nothing_else_is() {
         let mut log = begun(4);
         log.extend(events([5, 6, 7, 8]));
-        log.note_flushed(6);
-        told(&mut log);
-        log.resume(true, events([7]), 7);
+        log.extend(events([10]));
+        assert_eq!(
+            (told(&mut log), log.wanted()),
+            (vec![5, 6, 7, 8], Some((9, 9)))
+        );
+        log.void(7);
+        assert_eq!((log.next(), log.wanted()), (7, None));
+        log.resume(events([7]), 7);
         assert_eq!((told(&mut log), log.next()), (vec![7], 8));
         log.push(event(Log::Sim, 8));
         assert_eq!(told(&mut log), [8]);
-        // The same epoch tells nothing twice.
-        log.resume(false, events([7, 8]), 8);
+        // What it has not come to is no concern of its.
+        log.void(20);
+        log.resume(events([7, 8]), 8);
         assert_eq!((told(&mut log), log.wanted()), (vec![], None));
     }
 

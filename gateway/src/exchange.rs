@@ -326,7 +326,7 @@ impl Exchange {
                 Ok(())
             }
             Kind::View => {
-                self.feed.push_back(FeedInput::View(frame.clone()));
+                self.take_view(frame);
                 Ok(())
             }
             found => Err(FrameError::Kind {
@@ -337,6 +337,23 @@ impl Exchange {
         if let Err(error) = taken {
             let error = error.to_string();
             self.end(Over::Wrong { error });
+        }
+    }
+
+    /// Hands a view on. Of each tick, the orchestrator is told once that it is here, so that it sends no more than are
+    /// taken.
+    fn take_view(&mut self, frame: &Frame) {
+        self.feed.push_back(FeedInput::View(frame.clone()));
+        if frame.header.partition == 0
+            && let Phase::Ready { peer, .. } = self.phase
+        {
+            let taken = Header {
+                simulation: frame.header.simulation,
+                tick: frame.header.tick,
+                lease_epoch: frame.header.lease_epoch,
+                ..Header::new(Kind::Taken)
+            };
+            self.transmit(peer, Frame::bare(taken));
         }
     }
 
@@ -569,6 +586,7 @@ mod tests {
         assert!(exchange.poll_feed().is_none() && exchange.over().is_none());
         exchange.handle_link(MS, old_view(5));
         assert!(matches!(exchange.poll_feed(), Some(FeedInput::View(_))));
+        assert_eq!(kinds(&mut exchange), [Kind::Taken], "of its tick");
         assert_eq!(exchange.handle_ask(MS, 0, None, Ask::Workers), Ok(1));
         exchange.handle_link(MS, response(4, 1, Answer::Done));
         let over = Over::OldEpoch {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use transport::control::EpochBegin;
 
 use crate::event_log::{EventMessage, Missing};
-use crate::mailbox::{Close, Mailbox, Outgoing, TickMessage};
+use crate::mailbox::{Close, Mailbox, TickMessage};
 use crate::stream_limits::LINGER_HZ;
 use crate::stream_metrics::StreamMetrics;
 use crate::view_setting::{Grant, Subprotocol, ViewError, ViewSetting};
@@ -45,6 +46,8 @@ struct Member {
     has_newest: bool,
     /// Whether it gets events as they happen.
     is_live: bool,
+    /// While it does not: what has become void of those that it may have been given.
+    void: Option<EpochBegin>,
 }
 
 /// Spaces ticks so that there are no more than so many a second, but for jitter.
@@ -140,6 +143,7 @@ impl Fanout {
             grant: granted,
             has_newest: false,
             is_live: false,
+            void: None,
         };
         self.clients.insert(id, client);
         self.deliver(id, now);
@@ -264,11 +268,21 @@ impl Fanout {
         }
     }
 
-    /// A text for all.
-    pub fn tell_all(&mut self, text: &Bytes) {
-        for client in self.clients.values() {
-            client.mailbox.put(Outgoing::Text(text.clone()));
+    /// A new epoch begins, with a hello for all.
+    pub fn begin_epoch(&mut self, hello: &Bytes, void: Option<EpochBegin>) {
+        for client in self.clients.values_mut() {
+            client.mailbox.put_hello(hello.clone());
+            if !client.is_live {
+                client.void = client.void.or(void);
+            }
         }
+        self.newest = None;
+        self.messages.clear();
+    }
+
+    /// What has become void for a client that is behind since this was asked last.
+    pub fn take_void(&mut self, id: ClientId) -> Option<EpochBegin> {
+        self.clients.get_mut(&id)?.void.take()
     }
 
     /// Every client is closed and gone.
@@ -331,6 +345,7 @@ impl Drop for Fanout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::Outgoing;
     use crate::sample::{Sample, event};
     use crate::view_setting::{EventFilter, Wish};
     use transport::control::Log;

@@ -7,10 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use transport::control::{Log, LogEvent, Published, SimulationInfo, Subscribed};
+use transport::control::{
+    EpochBegin, Log, LogEvent, Published, SimulationInfo, Status, Subscribed,
+};
 use transport::frame::{Frame, FrameError};
 use transport::header::Kind;
 
+use crate::creation::Creation;
 use crate::event_log::{EventLog, EventMessage, Missing, Told};
 use crate::stream_json::Begin;
 use crate::stream_limits::{MAX_HELD_FRAMES, MAX_PARTIAL_TICKS};
@@ -32,8 +35,13 @@ pub enum FeedOutput {
     Event(Arc<EventMessage>),
     /// Events that can be had nowhere any more.
     Missing(Missing),
-    /// Another orchestrator, or the same started anew, has taken over: events may come again.
-    NewEpoch,
+    /// Another orchestrator, or the same started anew, has taken over.
+    NewEpoch {
+        /// Where what follows begins.
+        begin: Begin,
+        /// What of the older one's is void, if anything.
+        void: Option<EpochBegin>,
+    },
     /// It was deleted; nothing follows.
     Deleted,
     /// More came than can be held before it is known where the subscription begins.
@@ -63,6 +71,8 @@ pub struct Feed {
     index: Option<Arc<ViewIndex>>,
     /// Epoch of the newest subscription.
     epoch: u32,
+    /// Where the newest epochs began.
+    epochs: Vec<EpochBegin>,
     info: Option<SimulationInfo>,
     newest: Option<Arc<ViewTick>>,
     is_subscribed: bool,
@@ -84,6 +94,7 @@ impl Feed {
         Feed {
             index: None,
             epoch: 0,
+            epochs: Vec::new(),
             info: None,
             newest: None,
             is_subscribed: false,
@@ -142,26 +153,34 @@ impl Feed {
     pub fn begin(&self) -> Begin {
         Begin {
             epoch: self.epoch,
+            epochs: self.epochs.clone(),
             next_event: self.sim.next(),
             next_system_event: self.system.next(),
         }
+    }
+
+    /// What is void for whoever heard of epoch `seen` last; `None` for nothing.
+    #[must_use]
+    pub fn void_after(&self, seen: u32) -> Option<EpochBegin> {
+        EpochBegin::void_after(&self.epochs, seen)
     }
 
     /// A subscription begins on a connection to an orchestrator of an epoch.
     pub fn handle_subscribed(&mut self, epoch: u32, subscribed: Subscribed) {
         let is_first = self.info.is_none();
         let is_new_epoch = !is_first && epoch > self.epoch;
+        self.epochs = subscribed.epochs;
+        if is_new_epoch {
+            self.begin_epoch(epoch);
+        }
         let (sim, system) = by_log(subscribed.unflushed);
         let (last_sim, last_system) = (subscribed.last_sim_seq, subscribed.last_system_seq);
         if is_first {
             self.sim.begin(sim, last_sim);
             self.system.begin(system, last_system);
         } else {
-            self.sim.resume(is_new_epoch, sim, last_sim);
-            self.system.resume(is_new_epoch, system, last_system);
-        }
-        if is_new_epoch {
-            self.out.push_back(FeedOutput::NewEpoch);
+            self.sim.resume(sim, last_sim);
+            self.system.resume(system, last_system);
         }
         self.epoch = self.epoch.max(epoch);
         let is_newer = |info: &SimulationInfo| is_new_epoch || subscribed.info.tick >= info.tick;
@@ -175,6 +194,27 @@ impl Feed {
         }
     }
 
+    /// Forgets what of an older epoch's is void.
+    fn begin_epoch(&mut self, epoch: u32) {
+        self.queue_events();
+        let void = self.void_after(self.epoch);
+        self.epoch = epoch;
+        let from_tick = void.map_or(u64::MAX, |void| void.from_tick);
+        if let Some(void) = void {
+            self.sim.void(void.from_event);
+            self.system.void(void.from_system_event);
+        }
+        let begin = self.begin();
+        self.out.push_back(FeedOutput::NewEpoch { begin, void });
+        let newest = self.newest.take();
+        if let Some(stands) = newest.filter(|tick| tick.info.tick < from_tick) {
+            // The newer epoch's too: nobody will show it again.
+            let mut stands = ViewTick::clone(&stands);
+            stands.epoch = epoch;
+            self.show(stands);
+        }
+    }
+
     /// The records' machines are known.
     pub fn handle_index(&mut self, index: Arc<ViewIndex>) {
         self.index = Some(index);
@@ -183,6 +223,34 @@ impl Feed {
             // A view that came before is refused like one that comes after.
             let _ = self.complete(age);
         }
+    }
+
+    /// Whether it was not started: then [`Feed::handle_creation`] shows it.
+    #[must_use]
+    pub fn is_created(&self) -> bool {
+        let info = self.info.as_ref();
+        info.is_some_and(|info| info.status == Status::Created) && self.newest.is_none()
+    }
+
+    /// How a simulation that was not started is created: that is its tick 0, unless it was shown since.
+    ///
+    /// # Errors
+    /// [`FeedError`] where it has no effect.
+    pub fn handle_creation(&mut self, epoch: u32, creation: Creation) -> Result<(), FeedError> {
+        let (Some(index), Some(info)) = (self.index.clone(), &self.info) else {
+            return Ok(());
+        };
+        if !self.is_news((epoch, 0)) {
+            return Ok(());
+        }
+        let info = SimulationInfo {
+            tick: 0,
+            aggregate: creation.aggregate,
+            ..info.clone()
+        };
+        let due_at = info.created_at_us;
+        self.show(ViewTick::new(epoch, info, due_at, index, creation.frames)?);
+        Ok(())
     }
 
     /// The connection is gone: what it would have told is told by the next.
@@ -235,8 +303,6 @@ impl Feed {
         let (sim, system) = by_log(published.events);
         self.sim.extend(sim);
         self.system.extend(system);
-        self.sim.note_flushed(published.flushed_sim_seq);
-        self.system.note_flushed(published.flushed_system_seq);
         let age = (epoch, published.info.tick);
         // One of an earlier connection may come after a later one began.
         let is_older =
@@ -299,23 +365,30 @@ impl Feed {
             return Ok(());
         };
         let frames = frames.into_values().collect();
-        let tick = Arc::new(ViewTick::new(age.0, info, started_at_us, index, frames)?);
+        self.show(ViewTick::new(age.0, info, started_at_us, index, frames)?);
+        Ok(())
+    }
+
+    fn show(&mut self, tick: ViewTick) {
+        let tick = Arc::new(tick);
         self.newest = Some(tick.clone());
         self.out_after_events(FeedOutput::Tick(tick));
-        Ok(())
     }
 
     /// Queues an output behind the events that were told before it.
     fn out_after_events(&mut self, output: FeedOutput) {
-        let mut events = Vec::new();
+        self.queue_events();
+        self.out.push_back(output);
+    }
+
+    /// Queues the events that were told.
+    fn queue_events(&mut self) {
         while let Some(told) = self.sim.poll().or_else(|| self.system.poll()) {
-            events.push(match told {
+            self.out.push_back(match told {
                 Told::Event(message) => FeedOutput::Event(message),
                 Told::Missing(missing) => FeedOutput::Missing(missing),
             });
         }
-        self.out.extend(events);
-        self.out.push_back(output);
     }
 }
 
@@ -342,7 +415,11 @@ mod tests {
                 FeedOutput::Tick(tick) => format!("tick {}/{}", tick.epoch, tick.info.tick),
                 FeedOutput::Event(m) => format!("{} {}", m.event.log.name(), m.event.seq),
                 FeedOutput::Missing(m) => format!("missing {}..={}", m.from, m.to),
-                FeedOutput::NewEpoch => "new epoch".to_owned(),
+                FeedOutput::NewEpoch { begin, void } => {
+                    let from = void.map(|v| [v.from_tick, v.from_event, v.from_system_event]);
+                    let next = [begin.next_event, begin.next_system_event];
+                    format!("epoch {}, void {from:?}, next {next:?}", begin.epoch)
+                }
                 FeedOutput::Deleted => "deleted".to_owned(),
                 FeedOutput::Overrun => "overrun".to_owned(),
             })
@@ -393,30 +470,87 @@ mod tests {
         assert_eq!((feed.partial.len(), feed.unseen.len()), (0, 0));
     }
 
-    #[test]
-    fn a_newer_epoch_replaces_what_an_older_one_said() {
+    /// A subscription to an orchestrator of epoch 4: the one before it took over at tick 9 and events 2 and 3, it itself
+    /// at tick 12 and events 5 and 3.
+    fn taken_over(sample: &Sample) -> Subscribed {
+        let begun = |epoch, from_tick, from_event| EpochBegin {
+            epoch,
+            from_tick,
+            from_event,
+            from_system_event: 3,
+        };
+        Subscribed {
+            epochs: vec![begun(3, 9, 2), begun(4, 12, 5)],
+            last_sim_seq: 4,
+            last_system_seq: 3,
+            ..subscribed(&sample.config, 11, &[event(Log::System, 3)])
+        }
+    }
+
+    fn seen(tick: u64) -> (Sample, Feed) {
         let mut sample = Sample::weeding(24, 24);
         let mut feed = begun(&sample);
-        let events = [event(Log::Sim, 1), event(Log::System, 1)];
-        give(&mut feed, [published(&sample.config, 1, 9, &events)]);
-        give(&mut feed, sample.views(1, 9));
-        assert_eq!(told(&mut feed), ["sim 1", "system 1", "tick 1/9"]);
+        let events = [1, 2, 3].map(|seq| event(Log::Sim, seq));
+        give(&mut feed, [published(&sample.config, 1, tick, &events)]);
+        let events = [1, 2].map(|seq| event(Log::System, seq));
+        give(&mut feed, [published(&sample.config, 1, tick, &events)]);
+        give(&mut feed, sample.views(1, tick));
+        assert_eq!(told(&mut feed).len(), 6);
         feed.handle_lost();
-        feed.handle_subscribed(2, subscribed(&sample.config, 7, &[event(Log::System, 1)]));
-        assert_eq!(feed.info().unwrap().tick, 7);
-        assert_eq!(told(&mut feed), ["new epoch", "system 1"]);
+        (sample, feed)
+    }
+
+    #[test]
+    fn a_newer_epoch_voids_what_an_older_one_said_where_the_next_one_began_and_nothing_else() {
+        let (mut sample, mut feed) = seen(10);
+        feed.handle_subscribed(4, taken_over(&sample));
+        assert!(feed.newest().is_none(), "tick 10 is void");
+        let begun = "epoch 4, void Some([9, 2, 3]), next [2, 3]";
+        assert_eq!(told(&mut feed), [begun, "system 3"]);
+        // What comes again of the log `sim` is written: the database has it.
+        assert_eq!(feed.log(Log::Sim).wanted(), Some((2, 4)));
+        feed.log_mut(Log::Sim)
+            .handle_past([2, 3, 4].map(|seq| event(Log::Sim, seq)).into());
+        assert_eq!(told(&mut feed), ["sim 2", "sim 3", "sim 4"]);
         // One of the older epoch comes late.
-        give(
-            &mut feed,
-            [published(&sample.config, 1, 10, &[event(Log::Sim, 2)])],
-        );
+        let late = [event(Log::Sim, 5)];
+        give(&mut feed, [published(&sample.config, 1, 13, &late)]);
         assert_eq!(told(&mut feed), [""; 0]);
-        give(
-            &mut feed,
-            [published(&sample.config, 2, 8, &[event(Log::Sim, 1)])],
-        );
-        give(&mut feed, sample.views(2, 8));
-        assert_eq!(told(&mut feed), ["sim 1", "tick 2/8"]);
+        give(&mut feed, [published(&sample.config, 4, 12, &late)]);
+        give(&mut feed, sample.views(4, 12));
+        assert_eq!(told(&mut feed), ["sim 5", "tick 4/12"]);
+        assert_eq!(feed.void_after(3).map(|void| void.from_event), Some(5));
+        assert_eq!(feed.void_after(4), None);
+    }
+
+    #[test]
+    fn one_that_was_not_started_is_shown_as_it_is_created() {
+        let mut sample = Sample::weeding(24, 24);
+        let mut feed = Feed::new(100);
+        let mut created = subscribed(&sample.config, 0, &[]);
+        created.info.status = Status::Created;
+        feed.handle_subscribed(1, created);
+        feed.handle_index(sample.index.clone());
+        assert!(feed.is_created());
+        let creation = || Creation::new(sample::SIMULATION, 1, &sample.config).unwrap();
+        feed.handle_creation(1, creation()).unwrap();
+        assert_eq!(told(&mut feed), ["tick 1/0"]);
+        assert_eq!(feed.newest().unwrap().info.aggregate.rows, 24);
+        assert!(!feed.is_created());
+        // Once it runs it goes on from there, and what comes too late is nothing new.
+        let (late, published) = (creation(), published(&sample.config, 1, 1, &[]));
+        give(&mut feed, [published]);
+        give(&mut feed, sample.views(1, 1));
+        feed.handle_creation(1, late).unwrap();
+        assert_eq!(told(&mut feed), ["tick 1/1"]);
+    }
+
+    #[test]
+    fn a_tick_before_the_newer_epoch_is_of_that_too() {
+        let (sample, mut feed) = seen(8);
+        feed.handle_subscribed(4, taken_over(&sample));
+        let begun = "epoch 4, void Some([9, 2, 3]), next [2, 3]";
+        assert_eq!(told(&mut feed), [begun, "tick 4/8", "system 3"]);
     }
 
     #[test]

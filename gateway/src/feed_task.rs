@@ -14,17 +14,22 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
 use transport::control::{
-    Answer, Ask, Log, LogEvent, RefusalKind, SimulationId, SimulationInfo, Subscribed,
+    Answer, Ask, EpochBegin, Log, LogEvent, RefusalKind, SimulationId, SimulationInfo, Subscribed,
 };
 use transport::frame::Frame;
 
+use crate::access::LOCAL_TOKEN;
 use crate::client::AskError;
+use crate::creation::{Creation, CreationError};
 use crate::event_log::CatchUp;
 use crate::fanout::{ClientId, Fanout};
 use crate::feed::{Feed, FeedOutput};
+use crate::latest::NoView;
 use crate::mailbox::{Close, Mailbox, Outgoing};
 use crate::past::PastError;
+use crate::stream_json::Begin;
 use crate::stream_limits::{PAST_PAGE, PAST_RETRY, RATE_PAUSE, SUBSCRIBE_RETRY};
+use crate::stream_request::Resume;
 use crate::streams::{Connection, JoinError, Streams};
 use crate::view_index::ViewIndex;
 use crate::view_setting::{Subprotocol, Wish};
@@ -46,8 +51,8 @@ pub(crate) enum FeedRequest {
         subprotocol: Subprotocol,
         /// What it wants to see.
         wish: Wish,
-        /// First events it wants of the logs `sim` and `system`.
-        from: [Option<u64>; 2],
+        /// Where the events begin that it wants.
+        from: Resume,
         /// Told once it is in.
         reply: oneshot::Sender<Result<Joined, JoinError>>,
     },
@@ -66,8 +71,8 @@ pub(crate) enum FeedRequest {
     Leave(ClientId),
     /// The newest tick is wanted, once there is one.
     Latest {
-        /// Told the tick.
-        reply: oneshot::Sender<Arc<ViewTick>>,
+        /// Told the tick, or why there is none.
+        reply: oneshot::Sender<Result<Arc<ViewTick>, NoView>>,
     },
 }
 
@@ -85,8 +90,8 @@ pub(crate) enum Attach {
     Live,
     /// Events were put into its mailbox; it wants these next.
     More([u64; 2]),
-    /// Events of a log before this one are to be read from the database.
-    Past(Log, u64),
+    /// Events of a log before this one are to be read from the database; it wants these next.
+    Past(Log, u64, [u64; 2]),
     /// It is no client any more.
     Gone,
 }
@@ -98,6 +103,9 @@ const LOGS: [Log; 2] = [Log::Sim, Log::System];
 enum Done {
     Subscribed(Connection, u32, Result<Box<Subscribed>, AskError>),
     Indexed(Result<ViewIndex, ConfigError>),
+    Created(u32, Result<Creation, CreationError>),
+    /// How many workers may be given work, if that is known.
+    Workers(Option<usize>),
     Read(Log, u64, Result<Vec<LogEvent>, PastError>),
 }
 
@@ -106,7 +114,7 @@ type Joining = (
     Arc<Mailbox>,
     Subprotocol,
     Wish,
-    [Option<u64>; 2],
+    Resume,
     oneshot::Sender<Result<Joined, JoinError>>,
 );
 
@@ -123,6 +131,7 @@ struct FeedTask {
     subscribed: Option<(Connection, u32)>,
     is_asking: bool,
     is_indexing: bool,
+    is_creating: bool,
     /// Not before then is a subscription tried again.
     ask_at: Duration,
     /// Not before then is another rate asked for.
@@ -130,7 +139,9 @@ struct FeedTask {
     reads: [Reads; 2],
     /// Clients that come before it is known where they begin.
     joining: Vec<Joining>,
-    latest: Vec<oneshot::Sender<Arc<ViewTick>>>,
+    latest: Vec<oneshot::Sender<Result<Arc<ViewTick>, NoView>>>,
+    /// For those of them it was looked whether a worker is there.
+    has_looked: bool,
     ids: Option<Bytes>,
     /// Since when nobody is here.
     idle_since: Option<Duration>,
@@ -220,6 +231,8 @@ impl FeedTask {
             reads: Default::default(),
             joining: Vec::new(),
             latest: Vec::new(),
+            has_looked: false,
+            is_creating: false,
             ids: None,
             idle_since: Some(Duration::ZERO),
             is_over: false,
@@ -240,6 +253,8 @@ impl FeedTask {
         self.joining.retain(|joining| !joining.5.is_closed());
         self.latest.retain(|reply| !reply.is_closed());
         self.subscribe(now);
+        self.create();
+        self.look_for_workers();
         for log in LOGS {
             self.read_gap(log, now);
         }
@@ -280,6 +295,51 @@ impl FeedTask {
             };
             Done::Subscribed(wanted.0, view_hz, answered)
         });
+    }
+
+    /// Lays out what is shown of a simulation that was not started.
+    fn create(&mut self) {
+        let Some(info) = self.feed.info().filter(|_| self.feed.is_ready()) else {
+            return;
+        };
+        if self.is_creating || !self.feed.is_created() {
+            return;
+        }
+        self.is_creating = true;
+        let (simulation, config) = (self.simulation, info.spec.config.clone());
+        let epoch = self.feed.begin().epoch;
+        self.work.spawn_blocking(move || {
+            Done::Created(epoch, Creation::new(simulation, epoch, &config))
+        });
+    }
+
+    /// Where somebody waits for a tick that only a worker can show, asks whether there is one.
+    fn look_for_workers(&mut self) {
+        if self.latest.is_empty() || self.has_looked || !self.feed.is_ready() {
+            return;
+        }
+        if self.feed.info().is_some_and(|info| info.settled) {
+            self.fail_latest(NoView::Ended);
+        } else if !self.feed.is_created() {
+            self.has_looked = true;
+            let client = self.streams.shared().client.clone();
+            self.work.spawn(async move {
+                let answered = client.ask(LOCAL_TOKEN, None, Ask::Workers).await;
+                Done::Workers(match answered {
+                    Ok(Answer::Workers(workers)) => {
+                        Some(workers.iter().filter(|w| w.state != "draining").count())
+                    }
+                    _ => None,
+                })
+            });
+        }
+    }
+
+    fn fail_latest(&mut self, why: NoView) {
+        for reply in self.latest.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Err(why));
+        }
     }
 
     /// Whether a subscription that is not asked for yet would only change the rate of one that stands.
@@ -378,6 +438,17 @@ impl FeedTask {
                 self.fail_joining(|| JoinError::Layout);
                 self.is_over = true;
             }
+            Done::Created(epoch, Ok(creation)) => {
+                self.is_creating = false;
+                if let Err(error) = self.feed.handle_creation(epoch, creation) {
+                    warn!(simulation = %self.simulation, %error, "its creation is not shown");
+                }
+            }
+            Done::Created(_, Err(error)) => {
+                warn!(simulation = %self.simulation, %error, "its creation is not shown");
+            }
+            Done::Workers(Some(0)) => self.fail_latest(NoView::NoWorker),
+            Done::Workers(_) => {}
             Done::Read(log, from, read) => self.handle_read(log, from, read),
         }
     }
@@ -484,8 +555,11 @@ impl FeedTask {
                 self.joining.retain(|joining| joining.0 != id);
             }
             FeedRequest::Latest { reply } => match self.feed.newest() {
-                Some(tick) => drop(reply.send(tick.clone())),
-                None => self.latest.push(reply),
+                Some(tick) => drop(reply.send(Ok(tick.clone()))),
+                None => {
+                    self.latest.push(reply);
+                    self.has_looked = false;
+                }
             },
         }
     }
@@ -511,7 +585,7 @@ impl FeedTask {
                 return;
             }
         };
-        mailbox.put(Outgoing::Text(self.hello(info, index)));
+        mailbox.put(Outgoing::Text(self.hello(info, index, &self.feed.begin())));
         if subprotocol == Subprotocol::Binary {
             let simulation = self.simulation;
             let ids = self
@@ -527,11 +601,13 @@ impl FeedTask {
             // Its first answer: there is room.
             let _ = mailbox.put_reply(stream_json::error(error.code(), &error.to_string()));
         }
+        let void = from.epoch.and_then(|seen| self.feed.void_after(seen));
+        let void = void.map_or([u64::MAX; 2], |void| seqs(&void));
         let next = [0, 1].map(|log| {
             let next = self.feed.log(LOGS[log]).next();
-            from[log].unwrap_or(next).min(next)
+            from.seqs[log].unwrap_or(next).min(next).min(void[log])
         });
-        let is_live = from == [None, None];
+        let is_live = from.seqs == [None, None];
         if is_live {
             self.fanout.go_live(id);
         }
@@ -541,14 +617,14 @@ impl FeedTask {
         }
     }
 
-    fn hello(&self, info: &SimulationInfo, index: &ViewIndex) -> Bytes {
+    fn hello(&self, info: &SimulationInfo, index: &ViewIndex, begin: &Begin) -> Bytes {
         let world = json!({
             "bounds_m": index.world_m,
             "sites": index.sites,
             "fields": index.fields,
         });
         let simulation = (self.streams.shared().show)(info);
-        stream_json::hello(&simulation, &world, self.feed.begin())
+        stream_json::hello(&simulation, &world, begin)
     }
 
     fn change(&mut self, id: ClientId, wish: Wish) {
@@ -577,11 +653,16 @@ impl FeedTask {
         let Some(mailbox) = self.fanout.mailbox(id) else {
             return Attach::Gone;
         };
+        let mailbox = mailbox.clone();
+        if let Some(void) = self.fanout.take_void(id) {
+            let void = seqs(&void);
+            next = [0, 1].map(|log| next[log].min(void[log]));
+        }
         for log in LOGS {
             let wanted = &mut next[log as usize];
             match self.feed.log(log).catch_up(*wanted, PAST_PAGE) {
                 CatchUp::Live => {}
-                CatchUp::Past { before } => return Attach::Past(log, before),
+                CatchUp::Past { before } => return Attach::Past(log, before, next),
                 CatchUp::Recent {
                     events,
                     next: later,
@@ -606,17 +687,17 @@ impl FeedTask {
             match output {
                 FeedOutput::Tick(tick) => {
                     for reply in self.latest.drain(..) {
-                        let _ = reply.send(tick.clone());
+                        let _ = reply.send(Ok(tick.clone()));
                     }
                     let now = self.now();
                     self.fanout.handle_tick(tick, now);
                 }
                 FeedOutput::Event(message) => self.fanout.handle_event(&message),
                 FeedOutput::Missing(missing) => self.fanout.handle_missing(missing),
-                FeedOutput::NewEpoch => {
+                FeedOutput::NewEpoch { begin, void } => {
                     if let (Some(info), Some(index)) = (self.feed.info(), self.feed.index()) {
-                        let hello = self.hello(info, index);
-                        self.fanout.tell_all(&hello);
+                        let hello = self.hello(info, index, &begin);
+                        self.fanout.begin_epoch(&hello, void);
                     }
                 }
                 FeedOutput::Overrun => self.subscribed = None,
@@ -647,6 +728,11 @@ impl FeedTask {
             let _ = self.streams.shared().client.ask(0, None, ask).await;
         }
     }
+}
+
+/// The first events of both logs that are void.
+fn seqs(void: &EpochBegin) -> [u64; 2] {
+    [void.from_event, void.from_system_event]
 }
 
 impl Drop for FeedTask {

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod client;
 pub mod config;
 pub mod connector;
+pub mod creation;
 pub mod drive;
 pub mod event_json;
 pub mod event_log;
@@ -25,11 +26,14 @@ pub mod mailbox;
 pub mod metrics;
 pub mod past;
 mod patient_io;
+#[cfg(test)]
+mod present_tests;
 pub mod problem;
 pub mod rate;
 pub mod rest;
 #[cfg(test)]
 mod sample;
+mod shared_io;
 mod socket;
 pub mod sparing;
 mod stream;

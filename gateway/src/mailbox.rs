@@ -265,6 +265,12 @@ impl Mailbox {
         }
     }
 
+    /// A hello of a new epoch, in place of a tick of an older one.
+    pub fn put_hello(&self, hello: Bytes) {
+        drop(self.lock().slot.take());
+        self.put(Outgoing::Text(hello));
+    }
+
     /// The newest tick; says whether it took the place of another.
     pub fn put_tick(&self, message: Arc<TickMessage>) -> bool {
         let mut waiting = self.lock();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use kernel::aggregate::Aggregate;
 use kernel::config::{Scenario, SimulationConfig};
 use kernel::plan::Plan;
 use kernel::{Partition, StepInputs};
@@ -118,7 +119,11 @@ impl Sample {
     /// Never: the views are its own.
     pub(crate) fn tick(&mut self, tick: u64) -> Arc<ViewTick> {
         let frames = self.views(1, tick);
-        let info = info(&self.config, tick);
+        let mut info = info(&self.config, tick);
+        info.aggregate = Aggregate::default();
+        for partition in &self.partitions {
+            info.aggregate.merge(&partition.aggregate());
+        }
         let shown = ViewTick::new(1, info, 1_000_000, self.index.clone(), frames);
         Arc::new(shown.expect("its own views"))
     }
@@ -142,9 +147,9 @@ pub(crate) fn info(config: &SimulationConfig, tick: u64) -> SimulationInfo {
         cause: Cause::Requested,
         tick,
         digest: None,
-        aggregate: kernel::aggregate::Aggregate {
+        aggregate: Aggregate {
             rows: config.entities.into(),
-            ..kernel::aggregate::Aggregate::default()
+            ..Aggregate::default()
         },
         achieved_speed_milli: 1_000,
         late_ticks: 0,
@@ -198,6 +203,7 @@ pub(crate) fn subscribed(
         unflushed: unflushed.to_vec(),
         last_sim_seq: last(Log::Sim),
         last_system_seq: last(Log::System),
+        epochs: Vec::new(),
     }
 }
 
@@ -242,8 +248,6 @@ fn publish(
         published_at_us: 1_000_500,
         has_view: 1,
         events: events.to_vec(),
-        flushed_sim_seq: 0,
-        flushed_system_seq: 0,
         deleted,
     };
     transport::frame::encode(&FramePool::new(), header, &published).expect("a short frame")

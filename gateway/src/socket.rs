@@ -4,6 +4,8 @@
 //! in a time, and whether they are masked. A [`SocketReader`] belongs to one task and is read to its end there, for
 //! its reads must not be given up in the middle; a [`SocketWriter`] belongs to another.
 
+use std::cell::OnceCell;
+
 use axum::body::Body;
 use axum::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::{Request, Response};
@@ -12,10 +14,11 @@ use fastwebsockets::upgrade::UpgradeFut;
 use fastwebsockets::{Frame, OpCode, Payload, WebSocketError, WebSocketRead, WebSocketWrite};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
 use crate::mailbox::Close;
+use crate::shared_io::SharedIo;
 use crate::stream_limits::{
     MAX_CLIENT_FRAGMENTS, MAX_CLIENT_FRAME_BURST, MAX_CLIENT_FRAME_BYTES, MAX_CLIENT_FRAMES_PER_S,
     MAX_CLIENT_MESSAGE_BYTES,
@@ -23,6 +26,9 @@ use crate::stream_limits::{
 
 /// Most bytes of a control frame's payload, by RFC 6455.
 const MAX_CONTROL_BYTES: usize = 125;
+
+/// Bytes that are thrown away at a time.
+const DRAIN_BYTES: usize = 4 << 10;
 
 type Io = TokioIo<Upgraded>;
 
@@ -56,13 +62,26 @@ impl Upgrading {
         socket.set_auto_pong(false);
         // The library refuses what is as long as this.
         socket.set_max_message_size(MAX_CLIENT_FRAME_BYTES + 1);
-        let (read, write) = socket.split(tokio::io::split);
+        let halves = OnceCell::new();
+        let (read, write) = socket.split(|io| {
+            let (read, write) = tokio::io::split(io);
+            let (read, write) = (SharedIo::new(read), SharedIo::new(write));
+            // It is split once.
+            let _ = halves.set((read.clone(), write.clone()));
+            (read, write)
+        });
+        let (raw_read, raw_write) = halves.into_inner()?;
         let reader = SocketReader {
             socket: read,
+            raw: raw_read,
             assembly: Assembly::default(),
             allowance: Allowance::new(Instant::now()),
         };
-        Some((reader, SocketWriter { socket: write }))
+        let writer = SocketWriter {
+            socket: write,
+            raw: raw_write,
+        };
+        Some((reader, writer))
     }
 }
 
@@ -90,7 +109,9 @@ pub(crate) enum Fault {
 
 /// The end that a client writes to.
 pub(crate) struct SocketReader {
-    socket: WebSocketRead<ReadHalf<Io>>,
+    socket: WebSocketRead<SharedIo<ReadHalf<Io>>>,
+    /// What it reads from.
+    raw: SharedIo<ReadHalf<Io>>,
     assembly: Assembly,
     allowance: Allowance,
 }
@@ -112,20 +133,15 @@ impl SocketReader {
         }
     }
 
-    /// Reads on, whatever it is, until the client closes or is gone: a close frame that lies before bytes which
-    /// nobody read might never be delivered.
+    /// Reads on, whatever it is, until the client is gone: a close frame that lies before bytes which nobody read might
+    /// never be delivered. What comes need not be frames: where one is refused, nobody knows where the next begins.
     pub(crate) async fn drain(&mut self) {
-        loop {
-            match frame(&mut self.socket).await {
-                Err(Fault::Gone) => return,
-                Ok(frame) if frame.opcode == OpCode::Close => return,
-                Ok(_) | Err(Fault::Close(_)) => tokio::task::yield_now().await,
-            }
-        }
+        let mut bytes = [0; DRAIN_BYTES];
+        while matches!(self.raw.read(&mut bytes).await, Ok(len) if len > 0) {}
     }
 }
 
-async fn frame(socket: &mut WebSocketRead<ReadHalf<Io>>) -> Result<Frame<'_>, Fault> {
+async fn frame(socket: &mut WebSocketRead<SharedIo<ReadHalf<Io>>>) -> Result<Frame<'_>, Fault> {
     // Neither pongs nor closes are sent by the reader, so there is never anything to send.
     let mut nothing = |_: Frame<'_>| async { Ok::<(), std::io::Error>(()) };
     socket
@@ -230,7 +246,9 @@ impl Allowance {
 
 /// The end that a client reads from.
 pub(crate) struct SocketWriter {
-    socket: WebSocketWrite<WriteHalf<Io>>,
+    socket: WebSocketWrite<SharedIo<WriteHalf<Io>>>,
+    /// What it writes to.
+    raw: SharedIo<WriteHalf<Io>>,
 }
 
 /// The client takes nothing more.
@@ -270,14 +288,16 @@ impl SocketWriter {
         self.write(OpCode::Pong, payload).await
     }
 
-    /// Says that this is the end, and why.
+    /// Says that this is the end, and why, and ends this direction of the connection: who has read that need not wait
+    /// for the other one's end.
     ///
     /// # Errors
     /// [`WriteFailed`].
     pub(crate) async fn close(&mut self, close: Close) -> Result<(), WriteFailed> {
         let mut payload = close.code().to_be_bytes().to_vec();
         payload.extend_from_slice(close.reason().as_bytes());
-        self.write(OpCode::Close, &payload).await
+        self.write(OpCode::Close, &payload).await?;
+        self.raw.shutdown().await.map_err(|_| WriteFailed)
     }
 
     async fn write(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), WriteFailed> {

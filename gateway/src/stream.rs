@@ -148,7 +148,7 @@ impl From<QueryError> for Problem {
         let allowed = match &error {
             QueryError::Value { allowed, .. } => allowed,
             QueryError::Unknown { .. } => {
-                "bounds_m, max_entities, rate_hz, events, from_event, from_system_event, ticket, each once"
+                "bounds_m, max_entities, rate_hz, events, from_event, from_system_event, from_epoch, ticket, each once"
             }
         };
         Problem::invalid(error.field(), error.to_string(), allowed)

@@ -148,6 +148,9 @@ mod tests {
     use crate::sample::{SIMULATION, Sample};
     use crate::stream_limits as limits;
 
+    /// By then both are at work.
+    const EXAMPLE_TICK: u32 = 4_000;
+
     const DOCS: &str = include_str!("../../docs/stream.md");
 
     /// Sixteen bytes a line, with the offset of the first.
@@ -163,7 +166,8 @@ mod tests {
     fn the_worked_example_is_what_is_sent() {
         let mut sample = Sample::weeding(2, 8);
         let index = sample.index.clone();
-        let shown = sample.tick(3);
+        sample.step(EXAMPLE_TICK);
+        let shown = sample.tick(EXAMPLE_TICK.into());
         let ids = dump(&ids(SIMULATION, &index));
         assert!(DOCS.contains(&ids), "docs/stream.md: ids\n{ids}");
         let tick = dump(&tick(
@@ -221,6 +225,7 @@ mod tests {
             ),
             ("MAX_RING_EVENTS", limits::MAX_RING_EVENTS.to_string()),
             ("MAX_RING_BYTES", limits::MAX_RING_BYTES.to_string()),
+            ("KEPT_EPOCHS", store::limits::KEPT_EPOCHS.to_string()),
             ("MIN_TILE_M", limits::MIN_TILE_M.to_string()),
             ("MAX_COORDINATE_M", limits::MAX_COORDINATE_M.to_string()),
             ("PAST_PATIENCE", seconds(limits::PAST_PATIENCE)),

@@ -270,7 +270,8 @@ impl Behind {
             }
             match answered.await {
                 Ok(Attach::More(next)) => self.next = next,
-                Ok(Attach::Past(log, before)) => {
+                Ok(Attach::Past(log, before, next)) => {
+                    self.next = next;
                     if !self.fetch(log, before).await {
                         return;
                     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kernel::rows::State;
 use kernel::view::RECORD_BYTES;
 use serde_json::{Map, Value, json};
-use transport::control::{LogEvent, SimulationInfo};
+use transport::control::{EpochBegin, LogEvent, SimulationInfo};
 
 use crate::view_setting::{Grant, ViewSetting};
 use crate::view_tick::{Taken, ViewTick};
@@ -192,10 +192,12 @@ static SPELLED: LazyLock<Spelled> = LazyLock::new(|| {
 });
 
 /// Where the events that follow begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begin {
     /// Epoch of who says it.
     pub epoch: u32,
+    /// Where the newest epochs began, ascending.
+    pub epochs: Vec<EpochBegin>,
     /// Seq of the next event of the log `sim`.
     pub next_event: u64,
     /// Seq of the next event of the log `system`.
@@ -204,12 +206,21 @@ pub struct Begin {
 
 /// The first message of a stream, and of each new epoch.
 #[must_use]
-pub fn hello(simulation: &Value, world: &Value, begin: Begin) -> Bytes {
+pub fn hello(simulation: &Value, world: &Value, begin: &Begin) -> Bytes {
+    let epochs = begin.epochs.iter().map(|begun| {
+        json!({
+            "epoch": begun.epoch,
+            "from_tick": begun.from_tick,
+            "from_event": begun.from_event,
+            "from_system_event": begun.from_system_event,
+        })
+    });
     text(&json!({
         "type": "hello",
         "simulation": simulation,
         "world": world,
         "epoch": begin.epoch,
+        "epochs": epochs.collect::<Vec<_>>(),
         "next_event": begin.next_event,
         "next_system_event": begin.next_system_event,
     }))

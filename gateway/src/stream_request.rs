@@ -25,7 +25,7 @@ enum Wire {
         #[serde(default)]
         rate_hz: Option<u32>,
         #[serde(default)]
-        events: WireFilter,
+        events: Option<WireFilter>,
     },
     // With braces: of a unit variant, serde takes whatever fields there are.
     Ping {},
@@ -66,7 +66,7 @@ impl ClientMessage {
                 bounds_m,
                 max_entities,
                 rate_hz,
-                events: match events {
+                events: match events.unwrap_or_default() {
                     WireFilter::None => EventFilter::None,
                     WireFilter::Lifecycle => EventFilter::Lifecycle,
                     WireFilter::All => EventFilter::All,
@@ -76,13 +76,22 @@ impl ClientMessage {
     }
 }
 
+/// Where the events of a stream begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// First events wanted: seq in the log `sim` and in the log `system`; `None` for what happens from now on.
+    pub seqs: [Option<u64>; 2],
+    /// The newest epoch that the client has heard of: what of its events is void it wants again.
+    pub epoch: Option<u32>,
+}
+
 /// What the query of a request for a stream says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamQuery {
     /// The first view.
     pub wish: Wish,
-    /// First events wanted: seq in the log `sim` and in the log `system`.
-    pub from: [Option<u64>; 2],
+    /// Where the events begin.
+    pub from: Resume,
     /// A ticket in place of a token.
     pub ticket: Option<String>,
 }
@@ -159,11 +168,16 @@ impl StreamQuery {
             }
             "from_event" => {
                 let seq = value.parse().ok().filter(|seq| *seq > 0);
-                self.from[0] = Some(seq.ok_or(wrong("from_event", "a seq, from 1 on"))?);
+                self.from.seqs[0] = Some(seq.ok_or(wrong("from_event", "a seq, from 1 on"))?);
             }
             "from_system_event" => {
                 let seq = value.parse().ok().filter(|seq| *seq > 0);
-                self.from[1] = Some(seq.ok_or(wrong("from_system_event", "a seq, from 1 on"))?);
+                self.from.seqs[1] =
+                    Some(seq.ok_or(wrong("from_system_event", "a seq, from 1 on"))?);
+            }
+            "from_epoch" => {
+                let epoch = value.parse().ok();
+                self.from.epoch = Some(epoch.ok_or(wrong("from_epoch", "a whole number"))?);
             }
             "ticket" => self.ticket = Some(value.to_owned()),
             _ => return Err(QueryError::Unknown { name: name.into() }),
@@ -183,6 +197,9 @@ mod tests {
             parse(r#"{"type":"view"}"#),
             ClientMessage::View(Wish::default())
         );
+        let nothing =
+            r#"{"type":"view","bounds_m":null,"max_entities":null,"rate_hz":null,"events":null}"#;
+        assert_eq!(parse(nothing), ClientMessage::View(Wish::default()));
         let all = r#"{"type":"view","bounds_m":[0,-1.5,10,20],"max_entities":7,"rate_hz":3,"events":"all"}"#;
         let wish = Wish {
             bounds_m: Some([0.0, -1.5, 10.0, 20.0]),
@@ -218,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_query_names_the_first_view_and_where_events_begin() {
-        let query = "bounds_m=1,2,3,4.5&max_entities=9&rate_hz=60&events=all&from_event=7&from_system_event=1&ticket=a%2Bb";
+        let query = "bounds_m=1,2,3,4.5&max_entities=9&rate_hz=60&events=all&from_event=7&from_system_event=1&from_epoch=3&ticket=a%2Bb";
         let parsed = StreamQuery::parse(query).unwrap();
         assert_eq!(parsed.wish.bounds_m, Some([1.0, 2.0, 3.0, 4.5]));
         assert_eq!(
@@ -226,10 +243,11 @@ mod tests {
             (Some(9), Some(60))
         );
         assert_eq!(parsed.wish.events, EventFilter::All);
-        assert_eq!(
-            (parsed.from, parsed.ticket),
-            ([Some(7), Some(1)], Some("a+b".to_owned()))
-        );
+        let from = Resume {
+            seqs: [Some(7), Some(1)],
+            epoch: Some(3),
+        };
+        assert_eq!((parsed.from, parsed.ticket), (from, Some("a+b".to_owned())));
         assert_eq!(StreamQuery::parse(""), Ok(StreamQuery::default()));
     }
 
@@ -244,6 +262,7 @@ mod tests {
             ("events=some", "events"),
             ("from_event=0", "from_event"),
             ("from_system_event=x", "from_system_event"),
+            ("from_epoch=-1", "from_epoch"),
             ("colour=red", "colour"),
             ("rate_hz=1&rate_hz=2", "rate_hz"),
         ] {

@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use transport::control::{
-    Access, Answer, Ask, Log, LogEvent, Refusal, RefusalKind, Request, Response, SimulationId,
-    Token, Tokens,
+    Access, Answer, Ask, EpochBegin, Log, LogEvent, Refusal, RefusalKind, Request, Response,
+    SimulationId, SimulationInfo, Status, Token, Tokens, WorkerInfo,
 };
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind};
@@ -53,6 +53,12 @@ pub(crate) struct Known {
     /// Events that its database may not hold, by log.
     pub(crate) unflushed: Vec<LogEvent>,
     pub(crate) last_seqs: [u64; 2],
+    /// Where the epochs began.
+    pub(crate) epochs: Vec<EpochBegin>,
+    /// What the simulation's status is.
+    pub(crate) status: Status,
+    /// Whether a worker is there.
+    pub(crate) has_worker: bool,
     /// Rates that were asked for.
     pub(crate) asked_hz: Vec<u32>,
     /// Secret of a ticket, and the token that it was issued to.
@@ -93,6 +99,9 @@ impl Orchestrator {
             tick: 0,
             unflushed: Vec::new(),
             last_seqs: [0, 0],
+            epochs: Vec::new(),
+            status: Status::Running,
+            has_worker: true,
             asked_hz: Vec::new(),
             ticket: None,
             tokens: Vec::new(),
@@ -249,7 +258,29 @@ async fn orchestrate(
     }
 }
 
+fn worker() -> WorkerInfo {
+    WorkerInfo {
+        id: 1,
+        name: "worker".to_owned(),
+        state: "ready".to_owned(),
+        threads: 1,
+        partitions: 0,
+        rows: 0,
+        row_steps: 0,
+        load_milli: 0,
+        row_steps_per_s: 0,
+    }
+}
+
 impl Known {
+    fn info(&self) -> SimulationInfo {
+        SimulationInfo {
+            status: self.status,
+            settled: self.status.is_final(),
+            ..sample::info(&self.sample.config, self.tick)
+        }
+    }
+
     fn answer(&mut self, ask: &Ask) -> Answer {
         let refused = |kind| {
             Answer::Refused(Refusal {
@@ -269,6 +300,8 @@ impl Known {
                 let mut subscribed = sample::subscribed(config, self.tick, &self.unflushed);
                 subscribed.last_sim_seq = self.last_seqs[0];
                 subscribed.last_system_seq = self.last_seqs[1];
+                subscribed.epochs.clone_from(&self.epochs);
+                subscribed.info = self.info();
                 Answer::Subscribed(Box::new(subscribed))
             }
             Ask::RedeemTicket { secret_hash } => {
@@ -280,6 +313,8 @@ impl Known {
                     None => refused(RefusalKind::BadTicket),
                 }
             }
+            Ask::Simulation(SIMULATION) => Answer::Simulation(Box::new(self.info())),
+            Ask::Workers => Answer::Workers(self.has_worker.then(worker).into_iter().collect()),
             Ask::Unsubscribe(_) => {
                 self.asked_hz.push(0);
                 Answer::Done

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use transport::control::{Access, Log, LogEvent, SimulationId, Token};
+use transport::control::{Access, EpochBegin, Log, LogEvent, SimulationId, Token};
 
 use crate::app::Life;
 use crate::config::Config;
 use crate::sample::{Sample, event};
 use crate::stream_binary::{IDS, TICK};
-use crate::stream_limits::{RATE_PAUSE, StreamBounds};
+use crate::stream_limits::{CLOSE_PATIENCE, RATE_PAUSE, StreamBounds};
 use crate::stream_stage::{Known, Stage, Watcher};
 use crate::token::Secret;
 use crate::view_setting::Subprotocol;
@@ -337,6 +337,12 @@ async fn events_are_complete_and_in_order_over_a_lost_connection_and_a_new_epoch
         known.unflushed = Vec::new();
         known.last_seqs = [5, 0];
         known.tick = 3;
+        known.epochs = vec![EpochBegin {
+            epoch: 2,
+            from_tick: 4,
+            from_event: 6,
+            from_system_event: 1,
+        }];
     }
     stage.orchestrator.drop_connections().await;
     stage
@@ -344,16 +350,18 @@ async fn events_are_complete_and_in_order_over_a_lost_connection_and_a_new_epoch
         .until(|known| known.asked_hz.len() > asked)
         .await;
     let hello = watcher.of_type("hello").await;
-    assert_eq!(hello["epoch"], 2);
-    let next = hello["next_event"].as_u64().unwrap();
-    assert!(next <= 6, "what was not certain comes again");
+    let begun = json!([{"epoch": 2, "from_tick": 4, "from_event": 6, "from_system_event": 1}]);
+    assert_eq!((&hello["epoch"], &hello["epochs"]), (&json!(2), &begun));
+    assert_eq!(hello["next_event"], 6);
     stage.orchestrator.publish(4, &sim([6, 7])).await;
-    let mut last = next - 1;
-    while last < 7 {
-        let event = watcher.of_type("event").await;
-        assert_eq!(seq(event), last + 1);
-        last += 1;
-    }
+    assert_eq!(seq(watcher.of_type("event").await), 6);
+    assert_eq!(seq(watcher.of_type("event").await), 7);
+    // One that was away, and had heard of the older epoch up to 9, gets again what is void of that.
+    let mut away = first(&stage, "events=all&from_event=10&from_epoch=1").await;
+    assert_eq!(seq(away.of_type("event").await), 6);
+    let mut heard = first(&stage, "events=all&from_event=8&from_epoch=2").await;
+    stage.orchestrator.publish(5, &sim([8])).await;
+    assert_eq!(seq(heard.of_type("event").await), 8);
     let tick = watcher.of_type("tick").await;
     assert_eq!((&tick["epoch"], &tick["tick"]), (&json!(2), &json!(4)));
 }
@@ -683,6 +691,9 @@ async fn frames_that_break_a_rule_close_their_client_and_nobody_else() {
         socket.write_all(&bytes).await.unwrap();
         let closed = timeout(Duration::from_secs(10), close_of(&mut socket)).await;
         assert_eq!(closed.unwrap(), (code, reason.to_owned()));
+        let ended = timeout(CLOSE_PATIENCE / 2, socket.read_u8()).await;
+        let ended = ended.expect("it ends at once").unwrap_err().kind();
+        assert_eq!(ended, std::io::ErrorKind::UnexpectedEof, "{reason}");
     }
     stage.until_clients(1).await;
     stage.orchestrator.publish(3, &[]).await;

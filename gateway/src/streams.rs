@@ -18,7 +18,7 @@ use crate::client::{AskError, Client};
 use crate::exchange::FeedInput;
 use crate::fanout::ClientId;
 use crate::feed_task::{self, FeedRequest, Joined};
-use crate::latest::{Latest, LatestView};
+use crate::latest::{Latest, LatestView, NoView};
 use crate::mailbox::Mailbox;
 use crate::past::PastEvents;
 use crate::stream_limits::{
@@ -351,7 +351,8 @@ impl LatestView for Streams {
                 feed.requests.send(request).await.ok()?;
                 answered.await.ok()
             };
-            timeout(LATEST_PATIENCE, asked).await.ok().flatten()
+            let answer = timeout(LATEST_PATIENCE, asked).await.ok().flatten();
+            answer.unwrap_or(Err(NoView::NotYet))
         })
     }
 }

@@ -48,6 +48,17 @@ CREATE TABLE heads (
     entities_written  BIGINT NOT NULL
 );
 
+-- Where each later owner of the database took a simulation up: what an older one said at or after these numbers and
+-- had not written is void.
+CREATE TABLE epochs (
+    simulation_key    BIGINT NOT NULL,
+    epoch             BIGINT NOT NULL,
+    from_tick         BIGINT NOT NULL,
+    from_event        BIGINT NOT NULL,
+    from_system_event BIGINT NOT NULL,
+    PRIMARY KEY (simulation_key, epoch)
+);
+
 CREATE TABLE entities (
     simulation_key BIGINT NOT NULL,
     entity         BIGINT NOT NULL,

@@ -49,6 +49,17 @@ CREATE TABLE heads (
     entities_written  INTEGER NOT NULL
 ) STRICT;
 
+-- Where each later owner of the database took a simulation up: what an older one said at or after these numbers and
+-- had not written is void.
+CREATE TABLE epochs (
+    simulation_key    INTEGER NOT NULL,
+    epoch             INTEGER NOT NULL,
+    from_tick         INTEGER NOT NULL,
+    from_event        INTEGER NOT NULL,
+    from_system_event INTEGER NOT NULL,
+    PRIMARY KEY (simulation_key, epoch)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE entities (
     simulation_key INTEGER NOT NULL,
     entity         INTEGER NOT NULL,

@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use crate::error::StoreError;
+use crate::limits::KEPT_EPOCHS;
 use crate::session::{Row, Session, Unfit, Value, small, text};
 
 /// Ownership of a database.
@@ -207,9 +208,36 @@ pub(crate) async fn acquire(
             &[small(lease.epoch)],
         )
         .await?;
+    begin_epoch(session, lease.epoch).await?;
     // Waiting for the last transactions of an older owner may have taken longer than the lease.
     renew(session, &lease).await?;
     Ok(Acquired::Owned(lease))
+}
+
+/// Notes where the new owner takes every simulation up: behind all that is written, which no older owner adds to any
+/// more. Of older take-overs the newest [`KEPT_EPOCHS`] are told apart; the oldest of these then says that everything
+/// is void, for whoever knows only what was before it.
+async fn begin_epoch(session: &mut dyn Session, epoch: u32) -> Result<(), StoreError> {
+    let oldest = (epoch + 1).saturating_sub(KEPT_EPOCHS);
+    session
+        .execute("DELETE FROM epochs WHERE epoch < $1", &[small(oldest)])
+        .await?;
+    session
+        .execute(
+            "UPDATE epochs SET from_tick = 0, from_event = 1, from_system_event = 1 WHERE epoch = $1",
+            &[small(oldest)],
+        )
+        .await?;
+    session
+        .execute(
+            "INSERT INTO epochs (simulation_key, epoch, from_tick, from_event, from_system_event) \
+             SELECT h.simulation_key, $1, h.tick + 1, h.last_sim_seq + 1, h.last_system_seq + 1 \
+             FROM heads h JOIN simulations s ON s.simulation_key = h.simulation_key \
+             WHERE s.id IS NOT NULL",
+            &[small(epoch)],
+        )
+        .await?;
+    Ok(())
 }
 
 /// Who has the database; `None` where nobody ever had.

@@ -44,6 +44,9 @@ pub const PRUNE_CHECKPOINTS: u32 = 64;
 /// Values in one statement to SQLite, well below what it takes.
 pub(crate) const SQLITE_VALUES: usize = 2_000;
 
+/// Take-overs of a simulation that are told apart, the present one among them.
+pub const KEPT_EPOCHS: u32 = 8;
+
 /// How long an idempotency key is kept.
 pub const IDEMPOTENCY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -1,9 +1,11 @@
 //! What is found again: every simulation, with the newest cut that this build can use and the commands after it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use kernel::aggregate::Aggregate;
 use kernel::config::KERNEL_VERSION;
-use transport::control::{Access, CommandRequest, CommandStamp, SimulationId, Token};
+use transport::control::{Access, CommandRequest, CommandStamp, EpochBegin, SimulationId, Token};
 use transport::header::SCHEMA_HASH;
 use transport::message::TickDigest;
 
@@ -69,6 +71,7 @@ pub(crate) async fn all(session: &mut dyn Session) -> Result<Loaded, StoreError>
     let rows = session
         .fetch(found!("WHERE s.id IS NOT NULL ORDER BY s.id"), &[])
         .await?;
+    let mut epochs = epochs(session).await?;
     let mut loaded = Loaded {
         simulations: Vec::new(),
         unreadable: Vec::new(),
@@ -87,7 +90,8 @@ pub(crate) async fn all(session: &mut dyn Session) -> Result<Loaded, StoreError>
                 let error = unfit.at("simulations", simulation, simulation_key);
                 loaded.unreadable.push(unreadable(error, None));
             }
-            Ok(found) => {
+            Ok(mut found) => {
+                found.recovered.epochs = epochs.remove(&found.key).unwrap_or_default();
                 let known = Box::new(found.recovered.clone());
                 match with_history(session, found).await {
                     Ok(recovered) => loaded.simulations.push(recovered),
@@ -102,6 +106,33 @@ pub(crate) async fn all(session: &mut dyn Session) -> Result<Loaded, StoreError>
         }
     }
     Ok(loaded)
+}
+
+/// Where the orchestrators that took over began, by simulation and epoch.
+async fn epochs(session: &mut dyn Session) -> Result<BTreeMap<i64, Vec<EpochBegin>>, StoreError> {
+    let rows = session
+        .fetch(
+            "SELECT simulation_key, epoch, from_tick, from_event, from_system_event FROM epochs \
+             ORDER BY simulation_key, epoch",
+            &[],
+        )
+        .await?;
+    let read = |row: &Row| -> Result<(i64, EpochBegin), Unfit> {
+        let begin = EpochBegin {
+            epoch: row.small(1)?,
+            from_tick: row.bits(2)?,
+            from_event: row.bits(3)?,
+            from_system_event: row.bits(4)?,
+        };
+        Ok((row.int(0)?, begin))
+    };
+    let mut epochs: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in rows {
+        let (key, begin) =
+            read(&row).map_err(|unfit| unfit.at("epochs", None, row.int(0).unwrap_or(-1)))?;
+        epochs.entry(key).or_default().push(begin);
+    }
+    Ok(epochs)
 }
 
 /// One simulation; `None` where it is not there.
@@ -137,6 +168,7 @@ fn found_of(row: &Row) -> Result<Found, Unfit> {
             last_system_seq: row.bits(9)?,
             has_entities: row.int(10)? >= entities,
             last_command_seq: row.bits_or_null(11)?.unwrap_or(0),
+            epochs: Vec::new(),
             cut: None,
             commands: Vec::new(),
             spec,

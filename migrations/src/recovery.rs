@@ -1,7 +1,7 @@
 //! What an orchestrator that starts finds, and what a fork begins with.
 
 use kernel::aggregate::Aggregate;
-use transport::control::{CommandRequest, CommandStamp, Spec, Status};
+use transport::control::{CommandRequest, CommandStamp, EpochBegin, Spec, Status};
 use transport::message::TickDigest;
 
 use crate::history::Cut;
@@ -36,6 +36,9 @@ pub struct Recovered {
     pub last_sim_seq: u64,
     /// Seq of the newest written event of the log `system`; 0 for none.
     pub last_system_seq: u64,
+    /// Where each orchestrator that took it over began, ascending: the newest [`crate::limits::KEPT_EPOCHS`], the one that
+    /// loads it among them.
+    pub epochs: Vec<EpochBegin>,
     /// Whether every machine's metadata is written.
     pub has_entities: bool,
 }

@@ -260,7 +260,7 @@ fn surplus(ticks: &[u64], most: usize) -> Vec<u64> {
 }
 
 /// What a deleted simulation leaves, table by table, and what tells one row from another there.
-const REMAINS: [(&str, u32); 8] = [
+const REMAINS: [(&str, u32); 9] = [
     (some_of!("events", "log, seq"), PRUNE_ROWS),
     (some_of!("entities", "entity"), PRUNE_ROWS),
     (some_of!("commands", "seq"), PRUNE_ROWS),
@@ -271,6 +271,7 @@ const REMAINS: [(&str, u32); 8] = [
         some_of!("checkpoints", "tick, partition"),
         PRUNE_CHECKPOINTS,
     ),
+    (some_of!("epochs", "epoch"), PRUNE_ROWS),
     (some_of!("heads", "simulation_key"), PRUNE_ROWS),
 ];
 

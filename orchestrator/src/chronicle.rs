@@ -2,14 +2,16 @@
 //!
 //! It is handed out in batches, one at a time, and what was handed out is kept until it is known to
 //! be written. Its bytes are bounded by what the core does: at half of the bound runs wait for a database that
-//! writes; at all of it, with one that does not, they are paused. Cuts are not counted: of each run
-//! at most one waits and one is on its way.
+//! writes; at all of it, with one that does not, they are paused. Cuts are not counted in this: of each run
+//! at most one waits and one is on its way. In the bytes of a batch they are, and one that is larger than a batch goes
+//! alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use store::history::{Batch, Cut, EntityRow, Head, History, MetricSnapshot};
-use transport::control::{Cause, Log, LogEvent, SimulationId, Status};
+use transport::control::{Cause, LogEvent, SimulationId, Status};
 use transport::message::TickDigest;
 
 use crate::fault::StoreFault;
@@ -36,7 +38,11 @@ impl Page {
                 size_of::<MetricSnapshot>() + stages.sum::<usize>()
             }
             Page::Head(_) => size_of::<Head>(),
-            Page::Cut(_) => 0,
+            Page::Cut(cut) => {
+                let mail = cut.mail.iter().map(|m| size_of_val(&m.words[..]));
+                let states = cut.checkpoints.iter().map(Bytes::len);
+                mail.sum::<usize>() + states.sum::<usize>()
+            }
             Page::Entities(rows) => rows
                 .iter()
                 .map(|r| size_of::<EntityRow>() + r.class.len())
@@ -55,7 +61,10 @@ pub(crate) fn event_bytes(event: &LogEvent) -> usize {
 struct Note {
     tick: u64,
     at: Duration,
+    /// What it takes of the bound of all that waits.
     bytes: usize,
+    /// What it takes of a batch.
+    batch_bytes: usize,
     page: Page,
 }
 
@@ -69,8 +78,6 @@ struct Run {
     unstated: bool,
     /// What the last page of a head said.
     head: Option<Head>,
-    flushed_sim_seq: u64,
-    flushed_system_seq: u64,
 }
 
 /// The batch under way.
@@ -104,6 +111,8 @@ pub(crate) struct Chronicle {
     last_id: u64,
     /// Where the last batch ended: the next one begins with the run after it.
     last_run: SimulationId,
+    /// A run of which the last batch had no room for even the first thing: the next one begins with it.
+    refused: Option<SimulationId>,
     /// When the next batch is made, at the earliest.
     next_at: Option<Duration>,
     fault: Option<StoreFault>,
@@ -122,18 +131,10 @@ impl Chronicle {
         }
     }
 
-    /// Begins a run that is kept, of which this is written already.
-    pub(crate) fn open(
-        &mut self,
-        id: SimulationId,
-        sim_seq: u64,
-        system_seq: u64,
-        head: Option<Head>,
-    ) {
+    /// Begins a run that is kept, with what is written of where it stands.
+    pub(crate) fn open(&mut self, id: SimulationId, head: Option<Head>) {
         let run = Run {
             head,
-            flushed_sim_seq: sim_seq,
-            flushed_system_seq: system_seq,
             ..Run::default()
         };
         self.runs.insert(id, run);
@@ -159,12 +160,15 @@ impl Chronicle {
                 run.notes.remove(run.taken + old);
             }
         }
-        let bytes = page.bytes();
+        let batch_bytes = page.bytes();
+        let is_cut = matches!(page, Page::Cut(_));
+        let bytes = if is_cut { 0 } else { batch_bytes };
         self.bytes += bytes;
         run.notes.push_back(Note {
             tick,
             at: now,
             bytes,
+            batch_bytes,
             page,
         });
         self.wake(now);
@@ -205,20 +209,17 @@ impl Chronicle {
         }
         self.next_at = None;
         let (mut pieces, mut bytes, mut stating) = (Vec::new(), 0, BTreeSet::new());
-        let after = self.runs.range((
-            std::ops::Bound::Excluded(self.last_run),
-            std::ops::Bound::Unbounded,
-        ));
-        let before = self.runs.range(..=self.last_run);
-        let ids: Vec<SimulationId> = after.chain(before).map(|(id, _)| *id).collect();
-        for id in ids {
+        for id in self.in_turn() {
             let run = self.runs.get_mut(&id).expect("listed above");
-            let before = bytes;
-            if run.take(id, hold(id), &mut bytes, &mut pieces, || standing(id)) {
+            let (before, hold) = (bytes, hold(id));
+            if run.take(id, hold, &mut bytes, &mut pieces, || standing(id)) {
                 stating.insert(id);
             }
             if bytes > before {
                 self.last_run = id;
+            } else if run.waits(hold) {
+                self.refused = Some(id);
+                break;
             }
             if bytes >= MAX_BATCH_BYTES {
                 break;
@@ -239,6 +240,18 @@ impl Chronicle {
         })
     }
 
+    /// Every run, beginning with the one whose turn it is.
+    fn in_turn(&mut self) -> Vec<SimulationId> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let (begin, end) = match self.refused.take() {
+            Some(id) => (Included(id), Excluded(id)),
+            None => (Excluded(self.last_run), Included(self.last_run)),
+        };
+        let after = self.runs.range((begin, Unbounded));
+        let before = self.runs.range((Unbounded, end));
+        after.chain(before).map(|(id, _)| *id).collect()
+    }
+
     /// A batch is written; answers how long that took, and of which runs metadata are.
     pub(crate) fn written(
         &mut self,
@@ -252,18 +265,8 @@ impl Chronicle {
         for (id, run) in &mut self.runs {
             for note in run.notes.drain(..std::mem::take(&mut run.taken)) {
                 self.bytes -= note.bytes;
-                match note.page {
-                    Page::Events(events) => {
-                        for event in events {
-                            let seq = match event.log {
-                                Log::Sim => &mut run.flushed_sim_seq,
-                                Log::System => &mut run.flushed_system_seq,
-                            };
-                            *seq = (*seq).max(event.seq);
-                        }
-                    }
-                    Page::Entities(_) => entities.push(*id),
-                    _ => {}
+                if let Page::Entities(_) = note.page {
+                    entities.push(*id);
                 }
             }
         }
@@ -330,12 +333,6 @@ impl Chronicle {
             .map_or(Duration::ZERO, |at| now.saturating_sub(at))
     }
 
-    /// Seqs of the newest events of both logs that are written: `sim`, `system`.
-    pub(crate) fn flushed(&self, id: SimulationId) -> (u64, u64) {
-        let run = self.runs.get(&id);
-        run.map_or((0, 0), |r| (r.flushed_sim_seq, r.flushed_system_seq))
-    }
-
     /// Events that may not be written, by (log, seq).
     ///
     /// # Errors
@@ -357,6 +354,12 @@ impl Chronicle {
 }
 
 impl Run {
+    /// Whether something that may be written is in no batch.
+    fn waits(&self, hold: Option<u64>) -> bool {
+        let next = self.notes.get(self.taken);
+        next.is_some_and(|note| hold.is_none_or(|hold| note.tick < hold))
+    }
+
     /// Puts what may be written into a batch; answers whether that says where the run stands.
     fn take(
         &mut self,
@@ -370,10 +373,10 @@ impl Run {
         let mut last: Option<usize> = None;
         for note in &self.notes {
             let held = hold.is_some_and(|hold| note.tick >= hold);
-            if held || (*bytes > 0 && *bytes + note.bytes > MAX_BATCH_BYTES) {
+            if held || (*bytes > 0 && *bytes + note.batch_bytes > MAX_BATCH_BYTES) {
                 break;
             }
-            *bytes += note.bytes.max(1);
+            *bytes += note.batch_bytes.max(1);
             self.taken += 1;
             match (&note.page, last.map(|at| &mut pieces[at])) {
                 (Page::Head(new), _) => head = Some((**new).clone()),
@@ -435,5 +438,70 @@ fn empty_head() -> Head {
         aggregate: kernel::aggregate::Aggregate::default(),
         late_ticks: 0,
         dilated_ms: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::config::KERNEL_VERSION;
+    use transport::header::SCHEMA_HASH;
+
+    const RUNS: [SimulationId; 3] = [SimulationId(1), SimulationId(2), SimulationId(3)];
+
+    fn cut(tick: u64, bytes: usize) -> Page {
+        Page::Cut(Box::new(Cut {
+            tick,
+            kernel_version: KERNEL_VERSION,
+            schema_hash: SCHEMA_HASH,
+            last_sim_seq: 0,
+            checkpoints: vec![Bytes::from(vec![0; bytes])],
+            mail: Vec::new(),
+        }))
+    }
+
+    fn digests(tick: u64) -> Page {
+        Page::Digests(vec![TickDigest { tick, digest: 0 }])
+    }
+
+    /// The next batch, written: for each of its pieces its run, and the bytes of the cut that it is.
+    fn next(chronicle: &mut Chronicle) -> Vec<(u128, usize)> {
+        let now = chronicle.next_at().unwrap_or_default();
+        let Some(batch) = chronicle.take(now, |_| None, |_| None) else {
+            return Vec::new();
+        };
+        chronicle.written(now, batch.id).unwrap();
+        let of = |piece: &History| match piece {
+            History::Cut(id, cut) => (id.0, cut.checkpoints[0].len()),
+            History::Digests(id, _) => (id.0, 0),
+            other => panic!("nothing else was noted: {other:?}"),
+        };
+        batch.pieces.iter().map(of).collect()
+    }
+
+    #[test]
+    fn cuts_count_in_a_batch_and_one_that_is_larger_than_it_goes_alone() {
+        let now = Duration::ZERO;
+        let mut chronicle = Chronicle::new(usize::MAX);
+        let half = MAX_BATCH_BYTES / 2;
+        for (run, bytes) in RUNS.into_iter().zip([half, half, 3 * MAX_BATCH_BYTES]) {
+            chronicle.open(run, None);
+            chronicle.add(now, run, 9, cut(9, bytes));
+        }
+        assert_eq!(next(&mut chronicle), [(1, half), (2, half)]);
+        // However much others have to say in every batch, its turn comes.
+        for tick in 10..12 {
+            chronicle.add(now, RUNS[0], tick, digests(tick));
+            chronicle.add(now, RUNS[2], tick, digests(tick));
+        }
+        assert_eq!(next(&mut chronicle), [(3, 3 * MAX_BATCH_BYTES)]);
+        assert_eq!(next(&mut chronicle), [(1, 0), (3, 0)]);
+        chronicle.add(now, RUNS[2], 12, cut(12, 2 * MAX_BATCH_BYTES));
+        chronicle.add(now, RUNS[0], 12, digests(12));
+        assert_eq!(next(&mut chronicle), [(1, 0)]);
+        chronicle.add(now, RUNS[0], 13, digests(13));
+        assert_eq!(next(&mut chronicle), [(3, 2 * MAX_BATCH_BYTES)]);
+        assert_eq!(next(&mut chronicle), [(1, 0)]);
+        assert!(chronicle.is_empty());
     }
 }

@@ -110,6 +110,8 @@ pub struct Orchestrator {
     pub(crate) publications: VecDeque<LinkCommand>,
     /// Frames published, each once however many heard it.
     pub(crate) published: u64,
+    /// Ticks whose views a gateway was not sent, for it was slow and there was a newer one.
+    pub(crate) skipped_views: u64,
     pub(crate) chronicle: Chronicle,
     /// How long batches took to be written.
     pub(crate) appends: Durations,
@@ -178,6 +180,7 @@ impl Orchestrator {
             postponed: Vec::new(),
             publications: VecDeque::new(),
             published: 0,
+            skipped_views: 0,
             chronicle,
             appends: Durations::default(),
             metadata: BTreeMap::new(),
@@ -369,7 +372,6 @@ impl Orchestrator {
         self.begin(now);
         let id = recovered.spec.id;
         assert!(!self.simulations.contains_key(&id), "recovered once");
-        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
         let has_entities = recovered.has_entities;
         let farm = plan.as_ref().map(|plan| plan.farm.clone());
         let head = kept_head(&recovered);
@@ -381,7 +383,7 @@ impl Orchestrator {
         };
         self.simulations.insert(id, simulation);
         if self.config.durable {
-            self.chronicle.open(id, sim_seq, system_seq, Some(head));
+            self.chronicle.open(id, Some(head));
             if let Some(farm) = farm.filter(|_| !has_entities) {
                 self.begin_metadata(id, farm);
             }
@@ -402,12 +404,11 @@ impl Orchestrator {
             recovered.state.cause = Cause::Unrecoverable;
             recovered.state.ended_at_us = Some(self.wall.unix_us(now));
         }
-        let (sim_seq, system_seq) = (recovered.last_sim_seq, recovered.last_system_seq);
         let head = kept_head(&recovered);
         let mut simulation = Simulation::ended(&recovered);
         simulation.record.kept_state = kept_state;
         self.simulations.insert(id, simulation);
-        self.chronicle.open(id, sim_seq, system_seq, Some(head));
+        self.chronicle.open(id, Some(head));
         self.log(id, || crate::journal::unrecoverable(reason));
     }
 
@@ -711,6 +712,7 @@ impl Orchestrator {
             traffic: self.traffic,
             gateways: self.gateways.len() as u64,
             published: self.published,
+            skipped_views: self.skipped_views,
             answered: self.desk.answered.clone(),
             waiting_requests: self.desk.waiting() as u64,
             backlog_bytes: self.chronicle.bytes() as u64,

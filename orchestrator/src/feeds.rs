@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use transport::control::{LogEvent, SimulationId};
+use transport::frame::Frame;
 use transport::link::PeerId;
 
 use crate::chronicle::event_bytes;
 use crate::limits::{MAX_PUBLISHED_EVENT_BYTES, PUBLISH_EVERY};
+use crate::view_flow::{Passage, ViewFlow};
 
 /// One that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub(crate) struct Listener {
 /// What waits to be said of a run.
 #[derive(Debug, Default)]
 struct Feed {
-    listeners: BTreeMap<PeerId, Listener>,
+    listeners: BTreeMap<PeerId, (Listener, ViewFlow)>,
     events: Vec<LogEvent>,
     /// When the newest tick was to begin.
     started_at: Duration,
@@ -62,24 +64,25 @@ impl Feeds {
         let feed = self.feeds.get(&id);
         feed.into_iter()
             .flat_map(|f| &f.listeners)
-            .map(|(p, l)| (*p, *l))
+            .map(|(p, (l, _))| (*p, *l))
     }
 
     /// How one listens, if it does.
     pub(crate) fn listener(&self, id: SimulationId, peer: PeerId) -> Option<Listener> {
-        self.feeds.get(&id)?.listeners.get(&peer).copied()
+        let (listener, _) = self.feeds.get(&id)?.listeners.get(&peer)?;
+        Some(*listener)
     }
 
     /// One listens from now on, or otherwise than before.
     pub(crate) fn listen(&mut self, id: SimulationId, peer: PeerId, listener: Listener) {
         let feed = self.feeds.entry(id).or_default();
-        feed.listeners.insert(peer, listener);
+        feed.listeners.insert(peer, (listener, ViewFlow::default()));
     }
 
     /// One does not any more; answers how it did.
     pub(crate) fn leave(&mut self, id: SimulationId, peer: PeerId) -> Option<Listener> {
         let feed = self.feeds.get_mut(&id)?;
-        let listener = feed.listeners.remove(&peer)?;
+        let (listener, _) = feed.listeners.remove(&peer)?;
         if feed.listeners.is_empty() {
             self.close(id);
         }
@@ -109,6 +112,33 @@ impl Feeds {
     pub(crate) fn view_hz(&self, id: SimulationId) -> Option<u32> {
         let most = self.listeners(id).map(|(_, l)| l.view_hz).max()?;
         (most > 0).then_some(most)
+    }
+
+    /// A partition's view came; answers to whom it goes now, and for how many another tick that waited never goes.
+    pub(crate) fn view(&mut self, view: &Frame) -> (Vec<(PeerId, Listener)>, u64) {
+        let (mut to, mut skips) = (Vec::new(), 0);
+        let feed = self.feeds.get_mut(&view.header.simulation);
+        let listeners = feed.into_iter().flat_map(|f| &mut f.listeners);
+        for (peer, (listener, flow)) in listeners.filter(|(_, (l, _))| l.view_hz > 0) {
+            match flow.handle_view(view) {
+                Passage::Now => to.push((*peer, *listener)),
+                Passage::Displaces => skips += 1,
+                Passage::Waits | Passage::Never => {}
+            }
+        }
+        (to, skips)
+    }
+
+    /// One has a tick's views; answers how it listens and what goes to it now.
+    pub(crate) fn taken(
+        &mut self,
+        id: SimulationId,
+        peer: PeerId,
+        tick: u64,
+    ) -> Option<(Listener, Vec<Frame>)> {
+        let feed = self.feeds.get_mut(&id)?;
+        let (listener, flow) = feed.listeners.get_mut(&peer)?;
+        Some((*listener, flow.handle_taken(tick)))
     }
 
     /// A tick is complete.

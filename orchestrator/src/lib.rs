@@ -62,6 +62,7 @@ mod numbering;
 
 mod routing;
 
+mod view_flow;
 mod views;
 
 mod wire;

@@ -155,6 +155,9 @@ pub const MAX_LEAD_TICKS: u64 = 1 << 16;
 /// Most bytes of history that wait for the database, over all runs, unless configured otherwise. At half of it runs wait for one that writes;
 /// at all of it, with one that does not, they are paused.
 pub const MAX_BACKLOG_BYTES: usize = 256 << 20;
+/// Ticks whose views are under way to one gateway at once, of each run; one more waits. Enough for 60 a second where an
+/// answer takes 60 ms.
+pub const MAX_VIEWS_UNDER_WAY: usize = 4;
 /// Bytes of history in one batch; a single larger piece goes alone.
 pub const MAX_BATCH_BYTES: usize = 4 << 20;
 /// History is gathered for so long before it is handed to the store.

@@ -220,12 +220,17 @@ fn worker_counters(snapshot: &Snapshot) -> [Figure; 3] {
     ]
 }
 
-fn store_counters(snapshot: &Snapshot) -> [Figure; 3] {
+fn store_counters(snapshot: &Snapshot) -> [Figure; 4] {
     [
         (
             "published_frames",
             "Frames published, each once however many gateways it went to",
             snapshot.published,
+        ),
+        (
+            "skipped_views",
+            "Ticks whose views a gateway was not sent, for it was slow and there was a newer one",
+            snapshot.skipped_views,
         ),
         (
             "history_batches",

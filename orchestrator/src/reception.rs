@@ -91,6 +91,10 @@ impl Orchestrator {
             Kind::Request => frame
                 .decode::<Request>()
                 .map(|request| self.handle_gateway_request(now, peer, request)),
+            Kind::Taken => {
+                self.handle_taken(peer, &frame.header);
+                Ok(())
+            }
             found => {
                 let expected = Kind::Request;
                 Err(FrameError::Kind { expected, found })
@@ -212,6 +216,7 @@ impl Orchestrator {
             unflushed,
             last_sim_seq: run.published_sim_seq().unwrap_or(run.last_sim_seq),
             last_system_seq: run.record.last_system_seq,
+            epochs: run.record.epochs.clone(),
         })))
     }
 
@@ -284,7 +289,6 @@ impl Orchestrator {
             return;
         };
         let info = run.info(now);
-        let (flushed_sim_seq, flushed_system_seq) = self.chronicle.flushed(id);
         let header = Header {
             simulation: id,
             tick: info.tick,
@@ -298,8 +302,6 @@ impl Orchestrator {
                 published_at_us: self.wall.unix_us(now),
                 has_view: u8::from(has_view && n == last),
                 events,
-                flushed_sim_seq,
-                flushed_system_seq,
                 deleted: u8::from(deleted && n == last),
             };
             let frame = frame::encode(&self.outbox.pool, header, &published);
@@ -313,11 +315,24 @@ impl Orchestrator {
         }
     }
 
-    /// Passes a partition's view on, as it came, to all who want views of its run.
+    /// Passes a partition's view on, as it came, to all who want views of its run and take them.
     fn pass_on(&mut self, view: &Frame) {
-        let listeners: Vec<_> = self.feeds.listeners(view.header.simulation).collect();
-        for (peer, listener) in listeners.into_iter().filter(|(_, l)| l.view_hz > 0) {
+        let (listeners, skips) = self.feeds.view(view);
+        self.skipped_views += skips;
+        for (peer, listener) in listeners {
             self.tell(peer, Class::View, listener.group, view.clone(), false);
+        }
+    }
+
+    /// A gateway has a tick's views: what waits for it may go.
+    fn handle_taken(&mut self, peer: PeerId, header: &Header) {
+        let (simulation, tick) = (header.simulation, header.tick);
+        // Its word may come after it stopped listening.
+        let Some((listener, views)) = self.feeds.taken(simulation, peer, tick) else {
+            return;
+        };
+        for view in views {
+            self.tell(peer, Class::View, listener.group, view, false);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use store::write::State;
-use transport::control::Status;
+use transport::control::{EpochBegin, Status};
 
 use crate::recent::Recent;
 
@@ -18,6 +18,8 @@ pub(crate) struct Record {
     ticks: Recent<1>,
     /// Seq of the newest event of the log `system`.
     pub(crate) last_system_seq: u64,
+    /// Where the orchestrators that took it over began, this one among them; none where it was created here.
+    pub(crate) epochs: Vec<EpochBegin>,
     /// Where it stands for the store, where this build cannot go on with it and shows it as failed:
     /// another one can.
     pub(crate) kept_state: Option<State>,

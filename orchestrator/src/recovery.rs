@@ -203,6 +203,7 @@ impl Simulation {
         self.record.started_at_us = recovered.state.started_at_us;
         self.record.ended_at_us = recovered.state.ended_at_us;
         self.record.last_system_seq = recovered.last_system_seq;
+        self.record.epochs.clone_from(&recovered.epochs);
     }
 
     /// Makes a cut the base of every partition, with the messages that were under way.

@@ -513,7 +513,7 @@ impl Orchestrator {
                 let farm = plan.farm.clone();
                 let id = self.insert(*spec, *plan, state.created_at_us);
                 if self.config.durable {
-                    self.chronicle.open(id, 0, 0, None);
+                    self.chronicle.open(id, None);
                     self.begin_metadata(id, farm);
                 }
                 self.simulation(id).map(simulation_answer)

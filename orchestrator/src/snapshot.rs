@@ -188,6 +188,8 @@ pub struct Snapshot {
     pub gateways: u64,
     /// Frames published, each once however many gateways it went to.
     pub published: u64,
+    /// Ticks whose views a gateway was not sent, for it was slow and there was a newer one.
+    pub skipped_views: u64,
     /// Answers, by what was asked and how it ended.
     pub answered: BTreeMap<(&'static str, &'static str), u64>,
     /// Requests that wait for their turn, their farm or their commit.

@@ -455,6 +455,28 @@ pub enum Answer {
     Refused(Refusal),
 }
 
+/// Where an orchestrator took a simulation up: what an older one said at or after these numbers is void, and is said
+/// again as it comes to be.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochBegin {
+    /// Epoch of its lease.
+    pub epoch: u32,
+    /// The first tick that it publishes.
+    pub from_tick: u64,
+    /// The first event of the log `sim` that it publishes.
+    pub from_event: u64,
+    /// The first event of the log `system` that it publishes.
+    pub from_system_event: u64,
+}
+
+impl EpochBegin {
+    /// What is void for whoever heard an orchestrator of epoch `seen` last, of `epochs`, which ascend; `None` for nothing.
+    #[must_use]
+    pub fn void_after(epochs: &[EpochBegin], seen: u32) -> Option<EpochBegin> {
+        epochs.iter().find(|begin| begin.epoch > seen).copied()
+    }
+}
+
 /// Where a subscription begins. The first [`Published`] goes on from here.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Subscribed {
@@ -466,6 +488,8 @@ pub struct Subscribed {
     pub last_sim_seq: u64,
     /// Seq of the newest event of the log `system`.
     pub last_system_seq: u64,
+    /// Where the orchestrators that took the simulation over began, ascending: the newest ones.
+    pub epochs: Vec<EpochBegin>,
 }
 
 /// One stage's histogram.
@@ -616,10 +640,6 @@ pub struct Published {
     pub has_view: u8,
     /// Events of both logs since what was told last, each log in order of seq.
     pub events: Vec<LogEvent>,
-    /// The database holds events of the log `sim` up to this one.
-    pub flushed_sim_seq: u64,
-    /// The database holds events of the log `system` up to this one.
-    pub flushed_system_seq: u64,
     /// 1 in the last frame of a simulation: it was deleted.
     pub deleted: u8,
 }

@@ -90,11 +90,13 @@ pub enum Kind {
     Published = 17,
     /// [`crate::control::Tokens`].
     Tokens = 18,
+    /// No payload: a gateway has the views of the header's simulation and tick, or has begun to.
+    Taken = 19,
 }
 
 impl Kind {
     /// Every kind, by code.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Register,
         Kind::Welcome,
         Kind::Refused,
@@ -113,6 +115,7 @@ impl Kind {
         Kind::Response,
         Kind::Published,
         Kind::Tokens,
+        Kind::Taken,
     ];
 
     /// The kind of a header's byte.

@@ -90,7 +90,9 @@ const SMALL: u32 = 64 << 10;
 pub const fn max_payload_bytes(kind: Kind) -> u32 {
     match kind {
         Kind::Register | Kind::Welcome | Kind::Refused | Kind::Heartbeat => 4 << 10,
-        Kind::Open | Kind::Close | Kind::Computed | Kind::Unable | Kind::Release => SMALL,
+        Kind::Open | Kind::Close | Kind::Computed | Kind::Unable | Kind::Release | Kind::Taken => {
+            SMALL
+        }
         Kind::View => 3 << 20,
         Kind::Request | Kind::Tokens => 1 << 20,
         Kind::Response | Kind::Published => 8 << 20,

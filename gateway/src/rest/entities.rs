@@ -22,6 +22,7 @@ use super::range::{out_of, within};
 use super::simulations::info;
 use crate::access::Viewer;
 use crate::app::App;
+use crate::latest::NoView;
 use crate::problem::{Problem, ProblemKind};
 use crate::stream_json::{ShownRow, for_each_row};
 use crate::view_setting::ViewSetting;
@@ -173,13 +174,11 @@ pub(crate) async fn list(
     let info = info(&app, caller, id).await?;
     let machines = Machines::new(&info)?;
     let wanted = machines.wanted(&query, after)?;
-    let view = app.views.latest(id).await;
-    if view.is_none() && query.state.is_some() {
-        return Err(Problem::new(
-            ProblemKind::NoView,
-            "no worker has shown the machines' states yet",
-        ));
-    }
+    let view = match app.views.latest(id).await {
+        Ok(view) => Some(view),
+        Err(why) if query.state.is_some() => return Err(unseen(why)),
+        Err(_) => None,
+    };
     // A pass over a million records is no work for a thread that serves sockets.
     let page =
         tokio::task::spawn_blocking(move || machines.page(&wanted, view.as_ref(), most, list));
@@ -208,7 +207,7 @@ pub(crate) async fn read(
             ..Problem::new(ProblemKind::NotFound, detail)
         });
     }
-    let view = app.views.latest(id).await;
+    let view = app.views.latest(id).await.ok();
     let found = tokio::task::spawn_blocking(move || {
         let mut now = None;
         if let Some(view) = &view {
@@ -224,6 +223,25 @@ pub(crate) async fn read(
         }
     });
     found.await.map(Answered).map_err(|_| failed())
+}
+
+/// A filter by state needs a view.
+fn unseen(why: NoView) -> Problem {
+    match why {
+        NoView::NotYet => Problem::new(
+            ProblemKind::NoView,
+            "no worker has shown the machines' states yet",
+        ),
+        NoView::NoWorker => Problem::new(
+            ProblemKind::NoView,
+            "there is no worker that could show the machines' states",
+        ),
+        // It is not to be tried again: nobody will ever show it.
+        NoView::Ended => Problem::new(
+            ProblemKind::TickNotKept,
+            "the simulation has ended, and what its machines did last is not kept",
+        ),
+    }
 }
 
 fn failed() -> Problem {

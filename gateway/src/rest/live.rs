@@ -32,6 +32,9 @@ pub(crate) struct StreamParams {
     /// First event of the log `system` that is wanted.
     #[param(minimum = 1)]
     from_system_event: Option<u64>,
+    /// The newest epoch that the client has heard of: of `from_event` and `from_system_event`, what has become void since
+    /// comes again.
+    from_epoch: Option<u32>,
     /// A ticket, where no header can be set.
     #[param(max_length = 96)]
     ticket: Option<String>,

@@ -8,9 +8,10 @@ use transport::control::Log;
 use crate::bench::{Bench, commit_one};
 use crate::samples::{batch, command, create, cut, digest, entity, event, head, id, snapshot};
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "simulations",
     "heads",
+    "epochs",
     "entities",
     "commands",
     "events",
@@ -39,6 +40,8 @@ pub(crate) async fn a_deleted_simulation_is_gone_at_once_and_its_rows_later(benc
     commit_one(&store, &lease, 1, create(1)).await;
     commit_one(&store, &lease, 2, command(1, 1, 5)).await;
     store.append(&lease, &batch(1, pieces())).await.unwrap();
+    let (store, lease) = bench.owner().await;
+    assert_eq!(bench.count("epochs").await, 1);
 
     let deleted = commit_one(&store, &lease, 3, Change::Delete(id(1))).await;
     assert!(matches!(deleted, Committed::Done));

@@ -5,10 +5,12 @@ use std::time::Duration;
 use store::error::StoreError;
 use store::history::History;
 use store::lease::{Acquired, SameAddress};
+use store::limits::KEPT_EPOCHS;
 use store::write::{Change, Write};
+use transport::control::{EpochBegin, Log};
 
 use crate::bench::{Bench, commit_one, owned};
-use crate::samples::{batch, command, create, head, id};
+use crate::samples::{batch, command, create, event, head, id};
 
 const LONG: Duration = Duration::from_secs(600);
 /// Has run out at once.
@@ -97,6 +99,63 @@ fn old_for_long(lease: &store::lease::Lease) -> store::lease::Lease {
         ttl: LONG,
         ..lease.clone()
     }
+}
+
+/// Where later owners took a simulation up, as one that starts finds it.
+async fn epochs(bench: &Bench, simulation: u128) -> Vec<EpochBegin> {
+    let found = bench.store().await.load().await.unwrap().simulations;
+    let found = found.into_iter().find(|s| s.spec.id == id(simulation));
+    found.unwrap().epochs
+}
+
+fn begun(epoch: u32, from_tick: u64, from_event: u64, from_system_event: u64) -> EpochBegin {
+    EpochBegin {
+        epoch,
+        from_tick,
+        from_event,
+        from_system_event,
+    }
+}
+
+pub(crate) async fn where_each_owner_takes_a_simulation_up_is_kept(bench: &Bench) {
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    let written = vec![
+        History::Events(
+            id(1),
+            vec![event(Log::Sim, 1, 9, 1), event(Log::System, 1, 9, 100)],
+        ),
+        History::Head(id(1), head(9)),
+        // Of a tick that is not whole: it comes again as it is.
+        History::Events(id(1), vec![event(Log::Sim, 2, 10, 1)]),
+    ];
+    store.append(&lease, &batch(1, written)).await.unwrap();
+    assert!(
+        epochs(bench, 1).await.is_empty(),
+        "nobody has taken it over"
+    );
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(2)).await;
+    let written = vec![
+        History::Events(id(1), vec![event(Log::Sim, 3, 12, 1)]),
+        History::Head(id(1), head(12)),
+    ];
+    store.append(&lease, &batch(1, written)).await.unwrap();
+    let (store, lease) = bench.owner().await;
+    let expected = [begun(2, 10, 3, 2), begun(3, 13, 4, 2)];
+    assert_eq!(epochs(bench, 1).await, expected);
+    assert_eq!(epochs(bench, 2).await, [begun(3, 1, 1, 1)]);
+    // Of many the newest are told apart; who knows only what was before these knows nothing for sure.
+    for _ in 0..KEPT_EPOCHS {
+        bench.owner().await;
+    }
+    let last = lease.epoch + KEPT_EPOCHS;
+    let mut expected: Vec<_> = (last + 1 - KEPT_EPOCHS..=last)
+        .map(|epoch| begun(epoch, 13, 4, 2))
+        .collect();
+    expected[0] = begun(last + 1 - KEPT_EPOCHS, 0, 1, 1);
+    assert_eq!(epochs(bench, 1).await, expected);
+    drop(store);
 }
 
 pub(crate) async fn an_expired_lease_that_nobody_took_is_renewed(bench: &Bench) {

@@ -62,6 +62,7 @@ on_both! {
     guards::a_key_is_forgotten_after_a_day,
     leases::the_second_waits_until_the_lease_runs_out,
     leases::a_stale_owner_writes_nothing,
+    leases::where_each_owner_takes_a_simulation_up_is_kept,
     leases::an_expired_lease_that_nobody_took_is_renewed,
     leases::a_released_lease_is_free_at_once,
     leases::of_many_who_ask_one_gets_it,

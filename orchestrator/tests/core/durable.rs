@@ -221,6 +221,7 @@ fn a_crash_between_two_places_of_a_command_brings_it_back_where_it_was_kept() {
         last_command_seq: 1,
         last_sim_seq: 0,
         last_system_seq: 0,
+        epochs: Vec::new(),
         has_entities: true,
     };
     let mut t = Testbed::plain();
@@ -691,6 +692,7 @@ fn one_that_this_build_cannot_go_on_with_is_left_to_another_as_it_is() {
         last_command_seq: 0,
         last_sim_seq: 0,
         last_system_seq: before.events.len() as u64,
+        epochs: Vec::new(),
         has_entities: true,
     };
     let mut t = Testbed::durable();

@@ -1,9 +1,10 @@
 //! Gateways: what they are told, and what becomes of one that does what a correct one does not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orchestrator::control::{Spec, Speed};
-use orchestrator::limits::MAX_GATEWAY_REQUESTS;
+use orchestrator::limits::{MAX_GATEWAY_REQUESTS, MAX_VIEWS_UNDER_WAY};
 use transport::control::{Access, Answer, Ask, Log, RefusalKind, Token};
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
@@ -171,6 +172,44 @@ fn views_go_unchanged_to_those_who_want_them_as_often_as_the_most_eager_one_does
     t.run_for(Duration::from_secs(2));
     let count = (views(&t, content) - before) / partitions;
     assert!((8..=11).contains(&count), "{count}");
+}
+
+#[test]
+fn for_one_that_takes_no_views_a_bounded_number_is_under_way_and_the_newest_waits() {
+    let mut t = Testbed::plain();
+    t.join();
+    let [stuck, other] = [t.listen(), t.listen()];
+    t.start(at_real_time());
+    for peer in [stuck, other] {
+        t.ask_from(peer, subscribe(10), None);
+    }
+    t.listeners.get_mut(&stuck).unwrap().takes_no_views = true;
+    t.run_for(Duration::from_secs(3));
+    let ticks = |t: &Testbed, peer| -> BTreeSet<u64> {
+        let views = t.listener(peer).views.iter();
+        views.map(|view| view.header.tick).collect()
+    };
+    let (few, all) = (ticks(&t, stuck), ticks(&t, other));
+    assert_eq!(few.len(), MAX_VIEWS_UNDER_WAY);
+    assert!(all.len() >= 28, "{}", all.len());
+    let skipped = t.core.snapshot(t.now).skipped_views;
+    let waits = 1;
+    assert_eq!(skipped as usize, all.len() - few.len() - waits);
+    // What is published misses nothing meanwhile.
+    let published = |peer| t.listener(peer).published.iter().map(|(h, _)| h.tick);
+    assert!(published(stuck).eq(published(other)));
+    // Once it says what it has, the newest goes, whole.
+    let taken = Header {
+        simulation: SIM,
+        tick: *few.last().unwrap(),
+        ..Header::new(Kind::Taken)
+    };
+    t.deliver(stuck, Frame::bare(taken));
+    let partitions = 2;
+    let views = &t.listener(stuck).views[few.len() * partitions..];
+    let newest = all.last().unwrap();
+    assert_eq!(views.len(), partitions);
+    assert!(views.iter().all(|view| view.header.tick == *newest));
 }
 
 #[test]

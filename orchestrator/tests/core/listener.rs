@@ -19,12 +19,15 @@ pub(crate) struct Listener {
     pub(crate) tokens: Vec<Tokens>,
     /// Views, and where the frame's bytes are.
     pub(crate) views: Vec<Frame>,
+    /// It says of no view that it has it.
+    pub(crate) takes_no_views: bool,
     /// Kinds in the order they came, and where their bytes are.
     pub(crate) frames: Vec<Frame>,
 }
 
 impl Listener {
-    pub(crate) fn handle(&mut self, frame: &Frame) {
+    /// Notes a frame; answers what it says to it.
+    pub(crate) fn handle(&mut self, frame: &Frame) -> Option<Frame> {
         self.frames.push(frame.clone());
         match frame.header.kind {
             Kind::Welcome => self.welcome = true,
@@ -38,6 +41,12 @@ impl Listener {
             Kind::View => self.views.push(frame.clone()),
             kind => panic!("{kind:?} to a gateway"),
         }
+        let is_first = frame.header.kind == Kind::View && frame.header.partition == 0;
+        let taken = Header {
+            kind: Kind::Taken,
+            ..frame.header
+        };
+        (is_first && !self.takes_no_views).then(|| Frame::bare(taken))
     }
 
     pub(crate) fn answer(&self, id: u64) -> Option<&Answer> {

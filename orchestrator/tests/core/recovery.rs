@@ -12,7 +12,7 @@ use orchestrator::recovery::RecoveryFault;
 use store::history::Cut;
 use store::recovery::Recovered;
 use store::write::State;
-use transport::control::{Answer, Ask, Log};
+use transport::control::{Answer, Ask, EpochBegin, Log};
 use transport::link::{DisconnectReason, LinkEvent, PeerId};
 use transport::message::TickDigest;
 
@@ -94,6 +94,7 @@ fn recovered(spec: &Spec, status: Status, cut: Option<Cut>) -> Recovered {
         last_command_seq: 4,
         last_sim_seq: 0,
         last_system_seq: 0,
+        epochs: Vec::new(),
         has_entities: true,
         spec: spec.clone(),
     }
@@ -334,6 +335,30 @@ fn who_listens_to_a_run_that_replays_begins_after_all_that_was_told() {
     let gateway = t.listen();
     let id = t.ask_from(gateway, subscribe(SIM), None);
     assert_eq!(last_sim_seq(&t, gateway, id), Some(19));
+}
+
+#[test]
+fn who_listens_is_told_where_each_owner_took_the_run_up() {
+    let spec = spec(whole(2));
+    let mut kept = recovered(&spec, Status::Running, Some(before(&spec)));
+    kept.epochs = [2, 3].map(begun).into();
+    let mut t = testbed();
+    recover(&mut t, kept).unwrap();
+    let gateway = t.listen();
+    let id = t.ask_from(gateway, subscribe(SIM), None);
+    let Some(Answer::Subscribed(subscribed)) = t.listener(gateway).answer(id) else {
+        panic!("it listens")
+    };
+    assert_eq!(subscribed.epochs, [2, 3].map(begun));
+}
+
+fn begun(epoch: u32) -> EpochBegin {
+    EpochBegin {
+        epoch,
+        from_tick: 61,
+        from_event: 20,
+        from_system_event: 4,
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn found(t: &Testbed, spec: &Spec) -> Recovered {
         last_sim_seq: 0,
         last_system_seq: 100,
         has_entities: true,
+        epochs: Vec::new(),
     }
 }
 

@@ -399,7 +399,10 @@ impl Testbed {
 
     fn receive(&mut self, transmit: &Transmit) {
         if let Some(listener) = self.listeners.get_mut(&transmit.peer.0) {
-            return listener.handle(&transmit.frame);
+            if let Some(frame) = listener.handle(&transmit.frame) {
+                self.send(transmit.peer, frame);
+            }
+            return;
         }
         let Some(worker) = self.workers.get_mut(&transmit.peer.0) else {
             return;
@@ -411,12 +414,16 @@ impl Testbed {
         let twice = worker.twice;
         for frame in answers {
             for _ in 0..=u32::from(twice) {
-                self.sent += 1;
-                let (peer, frame) = (transmit.peer, frame.clone());
-                let key = (self.now + ROUND_TRIP, self.sent);
-                self.in_flight.insert(key, LinkEvent::Frame { peer, frame });
+                self.send(transmit.peer, frame.clone());
             }
         }
+    }
+
+    /// Sends the core a frame, which comes a little later.
+    fn send(&mut self, peer: PeerId, frame: Frame) {
+        self.sent += 1;
+        let key = (self.now + ROUND_TRIP, self.sent);
+        self.in_flight.insert(key, LinkEvent::Frame { peer, frame });
     }
 }
 

@@ -20,8 +20,8 @@ test("ids", () => {
 
 test("tick", () => {
   const tick = decodeTick(tickBytes, decodeIds(idsBytes));
-  assert.deepEqual([tick.tick, tick.epoch, tick.entities_total, tick.sums.machines], [3, 1, 2, 2]);
-  assert.ok(Math.abs(tick.sim_time_s - 0.15) < 1e-9);
+  assert.deepEqual([tick.tick, tick.epoch, tick.entities_total, tick.sums.machines], [4000, 1, 2, 2]);
+  assert.ok(Math.abs(tick.sim_time_s - 200) < 1e-9);
   const [west, south, east, north] = tick.parts[0].boxM;
   assert.deepEqual([tick.machines.get(1)?.x, tick.machines.get(1)?.y], [west, south]);
   assert.deepEqual([tick.machines.get(2)?.x, tick.machines.get(2)?.y], [east, north]);

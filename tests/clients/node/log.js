@@ -9,18 +9,30 @@ export class Logs {
   events = { sim: new Map(), system: new Map() };
   /** @type {Record<string, number>} */
   last = { sim: 0, system: 0 };
+  /** Epoch of the newest hello; 0 before the first. */
+  epoch = 0;
 
   /**
-   * Takes back what a hello makes void.
+   * Takes back what a hello makes void, and only that.
    *
    * @param {any} message
    */
-  hello(message) {
-    for (const [log, next] of [["sim", message.next_event], ["system", message.next_system_event]]) {
+  hello({ epoch, epochs }) {
+    /** @type {number[]} */
+    const numbers = epochs.map((/** @type {any} */ begun) => begun.epoch);
+    if (numbers.some((n, at) => n > epoch || (at > 0 && n <= numbers[at - 1]))) {
+      throw new OutOfOrder(`epochs ${numbers} at epoch ${epoch}`);
+    }
+    const seen = this.epoch;
+    this.epoch = Math.max(seen, epoch);
+    const begun = epochs.find((/** @type {any} */ one) => one.epoch > seen);
+    // Whoever has seen no hello has seen nothing that could be void.
+    if (seen === 0 || begun === undefined) return;
+    for (const [log, from] of [["sim", begun.from_event], ["system", begun.from_system_event]]) {
       for (const seq of this.events[log].keys()) {
-        if (seq >= next) this.events[log].delete(seq);
+        if (seq >= from) this.events[log].delete(seq);
       }
-      this.last[log] = Math.min(this.last[log], next - 1);
+      this.last[log] = Math.min(this.last[log], from - 1);
     }
   }
 
@@ -50,6 +62,11 @@ export class Logs {
 
   /** The parameters that go on where this stopped. */
   resumeQuery() {
-    return { events: "all", from_event: this.last.sim + 1, from_system_event: this.last.system + 1 };
+    return {
+      events: "all",
+      from_epoch: this.epoch,
+      from_event: this.last.sim + 1,
+      from_system_event: this.last.system + 1,
+    };
   }
 }

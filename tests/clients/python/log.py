@@ -19,21 +19,29 @@ class Logs:
         self.events: dict[str, dict[int, dict[str, Any]]] = {log: {} for log in LOGS}
         self.last: dict[str, int] = {log: 0 for log in LOGS}
         self.begun = False
+        self.epoch = 0
 
     def begin(self, message: dict[str, Any]) -> None:
         """Takes a hello of one who wants only what happens from the first hello on."""
-        if self.begun:
-            self.hello(message)
-        else:
+        if not self.begun:
             self.last = {"sim": message["next_event"] - 1, "system": message["next_system_event"] - 1}
             self.begun = True
+        self.hello(message)
 
     def hello(self, message: dict[str, Any]) -> None:
-        """Takes back what a hello makes void."""
-        for log, key in (("sim", "next_event"), ("system", "next_system_event")):
-            for seq in [seq for seq in self.events[log] if seq >= message[key]]:
+        """Takes back what a hello makes void, and only that."""
+        epochs = [begun["epoch"] for begun in message["epochs"]]
+        if epochs != sorted(set(epochs)) or any(epoch > message["epoch"] for epoch in epochs):
+            raise OutOfOrder(f"epochs {epochs} at epoch {message['epoch']}")
+        seen, self.epoch = self.epoch, max(self.epoch, message["epoch"])
+        void = next((begun for begun in message["epochs"] if begun["epoch"] > seen), None)
+        # Whoever has seen no hello has seen nothing that could be void.
+        if seen == 0 or void is None:
+            return
+        for log, key in (("sim", "from_event"), ("system", "from_system_event")):
+            for seq in [seq for seq in self.events[log] if seq >= void[key]]:
                 del self.events[log][seq]
-            self.last[log] = min(self.last[log], message[key] - 1)
+            self.last[log] = min(self.last[log], void[key] - 1)
 
     def event(self, message: dict[str, Any]) -> None:
         """Takes an event."""
@@ -54,6 +62,7 @@ class Logs:
         """The parameters that go on where this stopped."""
         return {
             "events": "all",
+            "from_epoch": str(self.epoch),
             "from_event": str(self.last["sim"] + 1),
             "from_system_event": str(self.last["system"] + 1),
         }

@@ -4,9 +4,9 @@ use kernel::aggregate::Aggregate;
 use kernel::command::Action;
 use kernel::config::SimulationConfig;
 use transport::control::{
-    Access, Answer, Ask, Cause, CommandRequest, Idempotency, LatePolicy, Log, LogEvent, Published,
-    Request, Response, SimulationId, SimulationInfo, Spec, Speed, Status, Subscribed, Target,
-    Token, event_kind,
+    Access, Answer, Ask, Cause, CommandRequest, EpochBegin, Idempotency, LatePolicy, Log, LogEvent,
+    Published, Request, Response, SimulationId, SimulationInfo, Spec, Speed, Status, Subscribed,
+    Target, Token, event_kind,
 };
 use transport::message::TickDigest;
 
@@ -38,6 +38,12 @@ pub(crate) fn response() -> Response {
             unflushed: events(),
             last_sim_seq: 2,
             last_system_seq: 3,
+            epochs: vec![EpochBegin {
+                epoch: 2,
+                from_tick: 40,
+                from_event: 3,
+                from_system_event: 4,
+            }],
         })),
     }
 }
@@ -49,8 +55,6 @@ pub(crate) fn published() -> Published {
         published_at_us: 2,
         has_view: 1,
         events: events(),
-        flushed_sim_seq: 1,
-        flushed_system_seq: 1,
         deleted: 0,
     }
 }

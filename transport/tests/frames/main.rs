@@ -181,7 +181,7 @@ fn example(kind: Kind) -> Frame {
             encode(&pool, header, &transport::control::Tokens { tokens })
         }
         Kind::Checkpoint => Frame::from_bytes(header, vec![5; 300]),
-        Kind::Close | Kind::Release => Ok(Frame::bare(header)),
+        Kind::Close | Kind::Release | Kind::Taken => Ok(Frame::bare(header)),
     };
     made.expect("an example is within its limits")
 }

@@ -27,7 +27,7 @@ pub(crate) fn read(pool: &FramePool, kind: Kind, payload: &[u8]) -> Result<usize
                 })*
                 Kind::Result => read_result(&frame),
                 // These hold nothing that this crate reads.
-                Kind::Close | Kind::Release | Kind::Checkpoint => Ok(0),
+                Kind::Close | Kind::Release | Kind::Taken | Kind::Checkpoint => Ok(0),
             }
         };
     }

@@ -22,6 +22,7 @@ const BAD_QUERIES = [
   "events=some",
   "from_event=-1",
   "from_system_event=x",
+  "from_epoch=-1",
   "colour=red",
 ];
 
@@ -53,6 +54,7 @@ async function begun(farm, stream) {
   const hello = await stream.next();
   need(hello.type === "hello", `first ${JSON.stringify(hello)}`);
   need(isSame(hello.simulation, await farm.resource()), `hello is of ${JSON.stringify(hello.simulation)}`);
+  need(hello.epochs.length === 0, `nobody has taken it over: ${JSON.stringify(hello.epochs)}`);
   need(hello.epoch >= 1 && hello.next_event >= 1 && hello.next_system_event >= 1, JSON.stringify(hello));
   let second = await stream.next();
   if (stream.socket.protocol === BINARY_PROTOCOL) {

@@ -27,6 +27,7 @@ BAD_QUERIES: tuple[dict[str, str], ...] = (
     {"events": "some"},
     {"from_event": "-1"},
     {"from_system_event": "x"},
+    {"from_epoch": "-1"},
     {"colour": "red"},
 )
 
@@ -52,6 +53,7 @@ async def begun(made: Farm, stream: Stream, is_binary: bool) -> None:
     assert isinstance(hello, dict)
     need(hello["simulation"] == await made.expect(200, "GET", ""), f"hello is of {hello['simulation']}")
     need(hello["epoch"] >= 1 and hello["next_event"] >= 1, f"{hello}")
+    need(hello["epochs"] == [], f"nobody has taken it over: {hello['epochs']}")
     west, south, east, north = hello["world"]["bounds_m"]
     need(west < east and south < north, f"world {hello['world']}")
     second = await stream.next()
