@@ -230,12 +230,15 @@ fn a_host_that_is_not_there_yet_is_waited_for_and_keeps_nobody_from_another() {
 fn a_worker_with_foreign_certificates_never_registers_and_both_logs_say_why() {
     let (ours, theirs) = (certs(), certs());
     let any = "127.0.0.1:0";
+    let directory = tempfile::tempdir().expect("a directory");
     let mut orchestrator = Role::start(&[
         "orchestrator",
         "--listen",
         any,
         "--certs",
         path(ours.path()),
+        "--data-dir",
+        path(directory.path()),
     ]);
     let listen = orchestrator.address("listening for workers");
     let theirs = path(theirs.path());

@@ -21,6 +21,8 @@ pub(crate) fn autofarm(args: &[&str]) -> Output {
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_autofarm"));
     command.args(args).stdin(Stdio::null());
+    // What a test does not put elsewhere must not go to the home of whoever runs it.
+    command.env_remove("HOME").env_remove("XDG_DATA_HOME");
     command
 }
 
