@@ -10,6 +10,10 @@ pub mod event;
 // The core and its runs.
 pub mod core;
 
+mod runs;
+
+mod wakes;
+
 // Requests: what waits, what is kept, what is done.
 mod request;
 
@@ -45,6 +49,10 @@ mod schedule;
 
 // Who steps what, on the way out and on the way in.
 pub mod registry;
+
+mod workforce;
+
+mod balance;
 
 pub mod placement;
 

@@ -167,9 +167,7 @@ impl Orchestrator {
     }
 
     fn latency(&self, id: SimulationId) -> Result<Answer, ControlError> {
-        let simulation = self.simulations.get(&id);
-        let simulation = simulation.ok_or(ControlError::UnknownSimulation { id })?;
-        Ok(Answer::Latency(stages(&simulation.latencies)))
+        Ok(Answer::Latency(stages(&self.known(id)?.latencies)))
     }
 
     fn worker_infos(&self, now: Duration) -> Vec<WorkerInfo> {
@@ -593,11 +591,6 @@ impl Orchestrator {
         let tick = tick.filter(|t| !t.is_zero()).unwrap_or(Duration::MAX);
         let least = self.config.command_lead_ticks;
         self.desk.commits.lead_ticks(tick, least)
-    }
-
-    fn known(&self, id: SimulationId) -> Result<&crate::simulation::Simulation, ControlError> {
-        let simulation = self.simulations.get(&id);
-        simulation.ok_or(ControlError::UnknownSimulation { id })
     }
 
     fn config_of(&self, ask: &Ask) -> Option<kernel::config::SimulationConfig> {
