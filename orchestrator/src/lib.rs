@@ -45,6 +45,10 @@ mod simulation;
 
 mod record;
 
+mod addresses;
+
+mod agenda;
+
 mod schedule;
 
 // Who steps what, on the way out and on the way in.
@@ -77,6 +81,8 @@ mod wire;
 
 // What brings a lost partition back, and what finds a wrong one.
 pub mod history;
+
+mod checkpoints;
 
 pub mod verify;
 
