@@ -17,6 +17,10 @@ mod wakes;
 // Requests: what waits, what is kept, what is done.
 mod request;
 
+mod reading;
+
+mod course;
+
 mod keeping;
 
 pub mod desk;

@@ -12,9 +12,9 @@ use crate::control::{
     Status, validate_speed,
 };
 use crate::core::{Orchestrator, context};
+use crate::course::check_partitions;
 use crate::event::Event;
 use crate::recovery::RecoveryFault;
-use crate::request::check_partitions;
 use crate::simulation::Simulation;
 use crate::snapshot::totals;
 
