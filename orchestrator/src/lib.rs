@@ -131,6 +131,7 @@ mod log;
 // The loop, with a database and without.
 pub mod clock;
 pub mod drive;
+pub mod handle;
 
 mod keeper;
 
