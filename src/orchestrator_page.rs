@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use orchestrator::drive::Handle;
+use orchestrator::handle::Handle;
 use orchestrator::standing::Standing;
 use tokio::sync::watch;
 use transport::metrics::join;

@@ -10,7 +10,8 @@ use kernel::isa::Isa;
 use orchestrator::Config;
 use orchestrator::clock::{self, Origin};
 use orchestrator::control::{CommandRequest, RefusalKind, SimulationId, Speed, Status};
-use orchestrator::drive::{self, Handle};
+use orchestrator::drive;
+use orchestrator::handle::Handle;
 use orchestrator::limits::MAX_WORKERS;
 
 use transport::pool::FramePool;

@@ -11,7 +11,7 @@ use gateway::connector::Connector;
 use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
 use orchestrator::clock::Origin;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
-use orchestrator::drive::Handle;
+use orchestrator::handle::Handle;
 use orchestrator::service;
 use store::Store;
 use tokio::sync::oneshot;

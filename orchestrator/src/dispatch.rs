@@ -7,6 +7,7 @@ use transport::frame::Frame;
 use transport::link::{Class, PeerId};
 use transport::message::{Dispatch, Mail, PartitionWork, StampedCommand, base, want};
 
+use crate::agenda::Next;
 use crate::context::Context;
 use crate::control::{Cause, Speed, WorkerId};
 use crate::event::Event;
@@ -14,7 +15,7 @@ use crate::history;
 use crate::limits::{CREATE_NS_PER_ROW, MAX_DISPATCH_BYTES};
 use crate::placement;
 use crate::registry::Debt;
-use crate::simulation::{Next, Simulation};
+use crate::simulation::Simulation;
 use crate::verify;
 use crate::window::Window;
 use crate::wire;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kernel::plan::Plan;
 use store::recovery::Recovered;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use transport::control::{Answer, Ask, Request, Token};
+use transport::control::{Answer, Request, Token};
 use transport::link::{Endpoint, LinkCommand, PeerId};
 use transport::pool::FramePool;
 
@@ -17,48 +17,22 @@ use crate::arbitrate::{Arbitrated, arbitrate};
 use crate::chore::{Chore, ChoreDone};
 use crate::clock::{Clock, Origin};
 use crate::config::Config;
-use crate::control::{
-    CommandRequest, CommandStamp, ControlError, Refusal, SimulationId, SimulationInfo, Spec, Speed,
-    WorkerId,
-};
+use crate::control::{SimulationId, SimulationInfo};
 use crate::core::{Drained, Orchestrator};
 use crate::desk::Asker;
 use crate::event::Event;
+use crate::handle::{Call, Handle};
 use crate::keeper::{Keeper, Told};
 use crate::limits::{
     CONTROL_QUEUE, EVENT_QUEUE, HISTOGRAMS_EVERY, MAX_ARBITRATIONS, MAX_BATCH, MAX_CHORES,
-    SHUTDOWN_PATIENCE, TELL_TIME_EVERY,
+    TELL_TIME_EVERY,
 };
 use crate::log::Log;
 use crate::snapshot::Snapshot;
 
-/// What is wanted of the loop.
-enum Call {
-    /// Something is asked of the core; the answer goes this way.
-    Ask(Box<Ask>, oneshot::Sender<Answer>),
-    /// Something is looked up in the loop itself.
-    Look(Look),
-}
-
-/// Looks something up in the loop, and says it to whoever asked.
-type Look = Box<dyn FnOnce(&mut Driver, Duration) + Send>;
-
-/// Speaks to a running orchestrator; cheap to clone. The loop ends when the last one is dropped.
-#[derive(Clone)]
-pub struct Handle {
-    calls: mpsc::Sender<Call>,
-    events: broadcast::WeakSender<Arc<Event>>,
-}
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
 /// The core and everything that is asked of it, as the loop owns them.
-struct Driver {
-    core: Orchestrator,
+pub(crate) struct Driver {
+    pub(crate) core: Orchestrator,
     link: Endpoint,
     clock: Clock,
     origin: Origin,
@@ -71,14 +45,14 @@ struct Driver {
     /// When the core was last told what time it is.
     wall_at: Option<Duration>,
     events: broadcast::Sender<Arc<Event>>,
-    settled: BTreeMap<SimulationId, Vec<oneshot::Sender<SimulationInfo>>>,
+    pub(crate) settled: BTreeMap<SimulationId, Vec<oneshot::Sender<SimulationInfo>>>,
     arbitrated: mpsc::Receiver<Arbitrated>,
     arbitrations: mpsc::Sender<Arbitrated>,
     log: Log,
     /// The database's tasks; `None` where nothing is kept.
     keeper: Option<Keeper>,
     /// When it ends at the latest, once it was asked to.
-    ends_at: Option<Duration>,
+    pub(crate) ends_at: Option<Duration>,
     /// When the histograms were last shown anew.
     shown_at: Option<Duration>,
     /// Connections to be closed, of which the link could not be told; at most as many as it has.
@@ -413,7 +387,7 @@ impl Driver {
         });
     }
 
-    fn snapshot(&mut self, now: Duration) -> Snapshot {
+    pub(crate) fn snapshot(&mut self, now: Duration) -> Snapshot {
         if self.shown_at.is_none_or(|at| at + HISTOGRAMS_EVERY <= now) {
             self.shown_at = Some(now);
             self.core.show_histograms();
@@ -494,194 +468,6 @@ impl Driver {
     }
 }
 
-impl Handle {
-    /// Asks something of the core, as a gateway does.
-    ///
-    /// # Errors
-    /// The core's refusal; of the kind [`Ending`](crate::control::RefusalKind::Ending) also where the loop has ended.
-    pub async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
-        let (sender, receiver) = oneshot::channel();
-        let call = Call::Ask(Box::new(ask), sender);
-        self.calls.send(call).await.map_err(|_| ended())?;
-        match receiver.await.map_err(|_| ended())? {
-            Answer::Refused(refusal) => Err(refusal),
-            answer => Ok(answer),
-        }
-    }
-
-    /// Adds a simulation. Its farm is cut on a thread of its own, for the loop has no time for that.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn create(&self, spec: Spec) -> Result<SimulationId, Refusal> {
-        let id = spec.id;
-        self.ask(Ask::Create(spec)).await.map(|_| id)
-    }
-
-    /// Starts a created simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn start(&self, id: SimulationId) -> Result<(), Refusal> {
-        self.ask(Ask::Start(id)).await.map(drop)
-    }
-
-    /// Pauses a running simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn pause(&self, id: SimulationId) -> Result<(), Refusal> {
-        self.ask(Ask::Pause(id)).await.map(drop)
-    }
-
-    /// Resumes a paused simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn resume(&self, id: SimulationId) -> Result<(), Refusal> {
-        self.ask(Ask::Resume(id)).await.map(drop)
-    }
-
-    /// Advances a paused simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn step(&self, id: SimulationId, ticks: u64) -> Result<(), Refusal> {
-        self.ask(Ask::Step(id, ticks)).await.map(drop)
-    }
-
-    /// Stops a simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn stop(&self, id: SimulationId) -> Result<(), Refusal> {
-        self.ask(Ask::Stop(id)).await.map(drop)
-    }
-
-    /// Changes the speed of a simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn set_speed(&self, simulation: SimulationId, speed: Speed) -> Result<(), Refusal> {
-        let ask = Ask::Change {
-            simulation,
-            speed: Some(speed),
-            name: None,
-        };
-        self.ask(ask).await.map(drop)
-    }
-
-    /// Gives a command its place in the log.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    ///
-    /// # Panics
-    /// Never: a command is answered with its place.
-    pub async fn command(
-        &self,
-        id: SimulationId,
-        request: CommandRequest,
-    ) -> Result<CommandStamp, Refusal> {
-        match self.ask(Ask::Command(id, request)).await? {
-            Answer::Stamp(stamp) => Ok(stamp),
-            other => panic!("a command is answered with its place, not {other:?}"),
-        }
-    }
-
-    /// Removes a simulation.
-    ///
-    /// # Errors
-    /// As [`Handle::ask`].
-    pub async fn delete(&self, id: SimulationId) -> Result<(), Refusal> {
-        self.ask(Ask::Delete(id)).await.map(drop)
-    }
-
-    /// Gives a worker nothing more and moves what it has.
-    ///
-    /// # Errors
-    /// As [`Orchestrator::drain`], or [`ControlError::Ended`].
-    pub async fn drain(&self, worker: WorkerId) -> Result<(), ControlError> {
-        self.look(move |d, now| d.core.drain(now, worker)).await?
-    }
-
-    /// What can be read of a simulation.
-    ///
-    /// # Errors
-    /// As [`Orchestrator::simulation`], or [`ControlError::Ended`].
-    pub async fn simulation(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
-        self.look(move |d, _| d.core.simulation(id)).await?
-    }
-
-    /// Ends it as it is to be found again: nothing that is asked is begun any more, every run stands and is cut, its
-    /// history is written. It takes at most [`SHUTDOWN_PATIENCE`]; the driving future ends with it.
-    ///
-    /// # Errors
-    /// [`ControlError::Ended`] where it has ended already.
-    pub async fn shutdown(&self) -> Result<(), ControlError> {
-        let begin = |d: &mut Driver, now: Duration| {
-            d.ends_at = Some(now + SHUTDOWN_PATIENCE);
-            d.core.begin_shutdown(now);
-        };
-        self.look(begin).await?;
-        self.calls.closed().await;
-        Ok(())
-    }
-
-    /// Everything measured; histograms of runs that go on may be [`HISTOGRAMS_EVERY`] old.
-    ///
-    /// # Errors
-    /// [`ControlError::Ended`].
-    pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
-        self.look(Driver::snapshot).await
-    }
-
-    /// Waits until a simulation has ended and its last digest is known.
-    ///
-    /// # Errors
-    /// [`ControlError::UnknownSimulation`], or [`ControlError::Ended`], also if it is deleted.
-    pub async fn settled(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
-        let (sender, receiver) = oneshot::channel();
-        self.look(move |d, _| {
-            let info = d.core.simulation(id)?;
-            if info.settled {
-                // The one that asks holds the receiver.
-                let _ = sender.send(info);
-            } else {
-                d.settled.entry(id).or_default().push(sender);
-            }
-            Ok::<(), ControlError>(())
-        })
-        .await??;
-        receiver.await.map_err(|_| ControlError::Ended)
-    }
-
-    /// Events from now on. One that is too slow loses the oldest and is told how many.
-    ///
-    /// # Errors
-    /// [`ControlError::Ended`].
-    pub fn subscribe(&self) -> Result<broadcast::Receiver<Arc<Event>>, ControlError> {
-        let events = self.events.upgrade().ok_or(ControlError::Ended)?;
-        Ok(events.subscribe())
-    }
-
-    async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&mut Driver, Duration) -> T + Send + 'static,
-    ) -> Result<T, ControlError> {
-        let (sender, receiver) = oneshot::channel();
-        let boxed: Look = Box::new(move |driver, now| {
-            // Whoever asked may have stopped waiting.
-            let _ = sender.send(look(driver, now));
-        });
-        self.calls
-            .send(Call::Look(boxed))
-            .await
-            .map_err(|_| ControlError::Ended)?;
-        receiver.await.map_err(|_| ControlError::Ended)
-    }
-}
-
 /// The next word of the database's tasks; never where there are none.
 async fn told(keeper: &mut Option<Keeper>) -> Told {
     let told = match keeper {
@@ -695,14 +481,10 @@ async fn told(keeper: &mut Option<Keeper>) -> Told {
     }
 }
 
-fn ended() -> Refusal {
-    Refusal::from(ControlError::Ended)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::RefusalKind;
+    use crate::control::{RefusalKind, Spec, Speed};
     use transport::frame::Frame;
     use transport::header::{Header, Kind};
     use transport::link::{LinkEvent, PeerId, Role};

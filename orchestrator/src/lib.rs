@@ -10,8 +10,16 @@ pub mod event;
 // The core and its runs.
 pub mod core;
 
+mod runs;
+
+mod wakes;
+
 // Requests: what waits, what is kept, what is done.
 mod request;
+
+mod reading;
+
+mod course;
 
 mod keeping;
 
@@ -41,10 +49,18 @@ mod simulation;
 
 mod record;
 
+mod addresses;
+
+mod agenda;
+
 mod schedule;
 
 // Who steps what, on the way out and on the way in.
 pub mod registry;
+
+mod workforce;
+
+mod balance;
 
 pub mod placement;
 
@@ -69,6 +85,8 @@ mod wire;
 
 // What brings a lost partition back, and what finds a wrong one.
 pub mod history;
+
+mod checkpoints;
 
 pub mod verify;
 
@@ -113,6 +131,7 @@ mod log;
 // The loop, with a database and without.
 pub mod clock;
 pub mod drive;
+pub mod handle;
 
 mod keeper;
 

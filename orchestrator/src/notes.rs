@@ -13,7 +13,7 @@ use crate::core::Orchestrator;
 use crate::event::{Event, TickPublished};
 use crate::journal::{self, Entry};
 use crate::limits::{LATE_EVERY, METRICS_EVERY};
-use crate::request::stages;
+use crate::reading::stages;
 use crate::simulation::Simulation;
 
 /// Partitions that came to a worker, and ticks replayed for them.

@@ -10,13 +10,14 @@ use transport::frame::{Frame, FrameError};
 use transport::header::{Header, Kind, SCHEMA_HASH};
 use transport::message::TickDigest;
 
+use crate::checkpoints::next_checkpoint;
 use crate::context::Context;
 use crate::control::{Cause, ControlError, Status};
 use crate::history::History;
 use crate::limits::{MAX_PARTITION_COMMANDS, MAX_RECOVERED_COMMANDS};
 use crate::routing::MailFault;
 use crate::schedule::Schedule;
-use crate::simulation::{Simulation, next_checkpoint};
+use crate::simulation::Simulation;
 
 /// A replay of what was published before.
 #[derive(Clone, Copy, Debug)]

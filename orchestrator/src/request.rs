@@ -4,33 +4,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use kernel::plan::Plan;
-use store::write::{Change, Guard, State};
+use store::write::{Change, Guard};
 use transport::control::{
-    Answer, Ask, Cause, CommandRequest, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_PAGE, Refusal,
-    Request, Response, SimulationId, SimulationInfo, Spec, StageLatency, Status, WorkerInfo,
+    Answer, Ask, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, Refusal, Request, Response,
 };
 
 use crate::answer;
 use crate::chore::{Chore, ChoreDone, Outcome, Work};
 use crate::control::ControlError;
 use crate::core::Orchestrator;
+use crate::course::Course;
 use crate::desk::{self, Asker, Caller, Effect, Lane, Planned, Queued};
-use crate::latency::Stage;
-use crate::lifecycle::{Move, validate_name};
-use crate::limits::{
-    MAX_CHORES, MAX_GATEWAY_REQUESTS, MAX_LANE, MAX_ROUTE_BYTES, MAX_TICKETS, MAX_WAITING_REQUESTS,
-};
-use crate::registry::WorkerState;
-use crate::tickets::Holder;
-
-/// What a change needs next.
-enum Course {
-    /// Its farm is to be cut first.
-    Cut,
-    /// It is to be kept, and then done.
-    Keep(Box<Change>, Box<Effect>),
-}
+use crate::limits::{MAX_GATEWAY_REQUESTS, MAX_LANE, MAX_ROUTE_BYTES, MAX_WAITING_REQUESTS};
+use crate::reading::simulation_answer;
 
 impl Orchestrator {
     /// Something is asked. [`Orchestrator::poll_response`] gives one answer to it, perhaps later.
@@ -99,102 +85,6 @@ impl Orchestrator {
         if !self.follow(now, planned.caller, Some(planned.lane), course) {
             self.go_on(now, planned.lane);
         }
-    }
-
-    /// Answers what changes nothing that is kept; `None` for what does.
-    fn read(&mut self, now: Duration, caller: &Caller, ask: &Ask) -> Option<Answer> {
-        let answered = match *ask {
-            Ask::Simulation(id) => self.simulation(id).map(simulation_answer),
-            Ask::Simulations {
-                after,
-                limit,
-                status,
-            } => self.page(now, after, limit, status),
-            Ask::Latency(id) => self.latency(id),
-            Ask::Workers => Ok(Answer::Workers(self.worker_infos(now))),
-            Ask::Tokens => Ok(Answer::Tokens(self.tokens.frame().tokens)),
-            Ask::IssueTicket {
-                secret_hash,
-                access,
-            } => {
-                let token = caller.token;
-                match (self.tickets).issue(now, secret_hash, Holder { token, access }) {
-                    true => Ok(Answer::Done),
-                    false => Err(ControlError::TooManyTickets { limit: MAX_TICKETS }),
-                }
-            }
-            Ask::RedeemTicket { secret_hash } => {
-                let holder = self.tickets.redeem(now, &secret_hash);
-                // A ticket opens nothing that its token would not open any more.
-                let is_valid = |h: &Holder| h.token == 0 || self.tokens.contains(h.token);
-                match holder.filter(is_valid) {
-                    Some(Holder { token, access }) => Ok(Answer::Ticket { access, token }),
-                    None => Err(ControlError::BadTicket),
-                }
-            }
-            Ask::Subscribe {
-                simulation,
-                view_hz,
-            } => self.subscribe(now, caller, simulation, view_hz),
-            Ask::Unsubscribe(id) => self.unsubscribe(now, caller, id),
-            _ => return None,
-        };
-        Some(answered.unwrap_or_else(refused))
-    }
-
-    fn page(
-        &self,
-        now: Duration,
-        after: Option<SimulationId>,
-        limit: u32,
-        status: Option<Status>,
-    ) -> Result<Answer, ControlError> {
-        let max = MAX_PAGE;
-        if !(1..=max).contains(&limit) {
-            return Err(ControlError::PageOutOfRange { limit, max });
-        }
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
-        let mut rest = self
-            .simulations
-            .range((from, Unbounded))
-            .map(|(_, simulation)| simulation)
-            .filter(|s| status.is_none_or(|status| s.status == status));
-        let items = rest.by_ref().take(limit as usize);
-        let items = items.map(|s| s.info(now)).collect();
-        let more = rest.next().is_some();
-        Ok(Answer::Simulations { items, more })
-    }
-
-    fn latency(&self, id: SimulationId) -> Result<Answer, ControlError> {
-        let simulation = self.simulations.get(&id);
-        let simulation = simulation.ok_or(ControlError::UnknownSimulation { id })?;
-        Ok(Answer::Latency(stages(&simulation.latencies)))
-    }
-
-    fn worker_infos(&self, now: Duration) -> Vec<WorkerInfo> {
-        let held = self.held();
-        let info = |w: &crate::registry::Worker| {
-            let (partitions, rows) = held.get(&w.id).copied().unwrap_or_default();
-            let (load_milli, row_steps_per_s) = w.load(now);
-            WorkerInfo {
-                id: w.id.0,
-                name: w.name.clone(),
-                state: match w.state {
-                    WorkerState::Ready => "ready",
-                    WorkerState::Suspect { .. } => "suspect",
-                    WorkerState::Draining => "draining",
-                }
-                .to_owned(),
-                threads: w.threads,
-                partitions,
-                rows,
-                row_steps: w.heartbeat.row_steps,
-                load_milli,
-                row_steps_per_s,
-            }
-        };
-        self.registry.iter().map(info).collect()
     }
 
     /// Takes in what changes something.
@@ -312,159 +202,6 @@ impl Orchestrator {
         false
     }
 
-    /// What a change needs, if it is possible.
-    fn course(&mut self, now: Duration, token: u64, ask: &Ask) -> Result<Course, ControlError> {
-        let unix_us = self.wall.unix_us(now);
-        match ask {
-            Ask::Create(spec) => {
-                self.check_spec(spec)?;
-                if self.desk.planned.len() >= MAX_CHORES {
-                    let limit = MAX_CHORES;
-                    return Err(ControlError::TooManyRequests { limit });
-                }
-                Ok(Course::Cut)
-            }
-            Ask::Fork {
-                simulation,
-                name,
-                tick,
-                ..
-            } => {
-                self.check_fork(*simulation, name.as_deref(), *tick)?;
-                Ok(Course::Cut)
-            }
-            Ask::Start(id) => self.course_of_move(*id, Move::Start, unix_us),
-            Ask::Pause(id) => self.course_of_move(*id, Move::Pause, unix_us),
-            Ask::Resume(id) => self.course_of_move(*id, Move::Resume, unix_us),
-            Ask::Stop(id) => self.course_of_move(*id, Move::Stop, unix_us),
-            Ask::Step(id, ticks) => self.course_of_move(*id, Move::Step(*ticks), unix_us),
-            Ask::Change {
-                simulation,
-                speed,
-                name,
-            } => {
-                let (speed, name) = (*speed, name.clone());
-                self.course_of_move(*simulation, Move::Change { speed, name }, unix_us)
-            }
-            Ask::Delete(id) => {
-                self.known(*id)?;
-                Ok(keep(Change::Delete(*id), Effect::Delete(*id)))
-            }
-            Ask::Command(id, request) => self.course_of_command(unix_us, token, *id, request),
-            Ask::CreateToken(token) => {
-                self.tokens.check(token)?;
-                let change = Change::CreateToken(token.clone());
-                Ok(keep(change, Effect::CreateToken(token.clone())))
-            }
-            Ask::RevokeToken(id) => match self.tokens.contains(*id) {
-                true => Ok(keep(Change::RevokeToken(*id), Effect::RevokeToken(*id))),
-                false => Err(ControlError::UnknownToken { id: *id }),
-            },
-            _ => unreachable!("it was answered"),
-        }
-    }
-
-    fn course_of_move(
-        &self,
-        simulation: SimulationId,
-        movement: Move,
-        unix_us: u64,
-    ) -> Result<Course, ControlError> {
-        let state = self.known(simulation)?.foresee(&movement, unix_us)?;
-        let change = Change::State {
-            simulation,
-            state: state.clone(),
-        };
-        let effect = Effect::Move {
-            simulation,
-            movement,
-            state,
-        };
-        Ok(keep(change, effect))
-    }
-
-    /// Keeps what was asked for with a farm that is cut.
-    fn with_plan(&mut self, now: Duration, ask: Ask, plan: Plan) -> Result<Course, ControlError> {
-        let unix_us = self.wall.unix_us(now);
-        match ask {
-            Ask::Create(spec) => {
-                self.check_spec(&spec)?;
-                check_partitions(&plan)?;
-                let state = new_state(&spec, Status::Created, unix_us);
-                let change = Change::Create {
-                    spec: spec.clone(),
-                    state: state.clone(),
-                };
-                let effect = Effect::Create {
-                    spec: Box::new(spec),
-                    plan: Box::new(plan),
-                    state,
-                };
-                Ok(keep(change, effect))
-            }
-            Ask::Fork {
-                simulation,
-                child,
-                name,
-                tick,
-            } => {
-                let tick = self.check_fork(simulation, name.as_deref(), tick)?;
-                self.check_room(child)?;
-                let parent = self.known(simulation)?;
-                let name = name.unwrap_or_else(|| fork_name(&parent.spec.name, tick));
-                let spec = Spec {
-                    id: child,
-                    name,
-                    parent: Some((simulation, tick)),
-                    ..parent.spec.clone()
-                };
-                let state = State {
-                    step_until: Some(tick),
-                    ..new_state(&spec, Status::Paused, unix_us)
-                };
-                let change = Change::Fork {
-                    parent: simulation,
-                    tick,
-                    spec: spec.clone(),
-                    state: state.clone(),
-                };
-                let effect = Effect::Fork {
-                    spec: Box::new(spec),
-                    plan: Box::new(plan),
-                    state,
-                };
-                Ok(keep(change, effect))
-            }
-            _ => unreachable!("nothing else needs a farm"),
-        }
-    }
-
-    /// Whether a run can be forked at a tick, and which tick that is.
-    fn check_fork(
-        &self,
-        parent: SimulationId,
-        name: Option<&str>,
-        tick: Option<u64>,
-    ) -> Result<u64, ControlError> {
-        if !self.config.durable {
-            return Err(ControlError::NeedsStore);
-        }
-        if let Some(name) = name {
-            validate_name(name)?;
-        }
-        let parent = self.known(parent)?;
-        let last = parent.completed.unwrap_or(0);
-        let tick = tick.unwrap_or(last);
-        if tick > last {
-            return Err(ControlError::TickNotKept { tick, last });
-        }
-        // What is kept of its place may lie before the fork, and where it will end up is not known.
-        match parent.placing.up_to(tick) {
-            Some(stamp) => Err(ControlError::CommandBeingPlaced { stamp }),
-            None => Ok(tick),
-        }
-    }
-
     /// What a change will be answered with, before it is done.
     fn foresee(&self, now: Duration, effect: &Effect) -> Answer {
         match effect {
@@ -563,82 +300,6 @@ impl Orchestrator {
         }
     }
 
-    fn course_of_command(
-        &mut self,
-        at_us: u64,
-        token: u64,
-        simulation: SimulationId,
-        request: &CommandRequest,
-    ) -> Result<Course, ControlError> {
-        let lead = self.lead_ticks(simulation);
-        let unknown = ControlError::UnknownSimulation { id: simulation };
-        let run = self.simulations.get_mut(&simulation).ok_or(unknown)?;
-        let stamp = run.reserve(request, lead)?;
-        let change = Change::Command {
-            simulation,
-            stamp,
-            request: request.clone(),
-            token,
-            at_us,
-        };
-        Ok(keep(change, Effect::Command { simulation, stamp }))
-    }
-
-    /// Ticks that a command of a run is put off, so that its place is kept before its tick comes.
-    pub(crate) fn lead_ticks(&self, id: SimulationId) -> u64 {
-        let tick = self.simulations.get(&id).map(|run| {
-            let pace = Duration::from_nanos(run.pace_ns.unwrap_or(0.0) as u64);
-            run.schedule.period().unwrap_or_default().max(pace)
-        });
-        let tick = tick.filter(|t| !t.is_zero()).unwrap_or(Duration::MAX);
-        let least = self.config.command_lead_ticks;
-        self.desk.commits.lead_ticks(tick, least)
-    }
-
-    fn known(&self, id: SimulationId) -> Result<&crate::simulation::Simulation, ControlError> {
-        let simulation = self.simulations.get(&id);
-        simulation.ok_or(ControlError::UnknownSimulation { id })
-    }
-
-    fn config_of(&self, ask: &Ask) -> Option<kernel::config::SimulationConfig> {
-        match ask {
-            Ask::Create(spec) => Some(spec.config.clone()),
-            Ask::Fork { simulation, .. } => {
-                let parent = self.simulations.get(simulation)?;
-                Some(parent.spec.config.clone())
-            }
-            _ => None,
-        }
-    }
-
-    /// Checks everything of a specification but its farm, and whether there is room for it.
-    pub(crate) fn check_spec(&self, spec: &Spec) -> Result<(), ControlError> {
-        crate::control::validate_speed(spec.speed)?;
-        validate_name(&spec.name)?;
-        let max = kernel::config::MAX_TICK;
-        if let Some(max_ticks) = spec.max_ticks.filter(|t| !(1..=max).contains(t)) {
-            return Err(ControlError::MaxTicksOutOfRange { max_ticks, max });
-        }
-        if spec.digest_every == 0 {
-            return Err(ControlError::DigestEveryZero);
-        }
-        if spec.parent.is_some() {
-            return Err(ControlError::ParentGiven);
-        }
-        self.check_room(spec.id)
-    }
-
-    fn check_room(&self, id: SimulationId) -> Result<(), ControlError> {
-        if self.simulations.contains_key(&id) {
-            return Err(ControlError::Exists { id });
-        }
-        let limit = crate::limits::MAX_SIMULATIONS;
-        if self.simulations.len() + self.desk.creations() >= limit {
-            return Err(ControlError::TooManySimulations { limit });
-        }
-        Ok(())
-    }
-
     /// Answers a request.
     pub(crate) fn answer(&mut self, caller: &Caller, answer: Answer) {
         self.desk.count(caller.name, &answer);
@@ -653,26 +314,9 @@ impl Orchestrator {
     }
 }
 
-/// Checks that a farm is cut into no more parts than a run may have.
-pub(crate) fn check_partitions(plan: &Plan) -> Result<(), ControlError> {
-    let (partitions, limit) = (plan.partitions.len(), crate::limits::MAX_PARTITIONS);
-    if partitions > limit {
-        return Err(ControlError::TooManyPartitions { partitions, limit });
-    }
-    Ok(())
-}
-
 /// The answer of a request that is refused.
 pub(crate) fn refused(error: ControlError) -> Answer {
     Answer::Refused(Refusal::from(error))
-}
-
-fn simulation_answer(info: SimulationInfo) -> Answer {
-    Answer::Simulation(Box::new(info))
-}
-
-fn keep(change: Change, effect: Effect) -> Course {
-    Course::Keep(Box::new(change), Box::new(effect))
 }
 
 /// What a change is done in order with; `None` where order does not matter.
@@ -688,40 +332,4 @@ fn lane(ask: &Ask) -> Option<Lane> {
         Ask::CreateToken(_) | Ask::RevokeToken(_) => Some(Lane::Tokens),
         _ => None,
     }
-}
-
-/// Where a new simulation stands.
-fn new_state(spec: &Spec, status: Status, unix_us: u64) -> State {
-    State {
-        status,
-        cause: Cause::Requested,
-        name: spec.name.clone(),
-        speed: spec.speed,
-        step_until: None,
-        created_at_us: unix_us,
-        started_at_us: None,
-        ended_at_us: None,
-    }
-}
-
-/// A name for a copy: the parent's, cut where it leaves no room, and the tick.
-fn fork_name(parent: &str, tick: u64) -> String {
-    let suffix = format!(" at {tick}");
-    let most = transport::control::MAX_LABEL_BYTES - suffix.len();
-    let end = (0..=most.min(parent.len()))
-        .rev()
-        .find(|at| parent.is_char_boundary(*at))
-        .unwrap_or(0);
-    format!("{}{suffix}", &parent[..end])
-}
-
-/// Every stage's histogram, as gateways and the database read it.
-pub(crate) fn stages(latencies: &crate::latency::Latencies) -> Vec<StageLatency> {
-    Stage::ALL
-        .into_iter()
-        .map(|stage| StageLatency {
-            stage: stage.name().to_owned(),
-            histogram: crate::latency::encode_v2(latencies.stage(stage)),
-        })
-        .collect()
 }

@@ -14,7 +14,8 @@ use transport::pool::FramePool;
 
 use crate::clock::Origin;
 use crate::config::Config;
-use crate::drive::{self, Handle, Kept};
+use crate::drive::{self, Kept};
+use crate::handle::Handle;
 use crate::keeper::{Keeper, waits_for};
 use crate::limits::{CUT_EVERY, FIRST_BACK_OFF, LEASE_TTL, RENEW_EVERY};
 use crate::standing::Standing;

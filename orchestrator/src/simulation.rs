@@ -1,8 +1,7 @@
-//! One run: its lifecycle, its partitions, and the choice of its next window. How a window is sent
-//! is in `dispatch`, how its results come in is in `collect`, who is suspect is in `suspicion`.
+//! One run: its lifecycle and its partitions. What it does next is in `agenda`, how a window is sent is in
+//! `dispatch`, how its results come in is in `collect`, who is suspect is in `suspicion`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::time::Duration;
 
 use kernel::aggregate::Aggregate;
@@ -11,29 +10,23 @@ use kernel::plan::Plan;
 use transport::link::Class;
 use transport::message::TickDigest;
 
+use crate::checkpoints::next_checkpoint;
 use crate::context::Context;
 use crate::control::{
-    Cause, CommandRequest, CommandStamp, ControlError, LatePolicy, SimulationInfo, Spec, Speed,
-    Status, Target, WorkerId,
+    Cause, ControlError, LatePolicy, SimulationInfo, Spec, Speed, Status, WorkerId,
 };
-use crate::cost::visit;
 use crate::cuts::Cuts;
 use crate::event::Event;
 use crate::history::History;
 use crate::latency::Latencies;
-use crate::limits::{
-    CHECKPOINT_PATIENCE, DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS,
-    MAX_COMMAND_ENTITIES, MAX_DIGESTS_PER_WINDOW, MAX_PARTITION_COMMANDS, MAX_REPLAY_TICKS,
-    MAX_WINDOW_TICKS, MIN_CHECKPOINT_TICKS, REPLAY_BUDGET, WINDOW_TARGET,
-};
+use crate::limits::{DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_REPLAY_TICKS, MAX_WINDOW_TICKS};
 use crate::placing::Placing;
 use crate::record::Record;
 use crate::recovery::Replay;
-use crate::registry::{Debt, WorkerState};
+use crate::registry::Debt;
 use crate::routing::Routing;
 use crate::schedule::Schedule;
 use crate::snapshot::{Stalls, Totals};
-use crate::verify;
 use crate::views::Views;
 use crate::window::Window;
 use crate::wire;
@@ -65,7 +58,7 @@ pub(crate) struct PartitionState {
 
 impl PartitionState {
     /// Whether a replay to `tick` leaves no place for another window in a dispatch.
-    fn is_far(&self, tick: u64) -> bool {
+    pub(crate) fn is_far(&self, tick: u64) -> bool {
         let most = u64::from(MAX_REPLAY_TICKS - MAX_WINDOW_TICKS);
         tick.saturating_sub(self.history.base_tick()) > most
     }
@@ -146,26 +139,6 @@ pub(crate) struct Simulation {
     pub(crate) record: Record,
     /// Commands that have a place which is not kept yet.
     pub(crate) placing: Placing,
-}
-
-/// What a run does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Nothing before an input comes.
-    Wait,
-    /// Nothing before this time.
-    WaitUntil(Duration),
-    /// A window of so many ticks, perhaps with the digest of its last.
-    Window {
-        /// Steps.
-        ticks: u32,
-        /// Whether the digest of the last tick is wanted.
-        wants_digest: bool,
-        /// Deadline it stands for.
-        deadline: Option<Duration>,
-    },
-    /// It has ended and nothing is left to be asked.
-    Settle,
 }
 
 impl Simulation {
@@ -392,257 +365,6 @@ impl Simulation {
             .sum()
     }
 
-    /// When it goes on by itself, or someone becomes suspect; `None` where an input must come first.
-    pub(crate) fn next_wake(&mut self, ctx: &Context<'_>) -> Option<Duration> {
-        if self.window.is_some() {
-            return self.next_suspicion(ctx.now);
-        }
-        match self.next(ctx) {
-            Next::Wait => None,
-            Next::WaitUntil(at) => Some(at),
-            // It fell due while an input of another run was handled. One that waits for a worker
-            // goes on when one comes.
-            Next::Window { .. } | Next::Settle => (!self.said_no_worker).then_some(ctx.now),
-        }
-    }
-
-    /// What to do now, given that no window is in flight.
-    pub(crate) fn next(&self, ctx: &Context<'_>) -> Next {
-        debug_assert!(self.window.is_none());
-        if self.settled || self.status == Status::Created {
-            return Next::Wait;
-        }
-        let Some(completed) = self.completed else {
-            return self.next_before_creation();
-        };
-        // It ends only after what was published of it.
-        if self.replay.is_some() && !(self.status.is_final() && self.is_out_of_reach(ctx)) {
-            return self.next_ticks(ctx, completed + 1);
-        }
-        match self.status {
-            status if status.is_final() => self.next_of_the_end(ctx, completed),
-            Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
-                self.next_of_the_present(ctx, completed)
-            }
-            _ => self.next_ticks(ctx, completed + 1),
-        }
-    }
-
-    /// What a run that has ended at `tick` is asked before it settles.
-    fn next_of_the_end(&self, ctx: &Context<'_>, tick: u64) -> Next {
-        if self.is_out_of_reach(ctx) {
-            return Next::Settle;
-        }
-        let is_cut_owed = self.cuts.is_owed(tick, ctx.config.cut_every);
-        if self.is_digest_unknown() || self.views.is_behind(tick) || is_cut_owed {
-            return self.question();
-        }
-        match self.cuts.keeps_open_until(tick) {
-            Some(until) if until > ctx.now => Next::WaitUntil(until),
-            _ => Next::Settle,
-        }
-    }
-
-    /// What a run that stands at `tick` is asked, if anything.
-    fn next_of_the_present(&self, ctx: &Context<'_>, tick: u64) -> Next {
-        if self.is_digest_unknown() {
-            return self.question();
-        }
-        let cut_at = self.cuts.due_at(tick, ctx.config.cut_every);
-        let due_at = [self.views.due_at(tick), cut_at]
-            .into_iter()
-            .flatten()
-            .min();
-        match due_at {
-            None => Next::Wait,
-            Some(at) if at > ctx.now => Next::WaitUntil(at),
-            Some(_) => self.question(),
-        }
-    }
-
-    /// A window of no ticks, that asks about the present one.
-    fn question(&self) -> Next {
-        Next::Window {
-            ticks: 0,
-            wants_digest: self.is_digest_unknown(),
-            deadline: None,
-        }
-    }
-
-    /// Whether the last complete tick's digest was not asked for.
-    fn is_digest_unknown(&self) -> bool {
-        self.digest.map(|(tick, _)| tick) != self.completed
-    }
-
-    /// Whether a partition is lost and nobody is there who could ever take it.
-    pub(crate) fn is_out_of_reach(&self, ctx: &Context<'_>) -> bool {
-        if self.lacks_end {
-            return false;
-        }
-        self.partitions.iter().any(|p| p.owner.is_none())
-            && ctx
-                .registry
-                .iter()
-                .all(|w| w.state == WorkerState::Draining)
-    }
-
-    /// Creation comes first; a run that ended before has nothing to settle.
-    fn next_before_creation(&self) -> Next {
-        if self.status.is_final() && self.replay.is_none() {
-            return Next::Settle;
-        }
-        Next::Window {
-            ticks: 0,
-            wants_digest: true,
-            deadline: None,
-        }
-    }
-
-    /// The window that begins with tick `first`, if it is due.
-    fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
-        if ctx.holds_runs || (self.halting && self.replay.is_none()) {
-            return match self.replay {
-                None => self.next_of_the_present(ctx, first - 1),
-                Some(_) => Next::Wait,
-            };
-        }
-        match self.full_until() {
-            Some(until) if until > ctx.now => return Next::WaitUntil(until),
-            Some(_) => {
-                return Next::Window {
-                    ticks: 0,
-                    wants_digest: false,
-                    deadline: None,
-                };
-            }
-            None => {}
-        }
-        let replay = self.replay.map(|replay| replay.end_of_window(first));
-        let end = replay.or(self.step_until).unwrap_or(u64::MAX);
-        let end = end.min(self.last_tick());
-        // What a replay finds is not written: the last digest is asked for after it.
-        let lacks_digest = self.lacks_end && self.replay.is_some_and(|r| r.repeats(first));
-        let left = u32::try_from((end + 1).saturating_sub(first)).unwrap_or(u32::MAX);
-        let most = self.most_ticks(ctx, first).min(left);
-        let stepping = replay.is_some() || self.status == Status::Paused;
-        let nominal = self.schedule.nominal_ticks().min(most).max(1);
-        let last_nominal = first + u64::from(nominal) - 1;
-        let deadline = self.schedule.deadline(last_nominal).filter(|_| !stepping);
-        if let Some(deadline) = deadline.filter(|d| *d > ctx.now) {
-            return Next::WaitUntil(deadline);
-        }
-        let ticks = match deadline {
-            None => most,
-            Some(_) => self.schedule.due_ticks(first, ctx.now, most).max(nominal),
-        };
-        Next::Window {
-            ticks,
-            wants_digest: first + u64::from(ticks) - 1 == end && !lacks_digest,
-            deadline,
-        }
-    }
-
-    /// Most ticks that a window from `first` on may have, at least 1.
-    fn most_ticks(&self, ctx: &Context<'_>, first: u64) -> u32 {
-        if self.cut {
-            return 1;
-        }
-        let target_ns = WINDOW_TARGET.as_nanos() as f64;
-        let aimed = self.pace_ns.map_or(1.0, |pace| target_ns / pace.max(1.0));
-        // No more than twice the last one, so that one lucky measurement does no harm.
-        let aimed = (aimed as u32).min(self.last_ticks.saturating_mul(2));
-        let digests = self
-            .spec
-            .digest_every
-            .saturating_mul(MAX_DIGESTS_PER_WINDOW);
-        let most = aimed
-            .max(self.schedule.nominal_ticks())
-            .min(digests)
-            .min(u32::try_from(self.checkpoint_ticks).unwrap_or(u32::MAX))
-            .clamp(1, MAX_WINDOW_TICKS);
-        // It ends where a command is due, so that what came of it is soon known.
-        let most = match self.pending.range(first..).next() {
-            Some((tick, _)) => (tick - first + 1).min(u64::from(most)) as u32,
-            None => most,
-        };
-        self.ticks_to_sample(ctx, first, most)
-    }
-
-    /// A sampled tick is a window of its own: its prior state is a state between windows.
-    fn ticks_to_sample(&self, ctx: &Context<'_>, first: u64, most: u32) -> u32 {
-        if !verify::is_possible(ctx) {
-            return most;
-        }
-        let partitions = self.partitions.len() as u32;
-        for ticks in 0..most {
-            let tick = first + u64::from(ticks);
-            let one_in = ctx.config.verify_one_in;
-            if verify::any_sampled(self.spec.config.seed, partitions, tick, one_in) {
-                return ticks.max(1);
-            }
-        }
-        most
-    }
-
-    /// Set while a partition's inputs, or the ticks since its checkpoint, are at their bound: the run stands, and this is when the
-    /// checkpoint that frees it is asked for again, by a window of no ticks.
-    fn full_until(&self) -> Option<Duration> {
-        self.partitions
-            .iter()
-            .inspect(|_| visit())
-            .filter(|p| p.history.is_full() || p.is_far(self.completed.unwrap_or(0)))
-            .map(|p| p.asked.map_or(Duration::ZERO, |(_, until)| until))
-            .max()
-    }
-
-    /// Chooses how far apart checkpoints are: so near that what the worker with the most to do would
-    /// lose is replayed by the others within the budget.
-    pub(crate) fn choose_checkpoint_ticks(&mut self, ctx: &Context<'_>) {
-        let mut load_ns: BTreeMap<WorkerId, f64> = BTreeMap::new();
-        for p in &self.partitions {
-            let (Some(owner), Some(step_ns)) = (p.owner, p.step_ns) else {
-                return;
-            };
-            *load_ns.entry(owner).or_default() += step_ns;
-        }
-        let threads: u32 = ctx.registry.ready().map(|w| w.threads).sum();
-        let slowest = load_ns
-            .iter()
-            .map(|(worker, ns)| {
-                let own = ctx.registry.get(*worker).map_or(0, |w| w.threads);
-                let others = threads.saturating_sub(own).max(1);
-                ns / f64::from(others)
-            })
-            .fold(1.0, f64::max);
-        let ticks = (REPLAY_BUDGET.as_nanos() as f64 / slowest) as u64;
-        let ticks = ticks.clamp(MIN_CHECKPOINT_TICKS, MAX_CHECKPOINT_TICKS);
-        // Phases are of use only while the interval stays: it grows where that is worth it.
-        if ticks < self.checkpoint_ticks || ticks / 3 >= self.checkpoint_ticks / 2 {
-            self.checkpoint_ticks = ticks;
-        }
-    }
-
-    /// Whether a checkpoint of partition `p` shall be asked for in a window that ends with `last`;
-    /// notes that it was.
-    pub(crate) fn ask_checkpoint(&mut self, p: usize, last: u64, now: Duration) -> bool {
-        let (interval, count) = (self.checkpoint_ticks, self.partitions.len() as u64);
-        let state = &mut self.partitions[p];
-        let awaited = state.asked.is_some_and(|(_, until)| until > now);
-        let lost = state.asked.is_some() && !awaited;
-        let moves = matches!(state.moving, Some((_, None)));
-        let due = state.checkpoint_at <= last || state.history.is_heavy() || state.is_far(last);
-        let is_cut = self.window.as_ref().is_some_and(|w| w.is_cut);
-        if last == 0 || !(is_cut || moves || lost || (due && !awaited)) {
-            return false;
-        }
-        if let Some((_, since)) = &mut state.moving {
-            *since = Some(last);
-        }
-        state.asked = Some((last, now + CHECKPOINT_PATIENCE));
-        state.checkpoint_at = next_checkpoint(last, interval, p as u64, count);
-        true
-    }
-
     /// Says the last word and frees the workers.
     pub(crate) fn settle(&mut self, ctx: &mut Context<'_>) {
         if self.settled {
@@ -781,138 +503,6 @@ impl Simulation {
         ControlError::InvalidTransition {
             request,
             status: self.status,
-        }
-    }
-
-    /// How many commands a target makes: one a machine that it names, or one a partition where it
-    /// names a site or all.
-    ///
-    /// # Errors
-    /// [`ControlError`] names what of it is not there.
-    pub(crate) fn commands_for(&self, target: &Target) -> Result<usize, ControlError> {
-        let plan = self.plan.as_ref().expect("a run that goes on has a plan");
-        addresses(plan, target).map(|addresses| addresses.len())
-    }
-
-    /// Queues a command for whom it is for, where no more than `limit` wait then.
-    ///
-    /// # Errors
-    /// [`ControlError`] where it cannot be; then nothing is changed.
-    pub(crate) fn enqueue(
-        &mut self,
-        stamp: CommandStamp,
-        request: &CommandRequest,
-        limit: usize,
-    ) -> Result<(), ControlError> {
-        let plan = self.plan.as_ref().expect("a run that goes on has a plan");
-        let addresses = addresses(plan, &request.target)?;
-        if self.pending_count + addresses.len() > limit {
-            return Err(ControlError::TooManyCommands { limit });
-        }
-        let count = addresses.len();
-        let mut added: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
-        for (partition, machine) in addresses {
-            let (seq, action) = (stamp.seq, request.action);
-            let command = match (&request.target, machine) {
-                (Target::Site(site), _) => Command::for_site(seq, *site, action),
-                (_, Some(machine)) => Command::new(seq, machine, action),
-                (_, None) => Command::for_all(seq, action),
-            };
-            added.entry(partition).or_default().push(command);
-        }
-        // Nothing is entered for what is refused: the next window would end at its tick.
-        let queued = self.pending.get(&stamp.tick);
-        for (partition, commands) in &added {
-            let before = queued.and_then(|q| q.get(partition)).map_or(0, Vec::len);
-            if before + commands.len() > MAX_PARTITION_COMMANDS {
-                let limit = MAX_PARTITION_COMMANDS;
-                return Err(ControlError::TooManyCommands { limit });
-            }
-        }
-        let queued = self.pending.entry(stamp.tick).or_default();
-        for (partition, commands) in added {
-            let queued = queued.entry(partition).or_default();
-            let in_order = queued.last().is_none_or(|last| last.seq < stamp.seq);
-            queued.extend(commands);
-            // One that was kept sooner may be of a greater seq.
-            if !in_order {
-                queued.sort_by_key(|command| command.seq);
-            }
-        }
-        self.last_seq = self.last_seq.max(stamp.seq);
-        self.pending_count += count;
-        Ok(())
-    }
-}
-
-/// A partition, and a machine of it; `None` for all of those that the target names.
-type Address = (u32, Option<u32>);
-
-/// Where a target is: a machine named twice is there once, and a site or all machines are addressed once
-/// a partition, however many they are.
-fn addresses(plan: &Plan, target: &Target) -> Result<Vec<Address>, ControlError> {
-    let entities = plan.farm.config.entities;
-    let known = |entity: u32| match (1..=entities).contains(&entity) {
-        true => Ok((plan.partition_of(entity), Some(entity))),
-        false => Err(ControlError::UnknownEntity { entity, entities }),
-    };
-    let whole = |partitions: Range<u32>| partitions.map(|p| (p, None)).collect();
-    match target {
-        Target::Entity(entity) => Ok(vec![known(*entity)?]),
-        Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
-        Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
-            let limit = MAX_COMMAND_ENTITIES;
-            Err(ControlError::TooManyEntities { limit })
-        }
-        Target::Entities(ids) => {
-            let mut ids = ids.clone();
-            ids.sort_unstable();
-            ids.dedup();
-            ids.into_iter().map(known).collect()
-        }
-        Target::Site(site) if *site >= plan.farm.sites => {
-            let last = plan.farm.sites - 1;
-            Err(ControlError::UnknownSite { site: *site, last })
-        }
-        Target::Site(site) => Ok(whole(plan.partitions_of_site(*site))),
-        Target::All => {
-            let partitions = u32::try_from(plan.partitions.len());
-            Ok(whole(0..partitions.expect("counted in 32 bits")))
-        }
-    }
-}
-
-/// The first tick after `last` in which a checkpoint of partition `p` of `count` is due: one an
-/// interval each, in phases spread evenly over it, so that they never come all at once.
-pub(crate) fn next_checkpoint(last: u64, interval: u64, p: u64, count: u64) -> u64 {
-    let phase = p * interval / count.max(1);
-    // The next number after `last` that is `phase` more than a multiple of the interval.
-    last + interval - (last + interval - phase) % interval
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checkpoints_are_an_interval_apart_each_and_evenly_spread() {
-        for (interval, count) in [(64, 4), (16, 100), (1_000, 7)] {
-            for p in 0..count {
-                let first = next_checkpoint(0, interval, p, count);
-                assert!((1..=interval).contains(&first));
-                assert_eq!(first % interval, p * interval / count);
-                assert_eq!(next_checkpoint(first, interval, p, count), first + interval);
-            }
-            // Whatever lined them up, the next ones are spread again, and none is late.
-            let next: Vec<u64> = (0..count)
-                .map(|p| next_checkpoint(12_345, interval, p, count))
-                .collect();
-            assert!(
-                next.iter()
-                    .all(|at| (1..=interval).contains(&(at - 12_345)))
-            );
-            let at_once = |at: &&u64| next.iter().filter(|other| other == at).count() as u64;
-            assert!(next.iter().map(|at| at_once(&at)).max().unwrap() <= count.div_ceil(interval));
         }
     }
 }

@@ -7,8 +7,10 @@ use hdrhistogram::Histogram;
 use transport::metrics::Traffic;
 
 use crate::control::{SimulationId, SimulationInfo, WorkerId};
+use crate::core::Orchestrator;
 use crate::latency::{Durations, Latencies};
-use crate::registry::WorkerState;
+use crate::registry::{Worker, WorkerState};
+use crate::simulation::Simulation;
 
 /// What happened since the start, of one run or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,5 +239,105 @@ impl Snapshot {
     #[must_use]
     pub fn replay_bytes(&self) -> u64 {
         self.simulations.iter().map(|s| s.replay_bytes).sum()
+    }
+}
+
+impl Orchestrator {
+    /// From now on snapshots show the histograms of runs that go on as they are now. To be called once
+    /// in [`crate::limits::HISTOGRAMS_EVERY`] or less often by whoever takes snapshots between ticks:
+    /// what was shown is copied with the next record, so this bounds how often that is, however
+    /// often it is looked at. Without any call snapshots show the present.
+    pub fn show_histograms(&mut self) {
+        for simulation in self.simulations.values_mut().filter(|s| !s.settled) {
+            let shown = (simulation.latencies.clone(), simulation.stalls.clone());
+            simulation.shown = Some(shown);
+        }
+    }
+
+    /// Everything measured up to `now`. It costs a look at every partition and copies no histogram.
+    #[must_use]
+    pub fn snapshot(&self, now: Duration) -> Snapshot {
+        let (mut totals_sum, latencies, stalls) = self.retired.clone();
+        for simulation in self.simulations.values() {
+            totals_sum.merge(&totals(simulation));
+        }
+        let held = self.held();
+        let held = |id| held.get(&id).copied().unwrap_or_default();
+        Snapshot {
+            now,
+            simulations: (self.simulations.values())
+                .map(|s| simulation_snapshot(s, now))
+                .collect(),
+            workers: self
+                .registry
+                .iter()
+                .map(|w| worker_snapshot(w, held(w.id)))
+                .collect(),
+            totals: totals_sum,
+            verified: self.verifier.found,
+            retired: (latencies, stalls),
+            refused: self.refused,
+            lost_workers: self.lost_workers,
+            unexpected_frames: self.unexpected_frames,
+            traffic: self.traffic,
+            gateways: self.gateways.len() as u64,
+            published: self.published,
+            skipped_views: self.skipped_views,
+            answered: self.desk.answered.clone(),
+            waiting_requests: self.desk.waiting() as u64,
+            backlog_bytes: self.chronicle.bytes() as u64,
+            backlog_age: self.chronicle.age(now),
+            batches: self.chronicle.batches,
+            store_faults: self.chronicle.faults,
+            commits: Times(self.desk.commits.all()),
+            appends: Times(self.appends.clone()),
+        }
+    }
+}
+
+/// A worker, with the partitions and rows that it has.
+fn worker_snapshot(worker: &Worker, (partitions, rows): (u64, u64)) -> WorkerSnapshot {
+    WorkerSnapshot {
+        id: worker.id,
+        name: worker.name.clone(),
+        threads: worker.threads,
+        state: worker.state,
+        partitions,
+        rows,
+        row_steps: worker.heartbeat.row_steps,
+        busy: Duration::from_micros(worker.heartbeat.busy_us),
+        ns_per_row: worker.ns_per_row,
+    }
+}
+
+/// A run's totals, with those that its parts count for themselves.
+pub(crate) fn totals(simulation: &Simulation) -> Totals {
+    let (mails, mail_bytes) = simulation.routing.totals();
+    Totals {
+        mails,
+        mail_bytes,
+        ..simulation.totals
+    }
+}
+
+fn simulation_snapshot(simulation: &Simulation, now: Duration) -> SimulationSnapshot {
+    let (latencies, stalls) = match &simulation.shown {
+        Some(shown) => shown.clone(),
+        None => (simulation.latencies.clone(), simulation.stalls.clone()),
+    };
+    let histories = || simulation.partitions.iter().map(|p| &p.history);
+    SimulationSnapshot {
+        info: simulation.info(now),
+        elapsed: simulation
+            .completed_at
+            .saturating_sub(simulation.created_at),
+        totals: totals(simulation),
+        latencies,
+        stalls,
+        checkpoint_bytes: histories().map(|h| h.checkpoint_bytes() as u64).sum(),
+        replay_bytes: histories().map(|h| h.input_bytes() as u64).sum(),
+        checkpoint_ticks: simulation.checkpoint_ticks,
+        partitions: simulation.partition_count,
+        window_ticks: simulation.window.as_ref().map_or(0, |w| w.ticks),
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use orchestrator::clock::Origin;
 use orchestrator::control::{ControlError, WorkerId};
-use orchestrator::drive::{self, Handle};
+use orchestrator::drive;
 use orchestrator::event::Event;
+use orchestrator::handle::Handle;
 use orchestrator::{Config, limits};
 use tokio::sync::mpsc;
 use tokio::time::timeout;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use kernel::command::Action;
-use kernel::plan::Plan;
 use orchestrator::control::{
     CommandRequest, CommandStamp, LatePolicy, RefusalKind, Spec, Speed, Status, Target,
 };
@@ -116,7 +115,7 @@ fn a_command_whose_commit_comes_too_late_gets_a_later_place_and_is_applied_there
         .iter()
         .filter(|w| matches!(w, Change::Command { .. }));
     assert_eq!(commands.count(), 2, "the second lead is long enough");
-    assert_eq!(kept(&t).commands[&first.seq], first);
+    assert_eq!(kept(&t).commands[&first.seq].0, first);
     // The lead is known now.
     let before = t.shelf.writes.len();
     let second = stamp(&t.ask(hold(None)));
@@ -142,7 +141,7 @@ fn a_command_repeated_while_it_is_given_another_place_is_answered_with_that() {
     let placed = stamp(&t.answers[&first]);
     assert!(placed.tick > 52, "{placed:?} is its first place");
     assert_eq!(stamp(&t.answers[&again]), placed);
-    assert_eq!(kept(&t).commands[&placed.seq], placed);
+    assert_eq!(kept(&t).commands[&placed.seq].0, placed);
     assert_eq!(kept(&t).commands.len(), 1);
 }
 
@@ -184,7 +183,7 @@ fn between_two_places() -> Testbed {
     t.shelf.commit_takes = 2 * MS;
     t.run_for(Duration::from_millis(1_900));
     assert!(t.tick() > 120 && !t.answers.contains_key(&id));
-    assert_eq!(kept(&t).commands[&1].tick, 52);
+    assert_eq!(kept(&t).commands[&1].0.tick, 52);
     t
 }
 
@@ -194,7 +193,7 @@ fn history_is_held_at_the_place_that_is_kept_until_the_later_one_is() {
     assert_eq!(kept(&t).head.as_ref().unwrap().tick, 51);
     assert_eq!(kept(&t).digests.keys().max(), Some(&51));
     t.run_for(Duration::from_millis(300));
-    let at = kept(&t).commands[&1].tick;
+    let at = kept(&t).commands[&1].0.tick;
     assert!(at > 90, "{at}");
     assert!(kept(&t).head.as_ref().unwrap().tick > 52);
 }
@@ -202,32 +201,9 @@ fn history_is_held_at_the_place_that_is_kept_until_the_later_one_is() {
 #[test]
 fn a_crash_between_two_places_of_a_command_brings_it_back_where_it_was_kept() {
     let t = between_two_places();
-    let kept = kept(&t).clone();
-    let head = kept.head.unwrap();
-    let Ask::Command(_, request) = hold(None) else {
-        unreachable!("it is a command");
-    };
-    let commands = kept.commands.values();
-    let recovered = Recovered {
-        spec: at_real_time(),
-        state: kept.state.unwrap(),
-        head_tick: head.tick,
-        digest: kept.digests.values().next_back().copied(),
-        aggregate: head.aggregate,
-        late_ticks: head.late_ticks,
-        dilated_ms: head.dilated_ms,
-        cut: kept.cut,
-        commands: commands.map(|stamp| (*stamp, request.clone())).collect(),
-        last_command_seq: 1,
-        last_sim_seq: 0,
-        last_system_seq: 0,
-        epochs: Vec::new(),
-        has_entities: true,
-    };
+    let recovered = kept(&t).recovered(&at_real_time());
     let mut t = Testbed::plain();
-    let plan = Plan::new(&recovered.spec.config).unwrap();
-    t.control(|core, now| core.recover(now, recovered, Some(plan)))
-        .unwrap();
+    t.recover(recovered).unwrap();
     t.join();
     t.run_for(Duration::from_secs(3));
     let info = t.core.simulation(SIM).unwrap();
@@ -678,22 +654,10 @@ fn one_that_this_build_cannot_go_on_with_is_left_to_another_as_it_is() {
     t.run_until(|t| t.tick() == 30);
     t.run_for(Duration::from_secs(1));
     let before = kept(&t).clone();
-    let head = before.head.clone().unwrap();
     let recovered = Recovered {
-        spec: at_real_time(),
-        state: before.state.clone().unwrap(),
-        head_tick: head.tick,
-        digest: head.digest,
-        aggregate: head.aggregate,
-        late_ticks: 0,
-        dilated_ms: 0,
         cut: None,
         commands: Vec::new(),
-        last_command_seq: 0,
-        last_sim_seq: 0,
-        last_system_seq: before.events.len() as u64,
-        epochs: Vec::new(),
-        has_entities: true,
+        ..before.recovered(&at_real_time())
     };
     let mut t = Testbed::durable();
     t.shelf.kept.insert(SIM, before.clone());

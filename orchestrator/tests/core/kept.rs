@@ -9,7 +9,7 @@ use orchestrator::clock::Origin;
 use orchestrator::control::{
     CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
 };
-use orchestrator::drive::Handle;
+use orchestrator::handle::Handle;
 use orchestrator::service::{self, Owned, ServiceError};
 use store::Store;
 use store::lease::SameAddress;

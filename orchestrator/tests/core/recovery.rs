@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
+use kernel::aggregate::Aggregate;
 use kernel::command::Action;
-use kernel::plan::Plan;
 use orchestrator::Config;
 use orchestrator::control::{Cause, CommandRequest, CommandStamp, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
 use orchestrator::limits::MAX_PARTITION_COMMANDS;
-use orchestrator::recovery::RecoveryFault;
-use store::history::Cut;
+use store::history::{Cut, Head};
 use store::recovery::Recovered;
 use store::write::State;
 use transport::control::{Answer, Ask, EpochBegin, Log};
 use transport::link::{DisconnectReason, LinkEvent, PeerId};
 use transport::message::TickDigest;
 
+use crate::shelf::Kept;
 use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,11 +68,10 @@ fn hold(entity: u32, tick: u64) -> CommandRequest {
 
 /// What the store has of such a run whose head is tick 60.
 fn recovered(spec: &Spec, status: Status, cut: Option<Cut>) -> Recovered {
-    let tick = cut.as_ref().map_or(0, |c| c.tick);
     let digest = expected_digests(spec, 60, &COMMANDS)[&60];
-    let commands = COMMANDS.iter().filter(|(at, _, _)| *at > tick);
-    Recovered {
-        state: State {
+    let place = |&(tick, seq, entity)| (seq, (CommandStamp { seq, tick }, hold(entity, tick)));
+    let kept = Kept {
+        state: Some(State {
             status,
             cause: Cause::Requested,
             name: "renamed".into(),
@@ -81,28 +80,22 @@ fn recovered(spec: &Spec, status: Status, cut: Option<Cut>) -> Recovered {
             created_at_us: 1,
             started_at_us: Some(2),
             ended_at_us: None,
-        },
-        head_tick: 60,
-        digest: Some(TickDigest { tick: 60, digest }),
-        aggregate: kernel::aggregate::Aggregate::default(),
-        late_ticks: 3,
-        dilated_ms: 70,
+        }),
+        commands: COMMANDS.iter().map(place).collect(),
+        head: Some(Head {
+            tick: 60,
+            status: None,
+            step_until: None,
+            ended_at_us: None,
+            digest: Some(TickDigest { tick: 60, digest }),
+            aggregate: Aggregate::default(),
+            late_ticks: 3,
+            dilated_ms: 70,
+        }),
         cut,
-        commands: commands
-            .map(|&(tick, seq, entity)| (CommandStamp { seq, tick }, hold(entity, tick)))
-            .collect(),
-        last_command_seq: 4,
-        last_sim_seq: 0,
-        last_system_seq: 0,
-        epochs: Vec::new(),
-        has_entities: true,
-        spec: spec.clone(),
-    }
-}
-
-fn recover(t: &mut Testbed, recovered: Recovered) -> Result<(), RecoveryFault> {
-    let plan = Plan::new(&recovered.spec.config).unwrap();
-    t.control(|core, now| core.recover(now, recovered, Some(plan)))
+        ..Kept::default()
+    };
+    kept.recovered(spec)
 }
 
 /// Checks every digest that was published against the undisturbed run.
@@ -122,7 +115,7 @@ fn a_running_run_replays_to_its_head_and_goes_on() {
         for cut in [Some(before(&spec)), None] {
             let first = cut.as_ref().map_or(0, |c| c.tick + 1);
             let mut t = testbed();
-            recover(&mut t, recovered(&spec, Status::Running, cut)).unwrap();
+            t.recover(recovered(&spec, Status::Running, cut)).unwrap();
             let info = t.core.simulation(SIM).unwrap();
             assert_eq!((info.tick, info.replaying_to), (60, Some(60)));
             assert_eq!(info.spec.name, "renamed");
@@ -150,7 +143,8 @@ fn a_paused_run_stays_and_a_command_never_changes_what_was_published() {
     let spec = spec(cut());
     let mut t = testbed();
     let cut = before(&spec);
-    recover(&mut t, recovered(&spec, Status::Paused, Some(cut))).unwrap();
+    t.recover(recovered(&spec, Status::Paused, Some(cut)))
+        .unwrap();
     let early = hold(3, 60);
     let refused = t.control(|core, now| core.command(now, SIM, &early));
     assert!(refused.is_err(), "it is replaying that tick");
@@ -174,7 +168,8 @@ fn a_run_that_is_stopped_while_it_replays_ends_at_its_head() {
     let spec = spec(whole(2));
     let mut t = testbed();
     let cut = before(&spec);
-    recover(&mut t, recovered(&spec, Status::Running, Some(cut))).unwrap();
+    t.recover(recovered(&spec, Status::Running, Some(cut)))
+        .unwrap();
     t.join();
     t.run_until(|t| t.published().next().is_some());
     assert!(t.published().all(|w| w.tick < 60), "it replays yet");
@@ -192,7 +187,8 @@ fn a_worker_that_is_lost_in_a_replay_changes_nothing() {
     let spec = spec(cut());
     let mut t = testbed();
     let cut = before(&spec);
-    recover(&mut t, recovered(&spec, Status::Running, Some(cut))).unwrap();
+    t.recover(recovered(&spec, Status::Running, Some(cut)))
+        .unwrap();
     let first = t.join();
     t.join();
     t.run_until(|t| t.published().any(|w| w.tick == 50));
@@ -215,7 +211,7 @@ fn a_fork_goes_on_from_its_parents_cut_under_its_own_name() {
     kept.digest = None;
     kept.state.step_until = Some(50);
     let mut t = testbed();
-    recover(&mut t, kept).unwrap();
+    t.recover(kept).unwrap();
     t.join();
     t.run_for(SECOND);
     let info = t.core.simulation(fork.id).unwrap();
@@ -254,7 +250,7 @@ fn what_does_not_fit_is_named() {
     let refused = |change: &dyn Fn(&mut Recovered)| {
         let mut kept = recovered(&spec, Status::Running, Some(cut.clone()));
         change(&mut kept);
-        let fault = recover(&mut testbed(), kept).unwrap_err();
+        let fault = testbed().recover(kept).unwrap_err();
         fault.to_string()
     };
     fn cut_of(kept: &mut Recovered) -> &mut Cut {
@@ -291,7 +287,7 @@ fn a_command_that_found_its_tick_full_before_the_crash_keeps_no_run_from_coming_
     kept.last_command_seq = full + 1;
     kept.digest = None;
     let mut t = testbed();
-    recover(&mut t, kept).unwrap();
+    t.recover(kept).unwrap();
     t.join();
     t.run_until(|t| t.tick() == 64);
     let applied: Vec<_> = std::iter::once(COMMANDS[0])
@@ -316,7 +312,7 @@ fn a_replay_that_comes_to_another_digest_makes_the_run_stand() {
     };
     kept.digest = Some(wrong);
     let mut t = testbed();
-    recover(&mut t, kept).unwrap();
+    t.recover(kept).unwrap();
     t.join();
     t.run_for(5 * SECOND);
     let info = t.core.simulation(SIM).unwrap();
@@ -331,7 +327,7 @@ fn who_listens_to_a_run_that_replays_begins_after_all_that_was_told() {
     kept.cut.as_mut().unwrap().last_sim_seq = 7;
     kept.last_sim_seq = 19;
     let mut t = testbed();
-    recover(&mut t, kept).unwrap();
+    t.recover(kept).unwrap();
     let gateway = t.listen();
     let id = t.ask_from(gateway, subscribe(SIM), None);
     assert_eq!(last_sim_seq(&t, gateway, id), Some(19));
@@ -343,7 +339,7 @@ fn who_listens_is_told_where_each_owner_took_the_run_up() {
     let mut kept = recovered(&spec, Status::Running, Some(before(&spec)));
     kept.epochs = [2, 3].map(begun).into();
     let mut t = testbed();
-    recover(&mut t, kept).unwrap();
+    t.recover(kept).unwrap();
     let gateway = t.listen();
     let id = t.ask_from(gateway, subscribe(SIM), None);
     let Some(Answer::Subscribed(subscribed)) = t.listener(gateway).answer(id) else {
@@ -372,7 +368,7 @@ fn who_listens_to_a_fork_begins_where_its_replay_has_come_to() {
     let mut kept = recovered(&fork, Status::Paused, Some(before(&parent)));
     (kept.cut.as_mut().unwrap().last_sim_seq, kept.last_sim_seq) = (7, 7);
     let mut t = testbed();
-    recover(&mut t, kept).unwrap();
+    t.recover(kept).unwrap();
     let gateways = [t.listen(), t.listen(), t.listen()];
     let ids = gateways.map(|peer| t.ask_from(peer, subscribe(fork.id), None));
     let [patient, hasty, gone] = gateways;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use orchestrator::control::{CommandStamp, SimulationId};
+use kernel::aggregate::Aggregate;
+use orchestrator::control::{CommandRequest, CommandStamp, SimulationId, Spec};
 use orchestrator::fault::StoreFault;
 use store::history::{Batch, Cut, EntityRow, Head, History, MetricSnapshot};
+use store::recovery::Recovered;
 use store::write::{Change, Committed, Guard, State, Write};
 use transport::control::{Log, LogEvent};
 use transport::message::TickDigest;
@@ -22,7 +24,7 @@ pub(crate) enum Told {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) state: Option<State>,
-    pub(crate) commands: BTreeMap<u64, CommandStamp>,
+    pub(crate) commands: BTreeMap<u64, (CommandStamp, CommandRequest)>,
     /// By (log, seq).
     pub(crate) events: BTreeMap<(Log, u64), LogEvent>,
     pub(crate) digests: BTreeMap<u64, TickDigest>,
@@ -30,6 +32,38 @@ pub(crate) struct Kept {
     pub(crate) entities: BTreeMap<u32, EntityRow>,
     pub(crate) head: Option<Head>,
     pub(crate) cut: Option<Cut>,
+}
+
+impl Kept {
+    /// What the next orchestrator finds of it.
+    pub(crate) fn recovered(&self, spec: &Spec) -> Recovered {
+        let head = self.head.as_ref();
+        let cut = self.cut.clone();
+        let from = cut.as_ref().map_or(0, |cut| cut.tick);
+        let mut commands: Vec<_> = self.commands.values().cloned().collect();
+        commands.retain(|(stamp, _)| stamp.tick > from);
+        commands.sort_by_key(|(stamp, _)| (stamp.tick, stamp.seq));
+        let last = |log| {
+            let mut seqs = self.events.keys().filter(|(of, _)| *of == log);
+            seqs.next_back().map_or(0, |(_, seq)| *seq)
+        };
+        Recovered {
+            spec: spec.clone(),
+            state: self.state.clone().expect("it was created"),
+            head_tick: head.map_or(0, |head| head.tick),
+            digest: head.and_then(|head| head.digest),
+            aggregate: head.map_or_else(Aggregate::default, |head| head.aggregate),
+            late_ticks: head.map_or(0, |head| head.late_ticks),
+            dilated_ms: head.map_or(0, |head| head.dilated_ms),
+            cut,
+            commands,
+            last_command_seq: self.commands.keys().next_back().copied().unwrap_or(0),
+            last_sim_seq: last(Log::Sim),
+            last_system_seq: last(Log::System),
+            epochs: Vec::new(),
+            has_entities: true,
+        }
+    }
 }
 
 /// The store.
@@ -159,9 +193,12 @@ impl Shelf {
                 None => return Committed::NotFound,
             },
             Change::Command {
-                simulation, stamp, ..
+                simulation,
+                stamp,
+                request,
+                ..
             } => match kept.get_mut(simulation) {
-                Some(kept) => _ = kept.commands.insert(stamp.seq, *stamp),
+                Some(kept) => _ = kept.commands.insert(stamp.seq, (*stamp, request.clone())),
                 None => return Committed::NotFound,
             },
             Change::Withdraw { simulation, seq } => {

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use kernel::aggregate::Aggregate;
 use kernel::command::Action;
-use kernel::plan::Plan;
 use orchestrator::control::{CommandRequest, RefusalKind, SimulationInfo, Spec, Speed, Target};
 use orchestrator::fault::StoreFault;
 use store::recovery::Recovered;
 use transport::control::{Answer, Ask, Cause, Idempotency, Status};
 
-use crate::shelf::Kept;
 use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,35 +54,14 @@ fn info(answer: Answer) -> SimulationInfo {
 
 /// What the next orchestrator finds of a run whose orchestrator dies now.
 fn found(t: &Testbed, spec: &Spec) -> Recovered {
-    let Kept {
-        state, head, cut, ..
-    } = t.shelf.kept[&SIM].clone();
-    let head_tick = head.as_ref().map_or(0, |head| head.tick);
-    Recovered {
-        spec: spec.clone(),
-        state: state.expect("it was created"),
-        head_tick,
-        digest: head.and_then(|head| head.digest),
-        aggregate: Aggregate::default(),
-        late_ticks: 0,
-        dilated_ms: 0,
-        cut,
-        commands: Vec::new(),
-        last_command_seq: 0,
-        last_sim_seq: 0,
-        last_system_seq: 100,
-        has_entities: true,
-        epochs: Vec::new(),
-    }
+    t.shelf.kept[&SIM].recovered(spec)
 }
 
 /// The next orchestrator, with what is kept.
 fn next(before: &Testbed, recovered: Recovered) -> Testbed {
     let mut t = Testbed::durable();
     t.shelf.kept = before.shelf.kept.clone();
-    let plan = Plan::new(&recovered.spec.config).unwrap();
-    t.control(|core, now| core.recover(now, recovered, Some(plan)))
-        .unwrap();
+    t.recover(recovered).unwrap();
     t
 }
 

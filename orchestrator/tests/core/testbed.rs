@@ -9,9 +9,11 @@ use kernel::config::{KERNEL_VERSION, Scenario, SimulationConfig};
 use kernel::plan::Plan;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed, WorkerId};
 use orchestrator::event::{Event, TickPublished};
+use orchestrator::recovery::RecoveryFault;
 use orchestrator::verify::Arbitration;
 use orchestrator::{Config, Orchestrator};
 use store::history::Cut;
+use store::recovery::Recovered;
 use transport::control::Answer;
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
@@ -185,6 +187,12 @@ impl Testbed {
         let answer = call(&mut self.core, self.now);
         self.drain();
         answer
+    }
+
+    /// Takes up a run as a store has it.
+    pub(crate) fn recover(&mut self, recovered: Recovered) -> Result<(), RecoveryFault> {
+        let plan = Plan::new(&recovered.spec.config).unwrap();
+        self.control(|core, now| core.recover(now, recovered, Some(plan)))
     }
 
     pub(crate) fn create(&mut self, spec: Spec) {
