@@ -12,7 +12,7 @@ use transport::control::{Log, LogEvent, SimulationId};
 use crate::access::LOCAL_TOKEN;
 use crate::event_log::{EventMessage, Missing};
 use crate::fanout::ClientId;
-use crate::feed_task::{Attach, FeedRequest};
+use crate::feed_request::{Attach, FeedRequest};
 use crate::mailbox::{Close, Mailbox, Outgoing};
 use crate::past::PastError;
 use crate::socket::{Fault, Incoming, SocketReader, SocketWriter, Upgrading, WriteFailed};

@@ -9,7 +9,8 @@ use orchestrator::event::Event;
 use orchestrator::limits::{CUT_PATIENCE, CUT_RETRY, VERIFICATION_PATIENCE};
 use store::history::Cut;
 
-use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+use crate::fake_worker::expected_digests;
+use crate::testbed::{MS, SIM, Testbed, cut, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(2);

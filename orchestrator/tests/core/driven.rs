@@ -16,7 +16,8 @@ use transport::link::{Endpoint, LinkCommand, LinkEvent, PeerId, Role};
 use transport::memory;
 use transport::pool::FramePool;
 
-use crate::testbed::{SIM, registration, whole};
+use crate::fake_worker::registration;
+use crate::testbed::{SIM, whole};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -12,8 +12,9 @@ use store::recovery::Recovered;
 use store::write::{Change, State};
 use transport::control::{Answer, Ask, Cause, Idempotency, Log, LogEvent};
 
+use crate::fake_worker::expected_digests;
 use crate::shelf::Kept;
-use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+use crate::testbed::{MS, SIM, Testbed, cut, refusal, whole};
 
 fn at_real_time() -> Spec {
     Spec {
@@ -54,13 +55,6 @@ fn key(key: &str, body: u8) -> Option<Idempotency> {
 fn stamp(answer: &Answer) -> CommandStamp {
     match answer {
         Answer::Stamp(stamp) => *stamp,
-        answer => panic!("{answer:?}"),
-    }
-}
-
-fn refusal(answer: &Answer) -> RefusalKind {
-    match answer {
-        Answer::Refused(refusal) => refusal.kind,
         answer => panic!("{answer:?}"),
     }
 }

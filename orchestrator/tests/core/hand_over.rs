@@ -12,9 +12,8 @@ use orchestrator::{Config, Orchestrator};
 use transport::header::{Header, Kind};
 use transport::message::{base, want};
 
-use crate::testbed::{
-    MS, SIM, Testbed, checkpoint, cut, expected_digests, header, partitions_of, whole,
-};
+use crate::fake_worker::{checkpoint, expected_digests, header};
+use crate::testbed::{MS, SIM, Testbed, cut, partitions_of, whole};
 
 fn settled(t: &Testbed) -> bool {
     t.core.simulation(SIM).unwrap().settled

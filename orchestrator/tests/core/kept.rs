@@ -23,7 +23,8 @@ use transport::link::{Class, Endpoint, LinkCommand, LinkEvent, Role, Transmit};
 use transport::memory::{self, HUB, MemoryHub};
 use transport::pool::FramePool;
 
-use crate::testbed::{FakeWorker, SIM, expected_digests, registration, whole};
+use crate::fake_worker::{FakeWorker, expected_digests, registration};
+use crate::testbed::{SIM, whole};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

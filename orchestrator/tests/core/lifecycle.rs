@@ -10,7 +10,8 @@ use orchestrator::event::Event;
 use orchestrator::latency::Stage;
 use transport::message::TickDigest;
 
-use crate::testbed::{MS, ROUND_TRIP, SIM, Testbed, cut, expected_digests, whole};
+use crate::fake_worker::expected_digests;
+use crate::testbed::{MS, ROUND_TRIP, SIM, Testbed, cut, whole};
 
 fn settled(t: &Testbed) -> bool {
     t.core.simulation(SIM).unwrap().settled

@@ -3,6 +3,7 @@
 mod cuts;
 mod driven;
 mod durable;
+mod fake_worker;
 mod gateways;
 mod hand_over;
 mod kept;

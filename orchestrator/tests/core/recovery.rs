@@ -15,8 +15,9 @@ use transport::control::{Answer, Ask, EpochBegin, Log};
 use transport::link::{DisconnectReason, LinkEvent, PeerId};
 use transport::message::TickDigest;
 
+use crate::fake_worker::expected_digests;
 use crate::shelf::Kept;
-use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+use crate::testbed::{MS, SIM, Testbed, cut, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Commands as the store has them: tick, number, machine.

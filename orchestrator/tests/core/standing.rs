@@ -8,7 +8,8 @@ use orchestrator::fault::StoreFault;
 use store::recovery::Recovered;
 use transport::control::{Answer, Ask, Cause, Idempotency, Status};
 
-use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
+use crate::fake_worker::expected_digests;
+use crate::testbed::{MS, SIM, Testbed, cut, refusal, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -308,11 +309,4 @@ fn a_run_that_completed_is_completed_after_a_crash_though_it_was_renamed_before_
     t.join();
     t.run_for(5 * SECOND);
     assert_written(&t, &spec, 90);
-}
-
-fn refusal(answer: &Answer) -> RefusalKind {
-    match answer {
-        Answer::Refused(refusal) => refusal.kind,
-        answer => panic!("{answer:?}"),
-    }
 }

@@ -10,7 +10,8 @@ use orchestrator::limits::ARBITRATION_PATIENCE;
 use orchestrator::registry::WorkerState;
 use transport::message::{base, want};
 
-use crate::testbed::{SIM, Testbed, cut, expected_digests, honest_digest, partitions_of, whole};
+use crate::fake_worker::{expected_digests, honest_digest};
+use crate::testbed::{SIM, Testbed, cut, partitions_of, whole};
 
 fn verifying() -> Testbed {
     Testbed::new(Config {

@@ -7,7 +7,8 @@ use orchestrator::event::Event;
 use transport::frame::Frame;
 use transport::header::{Header, Kind};
 
-use crate::testbed::{MS, ROUND_TRIP, SIM, Testbed, header, whole};
+use crate::fake_worker::header;
+use crate::testbed::{MS, ROUND_TRIP, SIM, Testbed, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
 

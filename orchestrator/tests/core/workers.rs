@@ -9,9 +9,8 @@ use orchestrator::event::Event;
 use transport::header::{Header, Kind, SCHEMA_HASH};
 use transport::message::{Register, ResultExtras, ResultFixed};
 
-use crate::testbed::{
-    SIM, Testbed, checkpoint, header, honest_sums, partitions_of, registration, whole,
-};
+use crate::fake_worker::{checkpoint, header, honest_sums, registration};
+use crate::testbed::{SIM, Testbed, partitions_of, whole};
 
 #[test]
 fn a_worker_of_another_build_is_refused_and_told_what_differs() {
