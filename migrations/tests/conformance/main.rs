@@ -1,6 +1,7 @@
 //! What every store does, tried on SQLite and on a real PostgreSQL.
 
 mod bench;
+mod proxy;
 mod samples;
 
 mod contents;
