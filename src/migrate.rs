@@ -43,11 +43,7 @@ impl Migrate {
         for version in &before.applied {
             println!("{version:04} applied");
         }
-        if let Some(newer) = before.newer {
-            anyhow::bail!(
-                "the database was migrated by a newer build, to version {newer:04}; use that build"
-            );
-        }
+        before.check_applied().map_err(of_database)?;
         for (version, what) in &before.pending {
             println!("{version:04} pending: {what}");
         }

@@ -91,6 +91,9 @@ problem_kinds! {
     /// The tick is not kept.
     TickNotKept = "tick-not-kept", CONFLICT, "The tick is not kept",
         "Name a tick between the oldest that is kept and the last complete one.";
+    /// What the machines did last is not kept.
+    StateNotKept = "state-not-kept", CONFLICT, "What the machines did last is not kept",
+        "Leave out the filter `state`; the simulation's events tell what its machines did.";
     /// The body is too large.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "Send at most `limit` bytes; split a command's list of machines.";

@@ -5,16 +5,17 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use transport::control::SimulationId;
 
-/// Why something was not kept or not read. No text of it holds a password.
+/// Why something was not kept or not read. No text of it holds a password; each holds its cause, which is therefore
+/// no source of it: who prints an error with its sources would print the cause again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database does not answer, or not now: trying again is right. A write that ended so may have
     /// been committed; written again as it is, it changes nothing more.
     #[error("the database does not answer: {0}")]
-    Unavailable(#[source] Outage),
+    Unavailable(Outage),
     /// It has no room: trying again is right once there is some.
     #[error("the database has no room: {0}")]
-    DiskFull(#[source] sqlx::Error),
+    DiskFull(sqlx::Error),
     /// Another orchestrator owns the database. Nothing was written.
     #[error("the lease of epoch {epoch} is lost: another orchestrator owns the database")]
     LeaseLost {
@@ -39,9 +40,19 @@ pub enum StoreError {
         /// How many are to be applied.
         pending: usize,
     },
-    /// A migration failed, or was edited after it was applied.
+    /// A migration was applied with other statements than this build has for it.
+    #[error(
+        "migration {version:04} ({what}) of the database differs from this build's: a build under development made it; start with an empty database, or use the build that made this one"
+    )]
+    SchemaAltered {
+        /// Its version.
+        version: i64,
+        /// What it does in this build.
+        what: &'static str,
+    },
+    /// A migration failed.
     #[error("migrating failed: {0}")]
-    Migration(#[source] sqlx::migrate::MigrateError),
+    Migration(sqlx::migrate::MigrateError),
     /// A row that this build cannot make sense of.
     #[error("table {table}: row {key} cannot be read by this build")]
     Unreadable {
@@ -64,19 +75,19 @@ pub enum StoreError {
     },
     /// The file is damaged, or is no database.
     #[error("the database is damaged: {0}")]
-    Damaged(#[source] sqlx::Error),
+    Damaged(sqlx::Error),
     /// The file or its directory cannot be opened or written, or the server takes no writes.
     #[error("the database cannot be written: {0}")]
-    NotWritable(#[source] sqlx::Error),
+    NotWritable(sqlx::Error),
     /// The server knows no such user, password or database.
     #[error("the database lets nobody in under this URL: {0}")]
-    Denied(#[source] sqlx::Error),
+    Denied(sqlx::Error),
     /// What was given is no URL of a database.
     #[error(transparent)]
     Url(#[from] crate::url::UrlError),
     /// The database refused a statement: a fault of this build.
     #[error("the database refused a statement: {0}")]
-    Refused(#[source] sqlx::Error),
+    Refused(sqlx::Error),
 }
 
 /// Why a database does not answer.

@@ -11,13 +11,15 @@ use crate::limits::{
     CONNECT_PATIENCE, IDLE_TRANSACTION_PATIENCE, READ_CONNECT_PATIENCE, READ_CONNECTIONS,
     READ_STATEMENT_PATIENCE, TRUSTED_IDLE, WRITE_CONNECTIONS, WRITE_STATEMENT_PATIENCE,
 };
-use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid};
+use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid, within};
 
 /// A server.
 #[derive(Clone, Debug)]
 pub(crate) struct Postgres {
     pool: PgPool,
     connections: u32,
+    /// Longest wait for a connection that answers.
+    patience: Duration,
 }
 
 impl Postgres {
@@ -71,7 +73,11 @@ impl Postgres {
             })
             .connect_with(quiet(options))
             .await?;
-        Ok(Postgres { pool, connections })
+        Ok(Postgres {
+            pool,
+            connections,
+            patience,
+        })
     }
 }
 
@@ -83,7 +89,7 @@ pub(crate) fn quiet(options: PgConnectOptions) -> PgConnectOptions {
 
 impl Database for Postgres {
     fn begin(&self) -> Work<'_, Box<dyn Session>> {
-        Box::pin(async move {
+        Box::pin(within(self.patience, async move {
             let mut tries = 0;
             loop {
                 let connection = self.pool.acquire().await?;
@@ -99,7 +105,7 @@ impl Database for Postgres {
                     Err(error) => return Err(error.into()),
                 }
             }
-        })
+        }))
     }
 
     fn close(&self) -> Work<'_, ()> {

@@ -11,7 +11,7 @@ use crate::columns::{self, event_columns, read_all};
 use crate::error::StoreError;
 use crate::history::{EntityRow, MetricSnapshot};
 use crate::lease::{self, Owner};
-use crate::limits::{MAX_KINDS, MAX_PAGE_ROWS, READ_PATIENCE};
+use crate::limits::{MAX_KINDS, MAX_PAGE_ROWS, READ_CONNECT_PATIENCE, READ_PATIENCE};
 use crate::postgres::Postgres;
 use crate::schema;
 use crate::session::{Database, Row, Unfit, Value, in_task, key_of, ordinal, small, within};
@@ -164,7 +164,7 @@ impl Reader {
         let database = Arc::clone(&self.database);
         in_task(within(READ_PATIENCE, async move {
             let mut session = database.begin().await?;
-            let owner = lease::owner(session.as_mut()).await?;
+            let owner = within(READ_CONNECT_PATIENCE, lease::owner(session.as_mut())).await?;
             session.commit().await?;
             Ok(owner)
         }))
@@ -387,7 +387,8 @@ impl Reader {
         let database = Arc::clone(&self.database);
         in_task(within(READ_PATIENCE, async move {
             let mut session = database.begin().await?;
-            let Some(key) = key_of(session.as_mut(), simulation).await? else {
+            let key = within(READ_CONNECT_PATIENCE, key_of(session.as_mut(), simulation));
+            let Some(key) = key.await? else {
                 session.commit().await?;
                 return Ok(None);
             };

@@ -21,6 +21,12 @@ const STEPS: &[Step] = &[(
     include_str!("../sqlite/0001_initial.sql"),
 )];
 
+/// A migration's statements for one of the two databases.
+type Text = fn(&Step) -> &'static str;
+
+const POSTGRES_TEXT: Text = |step| step.2;
+const SQLITE_TEXT: Text = |step| step.3;
+
 /// Where the drivers' migrator keeps what it has applied.
 const TABLE: &str = "_sqlx_migrations";
 
@@ -33,11 +39,14 @@ pub struct SchemaStatus {
     pub pending: Vec<(i64, &'static str)>,
     /// A version that is applied and that this build does not know: it is of a newer one.
     pub newer: Option<i64>,
+    /// The first version that is applied with other statements than this build's, with what it does here: a build
+    /// under development made it.
+    pub altered: Option<(i64, &'static str)>,
 }
 
 impl SchemaStatus {
-    fn compare(applied: &[AppliedMigration]) -> SchemaStatus {
-        let mut applied: Vec<i64> = applied.iter().map(|step| step.version).collect();
+    fn compare(found: &[AppliedMigration], text: Text) -> SchemaStatus {
+        let mut applied: Vec<i64> = found.iter().map(|step| step.version).collect();
         applied.sort_unstable();
         let pending = STEPS
             .iter()
@@ -49,32 +58,44 @@ impl SchemaStatus {
             .copied()
             .filter(|version| STEPS.iter().all(|step| step.0 != *version))
             .max();
+        let is_altered = |step: &&Step| {
+            let known = migration(step, text);
+            let same_version = found.iter().find(|found| found.version == step.0);
+            same_version.is_some_and(|found| found.checksum != known.checksum)
+        };
+        let altered = STEPS.iter().find(is_altered);
         SchemaStatus {
             applied,
             pending,
             newer,
+            altered: altered.map(|step| (step.0, step.1)),
         }
     }
 
     /// Whether this build can work with it.
     ///
     /// # Errors
-    /// [`StoreError::SchemaNewer`] and [`StoreError::SchemaOlder`].
+    /// [`StoreError::SchemaNewer`], [`StoreError::SchemaAltered`] and [`StoreError::SchemaOlder`].
     pub fn check(&self) -> Result<(), StoreError> {
-        self.check_not_newer()?;
+        self.check_applied()?;
         match self.pending.len() {
             0 => Ok(()),
             pending => Err(StoreError::SchemaOlder { pending }),
         }
     }
 
-    fn check_not_newer(&self) -> Result<(), StoreError> {
-        match self.newer {
+    /// Whether all that is applied is this build's, so that it can apply what is pending.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaNewer`] and [`StoreError::SchemaAltered`].
+    pub fn check_applied(&self) -> Result<(), StoreError> {
+        if let Some(found) = self.newer {
+            let known = STEPS.last().map_or(0, |step| step.0);
+            return Err(StoreError::SchemaNewer { found, known });
+        }
+        match self.altered {
             None => Ok(()),
-            Some(found) => Err(StoreError::SchemaNewer {
-                found,
-                known: STEPS.last().map_or(0, |step| step.0),
-            }),
+            Some((version, what)) => Err(StoreError::SchemaAltered { version, what }),
         }
     }
 }
@@ -95,19 +116,21 @@ pub(crate) async fn status_of(url: &DatabaseUrl) -> Result<SchemaStatus, StoreEr
                 let tables = sqlx::query_scalar(POSTGRES_HAS_TABLE)
                     .fetch_one(&mut connection)
                     .await?;
-                let status = status(&mut connection, tables).await;
+                let status = status(&mut connection, tables, POSTGRES_TEXT).await;
                 connection.close().await?;
                 status
             })
             .await
         }
-        DatabaseUrl::Sqlite(file) if !file.path.exists() => Ok(SchemaStatus::compare(&[])),
+        DatabaseUrl::Sqlite(file) if !file.path.exists() => {
+            Ok(SchemaStatus::compare(&[], SQLITE_TEXT))
+        }
         DatabaseUrl::Sqlite(file) => {
             let mut connection = sqlite::reading(file).connect().await?;
             let tables = sqlx::query_scalar(SQLITE_HAS_TABLE)
                 .fetch_one(&mut connection)
                 .await?;
-            let status = status(&mut connection, tables).await;
+            let status = status(&mut connection, tables, SQLITE_TEXT).await;
             connection.close().await?;
             status
         }
@@ -119,23 +142,29 @@ const SQLITE_HAS_TABLE: &str =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
 
 /// Compares, where the migrator's table is there.
-async fn status(connection: &mut impl Migrate, tables: i64) -> Result<SchemaStatus, StoreError> {
+async fn status(
+    connection: &mut impl Migrate,
+    tables: i64,
+    text: Text,
+) -> Result<SchemaStatus, StoreError> {
     if tables == 0 {
-        return Ok(SchemaStatus::compare(&[]));
+        return Ok(SchemaStatus::compare(&[], text));
     }
     let applied = connection.list_applied_migrations(TABLE).await;
-    Ok(SchemaStatus::compare(&applied.map_err(migration_error)?))
+    let applied = applied.map_err(migration_error)?;
+    Ok(SchemaStatus::compare(&applied, text))
 }
 
 /// Applies every migration that the database at a URL lacks; makes the file, if it is one and not there. Its directory must be
 /// there. Two that do this at once do it after each other. What was applied before comes back.
 ///
 /// # Errors
-/// [`StoreError::SchemaNewer`] before anything is changed; [`StoreError`] otherwise.
+/// [`StoreError::SchemaNewer`] and [`StoreError::SchemaAltered`] before anything is changed; [`StoreError`]
+/// otherwise.
 pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
     let url = DatabaseUrl::parse(url)?;
     let before = status_of(&url).await?;
-    before.check_not_newer()?;
+    before.check_applied()?;
     if before.pending.is_empty() {
         return Ok(before);
     }
@@ -143,7 +172,7 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
         DatabaseUrl::Postgres(options) => {
             within(CONNECT_PATIENCE * 12, async {
                 let mut connection = postgres::quiet((**options).clone()).connect().await?;
-                let migrated = migrator(|step| step.2)
+                let migrated = migrator(POSTGRES_TEXT)
                     .run_direct(None, &mut connection, false)
                     .await;
                 connection.close().await?;
@@ -156,7 +185,7 @@ pub async fn migrate(url: &str) -> Result<SchemaStatus, StoreError> {
                 let mut connection = new_file(file).await?;
                 // The migrator itself keeps nobody away from a file.
                 let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
-                migrator(|step| step.3)
+                migrator(SQLITE_TEXT)
                     .run_direct(None, &mut *alone, false)
                     .await
                     .map_err(migration_error)?;
@@ -185,21 +214,14 @@ async fn new_file(file: &SqliteFile) -> Result<SqliteConnection, StoreError> {
     }
 }
 
-fn migrator(sql: impl Fn(&Step) -> &'static str) -> Migrator {
-    Migrator::with_migrations(
-        STEPS
-            .iter()
-            .map(|step| {
-                Migration::new(
-                    step.0,
-                    step.1.into(),
-                    MigrationType::Simple,
-                    sql(step).into_sql_str(),
-                    false,
-                )
-            })
-            .collect(),
-    )
+fn migrator(text: Text) -> Migrator {
+    let all = STEPS.iter().map(|step| migration(step, text));
+    Migrator::with_migrations(all.collect())
+}
+
+fn migration(step: &Step, text: Text) -> Migration {
+    let sql = text(step).into_sql_str();
+    Migration::new(step.0, step.1.into(), MigrationType::Simple, sql, false)
 }
 
 fn migration_error(error: MigrateError) -> StoreError {

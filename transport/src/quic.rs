@@ -119,7 +119,8 @@ pub fn connect(
 
 /// As [`connect`], to whichever of several hosts (HOST:PORT) answers first. Their names are looked up anew each time.
 /// They are tried in their order, each a moment after the one before; after a loss, a refusal or a failure from the
-/// next one on, but for a peer that was started anew where it was. Where no `network` is given it is what
+/// next one on, but for a peer that was started anew where it was. One that refuses takes no other's time: those that
+/// were being tried are tried on. Where no `network` is given it is what
 /// each address suggests.
 ///
 /// # Errors

@@ -1,9 +1,12 @@
 //! Keeps one connection to whichever of several hosts answers, and makes it anew after every loss.
 //!
 //! A host that is silent keeps nobody waiting: the next one is tried beside it after a moment, and the first
-//! that answers is taken. Names are looked up anew in each round, for what they mean may come or change
-//! later. Nothing here knows what a connection is for.
+//! that answers is taken. One that answers may still turn away whoever connects, as an orchestrator does that
+//! stands by; so the others are tried on until a connection has stood for a while, and a slow host is not
+//! begun with anew whenever a quick one has refused. Names are looked up anew for each attempt, for what
+//! they mean may come or change later. Nothing here knows what a connection is for.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -27,7 +30,8 @@ const MAX_ADDRESSES: usize = 8;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// Longest pause between retries, before it is jittered.
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// A connection that lived as long as this was good: the next retry starts from the first delay again.
+/// A connection that lived as long as this was good: the attempts beside it are given up, and the next retry starts
+/// from the first delay again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Whom to connect to, and how.
@@ -52,13 +56,6 @@ struct Ways {
 struct Failure {
     host: String,
     reason: String,
-}
-
-/// A connection that stands.
-struct Reached {
-    /// Place of its host in the list.
-    host: usize,
-    connection: Connection,
 }
 
 /// How an attempt to keep a connection has ended.
@@ -98,14 +95,15 @@ impl Dialer {
 
     /// Dials until nobody takes what arrives.
     pub(crate) async fn run(self, arrivals: mpsc::Sender<Arrival>) {
+        let mut race = Race::default();
         let mut failures = 0;
         let mut turn = 0;
         loop {
             let begun = Instant::now();
             let (host, end) = tokio::select! {
-                reached = self.reach(turn) => match reached {
-                    Ok(Reached { host, connection }) => {
-                        (host, self.stay(host, connection, &arrivals).await)
+                reached = self.reach(&mut race, turn) => match reached {
+                    Ok((host, connection)) => {
+                        (host, self.stay(host, connection, &mut race, &arrivals).await)
                     }
                     Err(failed) => (turn, End::Failed(failed)),
                 },
@@ -147,33 +145,43 @@ impl Dialer {
         }
     }
 
-    /// Tries every host once, beginning with the one whose turn it is.
-    async fn reach(&self, turn: usize) -> Result<Reached, Vec<Failure>> {
+    /// Tries every host once that is not being tried already, beginning with the one whose turn it is. The place in the
+    /// list of the one that answered comes with its connection.
+    async fn reach(
+        &self,
+        race: &mut Race<Connection>,
+        turn: usize,
+    ) -> Result<(usize, Connection), Vec<Failure>> {
         let hosts = self.hosts.len();
-        race((0..hosts).map(|nth| {
+        let attempts = (0..hosts).map(|nth| {
             let host = (turn + nth) % hosts;
             let (quic, ways) = (self.quic.clone(), self.ways.clone());
-            let (name, role) = (self.hosts[host].clone(), self.expected);
-            async move {
-                let connection = connect(quic, ways, name, role).await?;
-                Ok(Reached { host, connection })
-            }
-        }))
-        .await
+            let name = self.hosts[host].clone();
+            (host, connect(quic, ways, name, self.expected))
+        });
+        race.first(attempts).await
     }
 
-    /// Hands a connection over and stays until it ends.
+    /// Hands a connection over and stays until it ends. Once it is a good one, nobody else is tried any more.
     async fn stay(
         &self,
         host: usize,
         connection: Connection,
+        race: &mut Race<Connection>,
         arrivals: &mpsc::Sender<Arrival>,
     ) -> End {
         let watched = connection.clone();
         let role = self.expected;
         // Who takes nothing more is seen by whoever called.
         let _ = arrivals.send(Arrival { connection, role }).await;
-        match watched.closed().await {
+        let ended = tokio::select! {
+            ended = watched.closed() => ended,
+            () = sleep(GOOD_CONNECTION) => {
+                *race = Race::default();
+                watched.closed().await
+            }
+        };
+        match ended {
             ConnectionError::LocallyClosed | ConnectionError::ApplicationClosed(_) => End::Closed,
             ConnectionError::Reset => End::StartedAnew,
             other => End::Failed(vec![Failure {
@@ -232,9 +240,9 @@ async fn connect(
     if addresses.is_empty() {
         return Err(failed("the name has no address".to_owned()));
     }
-    race(addresses.into_iter().map(|address| {
+    let attempts = addresses.into_iter().enumerate().map(|(place, address)| {
         let (quic, client) = (quic.clone(), ways.to(address));
-        async move {
+        let attempt = async move {
             let failed = |reason: String| {
                 let host = address.to_string();
                 vec![Failure { host, reason }]
@@ -243,41 +251,68 @@ async fn connect(
                 .connect_with(client, address, &role_name(role))
                 .map_err(|error| failed(error.to_string()))?;
             connecting.await.map_err(|error| failed(explain(&error)))
-        }
-    }))
-    .await
+        };
+        (place, attempt)
+    });
+    let (_, connection) = Race::default().first(attempts).await?;
+    Ok(connection)
 }
 
-/// Begins one attempt after the other, each [`HEAD_START`] after the one before, or when one has failed. The first
-/// that succeeds is the answer, and the others are dropped.
-///
-/// # Errors
-/// Why each failed, where all did.
-async fn race<T, F>(attempts: impl Iterator<Item = F>) -> Result<T, Vec<Failure>>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, Vec<Failure>>> + Send + 'static,
-{
-    let mut waiting = attempts.fuse().peekable();
-    let mut running = JoinSet::new();
-    let mut failures = Vec::new();
-    loop {
-        if let Some(next) = waiting.next() {
-            running.spawn(next);
+/// Attempts under way, each known by a place. They go on when one of them has answered.
+struct Race<T> {
+    running: JoinSet<(usize, Result<T, Vec<Failure>>)>,
+    places: BTreeSet<usize>,
+}
+
+impl<T> Default for Race<T> {
+    fn default() -> Self {
+        Race {
+            running: JoinSet::new(),
+            places: BTreeSet::new(),
         }
-        let is_more = waiting.peek().is_some();
-        tokio::select! {
-            Some(ended) = running.join_next() => match ended {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failed)) => failures.extend(failed),
-                Err(error) => {
-                    if let Ok(panic) = error.try_into_panic() {
-                        std::panic::resume_unwind(panic);
+    }
+}
+
+impl<T: Send + 'static> Race<T> {
+    /// Begins one attempt after the other, each [`HEAD_START`] after the one before, or when one has failed; those
+    /// whose place has one under way are passed over. The first that succeeds is the answer, be it begun now or earlier.
+    ///
+    /// # Errors
+    /// Why each failed, where all did.
+    async fn first<F>(
+        &mut self,
+        attempts: impl Iterator<Item = (usize, F)>,
+    ) -> Result<(usize, T), Vec<Failure>>
+    where
+        F: Future<Output = Result<T, Vec<Failure>>> + Send + 'static,
+    {
+        let mut waiting: VecDeque<(usize, F)> = attempts
+            .filter(|(place, _)| !self.places.contains(place))
+            .collect();
+        let mut failures = Vec::new();
+        loop {
+            if let Some((place, attempt)) = waiting.pop_front() {
+                self.places.insert(place);
+                self.running.spawn(async move { (place, attempt.await) });
+            }
+            tokio::select! {
+                Some(ended) = self.running.join_next() => match ended {
+                    Ok((place, ended)) => {
+                        self.places.remove(&place);
+                        match ended {
+                            Ok(answer) => return Ok((place, answer)),
+                            Err(failed) => failures.extend(failed),
+                        }
                     }
-                }
-            },
-            () = sleep(HEAD_START), if is_more => {}
-            else => return Err(failures),
+                    Err(error) => {
+                        if let Ok(panic) = error.try_into_panic() {
+                            std::panic::resume_unwind(panic);
+                        }
+                    }
+                },
+                () = sleep(HEAD_START), if !waiting.is_empty() => {}
+                else => return Err(failures),
+            }
         }
     }
 }
@@ -318,8 +353,9 @@ mod tests {
     async fn one_that_is_silent_costs_a_head_start_and_no_more() {
         let begun = tokio::time::Instant::now();
         let silent = ["a", "b"].map(|name| attempt(name, LONG, false));
-        let answer = race(silent.into_iter().chain([attempt("c", SHORT, true)])).await;
-        assert_eq!(answer.unwrap(), "c");
+        let attempts = silent.into_iter().chain([attempt("c", SHORT, true)]);
+        let answer = Race::default().first(attempts.enumerate()).await;
+        assert_eq!(answer.unwrap(), (2, "c"));
         assert_eq!(begun.elapsed(), 2 * HEAD_START + SHORT);
     }
 
@@ -327,25 +363,52 @@ mod tests {
     async fn one_that_fails_is_followed_at_once_and_one_that_answers_by_none() {
         let begun = tokio::time::Instant::now();
         let attempts = [attempt("a", SHORT, false), attempt("b", SHORT, true)];
-        let answer = race(attempts.into_iter()).await;
-        assert_eq!(answer.unwrap(), "b");
+        let answer = Race::default()
+            .first(attempts.into_iter().enumerate())
+            .await;
+        assert_eq!(answer.unwrap(), (1, "b"));
         assert_eq!(begun.elapsed(), 2 * SHORT);
-        let never = (0..).map(|n| async move {
-            assert_eq!(n, 0, "one that is not needed is not begun");
-            attempt("a", SHORT, true).await
+        let needed_once = (0..2).map(|n| {
+            let attempt = async move {
+                assert_eq!(n, 0, "one that is not needed is not begun");
+                attempt("a", SHORT, true).await
+            };
+            (n, attempt)
         });
-        assert_eq!(race(never).await.unwrap(), "a");
+        let answer = Race::default().first(needed_once).await;
+        assert_eq!(answer.unwrap(), (0, "a"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_all_fail_each_says_why() {
         let attempts = [attempt("a", LONG, false), attempt("b", SHORT, false)];
-        let failures = race(attempts.into_iter()).await.unwrap_err();
+        let answer = Race::default()
+            .first(attempts.into_iter().enumerate())
+            .await;
+        let failures = answer.unwrap_err();
         let named: Vec<&str> = failures.iter().map(|f| f.host.as_str()).collect();
         assert_eq!(named, ["b", "a"]);
-        let one_hangs =
-            tokio::time::timeout(10 * LONG, race([pending::<Result<(), _>>()].into_iter()));
+        let hangs = [(0, pending::<Result<(), _>>())];
+        let mut race = Race::default();
+        let one_hangs = tokio::time::timeout(10 * LONG, race.first(hangs.into_iter()));
         assert!(one_hangs.await.is_err());
+    }
+
+    /// Who answers quickly and refuses once kept everybody from a slow one for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_one_goes_on_while_a_quick_one_answers_again_and_again() {
+        let begun = tokio::time::Instant::now();
+        let mut race = Race::default();
+        let mut quick = 0;
+        loop {
+            let both = [attempt("slow", LONG, true), attempt("quick", SHORT, true)];
+            match race.first(both.into_iter().enumerate()).await.unwrap() {
+                (1, "quick") => quick += 1,
+                other => break assert_eq!(other, (0, "slow")),
+            }
+        }
+        assert_eq!(begun.elapsed(), LONG);
+        assert!(quick > 1, "{quick}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ problem_sets! {
     /// Of a live stream.
     StreamProblems = [COMMON, ASKING] + [Invalid, BadTicket, NotFound, NotWebSocket, NotSupported];
     /// Of a list of machines.
-    EntityProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, TickNotKept, NoView];
+    EntityProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, StateNotKept, NoView];
     /// Of a creation.
     CreateProblems = [COMMON, ASKING, BODY] + [NotSupported, Exists];
     /// Of a change.

@@ -238,8 +238,8 @@ fn unseen(why: NoView) -> Problem {
         ),
         // It is not to be tried again: nobody will ever show it.
         NoView::Ended => Problem::new(
-            ProblemKind::TickNotKept,
-            "the simulation has ended, and what its machines did last is not kept",
+            ProblemKind::StateNotKept,
+            "the simulation has ended; nobody shows what its machines do any more",
         ),
     }
 }
@@ -461,6 +461,15 @@ mod tests {
             class: None,
             site: None,
         }
+    }
+
+    /// It was once told to name another tick, which this call does not take.
+    #[test]
+    fn an_ended_simulation_has_a_problem_whose_advice_can_be_followed_here() {
+        let problem = unseen(NoView::Ended);
+        assert_eq!(problem.kind.slug(), "state-not-kept");
+        assert!(problem.kind.advice().contains("Leave out the filter"));
+        assert!(problem.retry_after_s.is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every store does, tried on SQLite and on a real PostgreSQL.
 
 mod bench;
+mod proxy;
 mod samples;
 
 mod contents;
@@ -81,6 +82,7 @@ on_both! {
     retention::what_cannot_be_read_is_left_and_stops_no_other,
     retention::seqs_go_on_when_all_events_are_removed,
     schema::a_newer_schema_is_refused,
+    schema::a_schema_of_another_text_is_refused,
     schema::those_that_migrate_at_once_all_succeed,
     schema::an_older_schema_is_refused_until_migrated,
 }

@@ -1,6 +1,6 @@
 //! Databases that do not do what they should.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
 use store::error::StoreError;
@@ -10,6 +10,7 @@ use store::write::{Committed, Write};
 use store::{Reader, Store};
 
 use crate::bench::{self, Bench, Kind, commit_one, owned, run_sql};
+use crate::proxy::{Passes, Proxy};
 use crate::samples::{batch, create, cut, head, id};
 
 pub(crate) async fn tables_that_are_older_are_named(bench: &Bench) {
@@ -18,7 +19,9 @@ pub(crate) async fn tables_that_are_older_are_named(bench: &Bench) {
     let refused = store.load().await.unwrap_err();
     assert!(matches!(refused, StoreError::Refused(_)), "{refused}");
     assert!(!refused.is_worth_retrying());
-    assert!(refused.to_string().contains("heads"), "{refused}");
+    // As a command line prints it, with its sources.
+    let told = format!("{:#}", anyhow::Error::from(refused));
+    assert_eq!(told.matches("heads").count(), 1, "{told}");
 }
 
 #[test]
@@ -111,6 +114,37 @@ async fn killed(bench: &'static Bench) {
     let committed = store.commit(&lease, &[write]).await.unwrap();
     assert!(matches!(committed[..], [Committed::Done]), "{committed:?}");
     assert_eq!(store.load().await.unwrap().simulations.len(), 3);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_told_of_at_once_to_who_reads() {
+    bench::run(Kind::Postgres, silent);
+}
+
+/// What was used within the last moment is not asked whether it lives; its silence once cost a reader 15 s.
+async fn silent(bench: &'static Bench) {
+    const SOON: Duration = Duration::from_secs(4);
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    let proxy = Proxy::to(&bench.url).await;
+    let reader = Reader::connect(&proxy.url).await.unwrap();
+    for passes in [Passes::Nothing, Passes::Begin] {
+        proxy.let_pass(Passes::All);
+        assert!(reader.digests(id(1), 0, 1).await.unwrap().is_some());
+        proxy.let_pass(passes);
+        let begun = Instant::now();
+        let refused = reader.digests(id(1), 0, 1).await.unwrap_err();
+        let took = begun.elapsed();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+        assert!(took < SOON, "{passes:?}: {took:?}");
+        let begun = Instant::now();
+        let refused = reader.owner().await.unwrap_err();
+        let took = begun.elapsed();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+        assert!(took < SOON, "{passes:?}: {took:?}");
+    }
+    proxy.let_pass(Passes::All);
+    assert!(reader.owner().await.unwrap().is_some());
 }
 
 #[test]

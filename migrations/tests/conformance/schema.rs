@@ -3,7 +3,7 @@
 use store::error::StoreError;
 use store::{Reader, Store};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Kind};
 
 pub(crate) async fn a_newer_schema_is_refused(bench: &Bench) {
     let status = store::schema_status(&bench.url).await.unwrap();
@@ -34,6 +34,37 @@ pub(crate) async fn a_newer_schema_is_refused(bench: &Bench) {
             ),
             "{refused}"
         );
+    }
+}
+
+/// It once passed as this build's, and failed at the first statement that found other tables.
+pub(crate) async fn a_schema_of_another_text_is_refused(bench: &Bench) {
+    let zeros = match bench.kind {
+        Kind::Sqlite => "zeroblob(48)",
+        Kind::Postgres => "decode(repeat('00', 48), 'hex')",
+    };
+    bench
+        .execute(&format!("UPDATE _sqlx_migrations SET checksum = {zeros}"))
+        .await;
+    let status = store::schema_status(&bench.url).await.unwrap();
+    assert_eq!(
+        (&status.applied[..], status.pending.len(), status.altered),
+        (&[1][..], 0, Some((1, "initial")))
+    );
+    for refused in [
+        Store::connect(&bench.url).await.unwrap_err(),
+        Reader::connect(&bench.url).await.unwrap_err(),
+        store::migrate(&bench.url).await.unwrap_err(),
+        status.check_applied().unwrap_err(),
+    ] {
+        assert!(
+            matches!(refused, StoreError::SchemaAltered { version: 1, .. }),
+            "{refused}"
+        );
+        assert!(!refused.is_worth_retrying());
+        let told = refused.to_string();
+        assert!(told.contains("migration 0001 (initial)"), "{told}");
+        assert!(told.contains("start with an empty database"), "{told}");
     }
 }
 

@@ -7,6 +7,7 @@ mod loopback;
 mod order;
 mod processes;
 mod refusals;
+mod slow_way;
 
 use std::sync::atomic::Ordering::Relaxed;
 
