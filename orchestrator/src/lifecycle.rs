@@ -137,19 +137,6 @@ impl Simulation {
         }
         Ok(())
     }
-
-    /// What is to be kept in the place of a state that was kept for a move which was not done; `None`
-    /// where that is so all the same. The status stays as it is kept: history says the present one,
-    /// after the last tick.
-    pub(crate) fn amended(&self, kept: &State) -> Option<State> {
-        let state = State {
-            status: kept.status,
-            cause: kept.cause,
-            ended_at_us: kept.ended_at_us,
-            ..self.state()
-        };
-        (state != *kept).then_some(state)
-    }
 }
 
 /// Checks the length of a name.

@@ -10,6 +10,7 @@ mod lifecycle;
 mod listener;
 mod recovery;
 mod requests;
+mod restated;
 mod shelf;
 mod standing;
 mod testbed;
