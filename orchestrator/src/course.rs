@@ -198,8 +198,9 @@ impl Orchestrator {
             validate_name(name)?;
         }
         let parent = self.known(parent)?;
-        let last = parent.completed.unwrap_or(0);
-        let tick = tick.unwrap_or(last);
+        // One that is being taken up shows the tick to which it is brought: it may be neither reached nor written yet.
+        let last = parent.kept_tick();
+        let tick = tick.unwrap_or(parent.published_tick());
         if tick > last {
             return Err(ControlError::TickNotKept { tick, last });
         }

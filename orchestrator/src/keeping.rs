@@ -15,10 +15,19 @@ use crate::answer;
 use crate::control::ControlError;
 use crate::core::Orchestrator;
 use crate::desk::{Awaited, Caller, Effect, Lane};
+use crate::event::Event;
 use crate::fault::StoreFault;
-use crate::limits::{EXPIRE_EVERY, MAX_STAMPS};
+use crate::limits::{EXPIRE_EVERY, MAX_SILENT_HALT, MAX_STAMPS};
 use crate::request::refused;
 use crate::simulation::Simulation;
+
+/// A run's standing still until it is known whether that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halt {
+    since: Duration,
+    /// Whether the log has said so.
+    is_said: bool,
+}
 
 impl Orchestrator {
     /// The next write. All that are given out before the store begins may be committed together, in
@@ -67,7 +76,7 @@ impl Orchestrator {
             Err(error) => {
                 // It has ended, or stands already.
                 if let Some(run) = self.simulations.get_mut(&simulation) {
-                    run.halting = false;
+                    run.halting = None;
                 }
                 (Change::Nothing, Effect::Refuse(Refusal::from(error)))
             }
@@ -364,7 +373,10 @@ impl Orchestrator {
     /// with it is the one at which it stands. One that is not to stand after all goes on, and nothing of it is late.
     pub(crate) fn halt(&mut self, now: Duration, simulation: SimulationId, halting: bool) {
         if let Some(run) = self.simulations.get_mut(&simulation) {
-            run.halting = halting;
+            run.halting = halting.then_some(Halt {
+                since: now,
+                is_said: false,
+            });
             self.advance(now, simulation);
         }
     }
@@ -412,9 +424,32 @@ impl Orchestrator {
         for lane in lanes {
             self.go_on(now, lane);
         }
-        if !self.desk.queue.is_empty() || self.desk.queued > 0 {
+        let may_halt_long = self.say_halting(now);
+        if !self.desk.queue.is_empty() || self.desk.queued > 0 || may_halt_long {
             self.expire_later(now);
         }
+    }
+
+    /// Says which runs have been standing for long without anybody knowing whether they are to; answers whether it is to be
+    /// looked again.
+    fn say_halting(&mut self, now: Duration) -> bool {
+        let mut may_halt_long = false;
+        for id in self.desk.awaited.values().filter_map(|a| a.effect.halts()) {
+            let Some(run) = self.simulations.get_mut(&id) else {
+                continue;
+            };
+            let tick = run.last_dispatched();
+            let Some(halt) = run.halting.as_mut().filter(|halt| !halt.is_said) else {
+                continue;
+            };
+            halt.is_said = halt.since + MAX_SILENT_HALT <= now;
+            may_halt_long |= !halt.is_said;
+            if halt.is_said {
+                let simulation = id;
+                self.outbox.event(Event::Halting { simulation, tick });
+            }
+        }
+        may_halt_long
     }
 
     /// A write is not given to the store any more.

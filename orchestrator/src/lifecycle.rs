@@ -114,7 +114,7 @@ impl Simulation {
         state: &State,
     ) -> Result<(), ControlError> {
         // Whatever comes of it, that is known now.
-        self.halting = false;
+        self.halting = None;
         match movement {
             Move::Start => self.start(ctx)?,
             Move::Pause => self.pause(ctx)?,

@@ -205,7 +205,8 @@ impl Shelf {
                 kept.get_mut(simulation).map(|k| k.commands.remove(seq));
             }
             Change::Delete(id) => _ = kept.remove(id),
-            Change::Fork { .. } => panic!("no test forks here"),
+            // Nothing is forked here: it is as if the parent were gone.
+            Change::Fork { .. } => return Committed::NotFound,
             Change::TakeBack(_) => panic!("nothing that takes back is taken back"),
             // What was to be kept became impossible before it was given out.
             Change::Nothing => return Committed::NotFound,
