@@ -11,7 +11,7 @@ use orchestrator::event::Event;
 use orchestrator::fault::StoreFault;
 use orchestrator::limits::MAX_SILENT_HALT;
 use store::recovery::Recovered;
-use transport::control::{Answer, Ask, Cause, Idempotency, Status};
+use transport::control::{Answer, Ask, Cause, Idempotency, Status, event_kind};
 
 use crate::testbed::{MS, SIM, Testbed, cut, expected_digests, whole};
 
@@ -384,6 +384,31 @@ fn a_run_that_is_being_taken_up_is_forked_at_what_is_kept_or_not_at_all() {
         RefusalKind::NotFound,
         "the store is asked"
     );
+}
+
+#[test]
+fn what_was_kept_of_a_status_and_not_yet_said_in_the_log_is_said_after_a_crash_and_once() {
+    let spec = at(Speed::REAL);
+    for ask in [Ask::Pause(SIM), Ask::Stop(SIM)] {
+        let mut before = unwritten(spec.clone(), 30);
+        let answered = info(asked(&mut before, ask, None));
+        let said = |t: &Testbed| {
+            let events = t.shelf.kept[&SIM].events.values();
+            let lifecycle = events.filter(|e| e.kind == event_kind::LIFECYCLE);
+            let says = lifecycle.filter(|e| e.text.contains(answered.status.name()));
+            says.map(|e| e.tick).collect::<Vec<_>>()
+        };
+        assert!(said(&before).is_empty(), "it was not written");
+        let mut t = next(&before, found(&before, &spec));
+        t.join();
+        t.run_for(5 * SECOND);
+        assert_eq!(said(&t), [answered.tick]);
+        // As soon as it is written it is not said again.
+        let mut t = next(&t, found(&t, &spec));
+        t.join();
+        t.run_for(5 * SECOND);
+        assert_eq!(said(&t), [answered.tick]);
+    }
 }
 
 /// A run that completes while the store keeps a change of its speed, and what that was answered under a key.
