@@ -36,6 +36,9 @@ pub const SQLITE_NEW_FILE_PAUSE: Duration = Duration::from_millis(10);
 pub const MAX_GROUP: usize = 4_096;
 /// Most rows in one page.
 pub const MAX_PAGE_ROWS: u32 = 1_000;
+/// Newest events of the log `system` among which a recovery looks for the one that says a status: a look at each of a
+/// million would be waited for.
+pub const LIFECYCLE_WITHIN: u64 = 1_000;
 /// Most kinds that a page of events may be filtered by.
 pub const MAX_KINDS: usize = 8;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kernel::aggregate::Aggregate;
 use kernel::config::KERNEL_VERSION;
+use transport::control::event_kind::LIFECYCLE;
 use transport::control::{Access, CommandRequest, CommandStamp, EpochBegin, SimulationId, Token};
 use transport::header::SCHEMA_HASH;
 use transport::message::TickDigest;
@@ -13,6 +14,7 @@ use crate::aggregates;
 use crate::columns::{self, SPEC_COLUMNS, STATE_COLUMNS, read_all, spec_columns, state_columns};
 use crate::error::StoreError;
 use crate::history::Cut;
+use crate::limits::LIFECYCLE_WITHIN;
 use crate::recovery::Recovered;
 use crate::session::{Row, Session, Unfit, Value, bits, ordinal, small};
 
@@ -53,7 +55,9 @@ macro_rules! found {
         concat!(
             "SELECT s.simulation_key, s.kernel_version, h.tick, h.digest_tick, h.digest, h.aggregate, \
              h.late_ticks, h.dilated_ms, h.last_sim_seq, h.last_system_seq, h.entities_written, \
-             (SELECT max(c.seq) FROM commands c WHERE c.simulation_key = s.simulation_key), ",
+             (SELECT max(c.seq) FROM commands c WHERE c.simulation_key = s.simulation_key), \
+             COALESCE((SELECT e.text FROM events e WHERE e.simulation_key = s.simulation_key AND e.log = 1 \
+             AND e.seq > h.last_system_seq - 1000 AND e.kind = 100 ORDER BY e.seq DESC LIMIT 1), ''), ",
             spec_columns!(),
             ", ",
             state_columns!(),
@@ -64,7 +68,12 @@ macro_rules! found {
 }
 
 /// Where the columns of a specification begin in it.
-const SPEC_AT: usize = 12;
+const SPEC_AT: usize = 13;
+
+const _: () = assert!(
+    LIFECYCLE == 100 && LIFECYCLE_WITHIN == 1_000,
+    "as the query says"
+);
 
 /// Every simulation that is not deleted.
 pub(crate) async fn all(session: &mut dyn Session) -> Result<Loaded, StoreError> {
@@ -168,6 +177,7 @@ fn found_of(row: &Row) -> Result<Found, Unfit> {
             last_system_seq: row.bits(9)?,
             has_entities: row.int(10)? >= entities,
             last_command_seq: row.bits_or_null(11)?.unwrap_or(0),
+            last_lifecycle: Some(row.text(12)?).filter(|says| !says.is_empty()),
             epochs: Vec::new(),
             cut: None,
             commands: Vec::new(),

@@ -36,6 +36,9 @@ pub struct Recovered {
     pub last_sim_seq: u64,
     /// Seq of the newest written event of the log `system`; 0 for none.
     pub last_system_seq: u64,
+    /// What the newest written event of a status says; `None` where that is not among the newest
+    /// [`crate::limits::LIFECYCLE_WITHIN`] of the log `system`.
+    pub last_lifecycle: Option<String>,
     /// Where each orchestrator that took it over began, ascending: the newest [`crate::limits::KEPT_EPOCHS`], the one that
     /// loads it among them.
     pub epochs: Vec<EpochBegin>,

@@ -139,7 +139,7 @@ impl Simulation {
 
     /// The window that begins with tick `first`, if it is due.
     fn next_ticks(&self, ctx: &Context<'_>, first: u64) -> Next {
-        if ctx.holds_runs || (self.halting && self.replay.is_none()) {
+        if ctx.holds_runs || (self.halting.is_some() && self.replay.is_none()) {
             return match self.replay {
                 None => self.next_of_the_present(ctx, first - 1),
                 Some(_) => Next::Wait,

@@ -2,7 +2,7 @@
 //!
 //! It is handed out in batches, one at a time, and what was handed out is kept until it is known to
 //! be written. Its bytes are bounded by what the core does: at half of the bound runs wait for a database that
-//! writes; at all of it, with one that does not, they are paused. Cuts are not counted in this: of each run
+//! writes; at all of it, with one that does not, they are paused, and those that are only brought to where they stand wait. Cuts are not counted in this: of each run
 //! at most one waits and one is on its way. In the bytes of a batch they are, and one that is larger than a batch goes
 //! alone.
 
@@ -293,9 +293,12 @@ impl Chronicle {
         }
     }
 
-    /// Whether runs wait for the database, which writes.
+    /// Whether runs wait for the database, be it one that writes, or one that does not, for which no more is held.
     pub(crate) fn holds_runs(&self) -> bool {
-        self.fault.is_none() && self.is_half_full()
+        match self.fault {
+            None => self.is_half_full(),
+            Some(_) => self.full_because().is_some(),
+        }
     }
 
     /// Why runs are paused, where they are: the database does not write, and no more is held for it.

@@ -29,6 +29,10 @@ impl Orchestrator {
         ask: &Ask,
     ) -> Result<Course, ControlError> {
         let unix_us = self.wall.unix_us(now);
+        let moved = |id, movement| {
+            let (change, effect) = self.course_of_move(id, movement, unix_us)?;
+            Ok(keep(change, effect))
+        };
         match ask {
             Ask::Create(spec) => {
                 self.check_spec(spec)?;
@@ -47,18 +51,18 @@ impl Orchestrator {
                 self.check_fork(*simulation, name.as_deref(), *tick)?;
                 Ok(Course::Cut)
             }
-            Ask::Start(id) => self.course_of_move(*id, Move::Start, unix_us),
-            Ask::Pause(id) => self.course_of_move(*id, Move::Pause, unix_us),
-            Ask::Resume(id) => self.course_of_move(*id, Move::Resume, unix_us),
-            Ask::Stop(id) => self.course_of_move(*id, Move::Stop, unix_us),
-            Ask::Step(id, ticks) => self.course_of_move(*id, Move::Step(*ticks), unix_us),
+            Ask::Start(id) => moved(*id, Move::Start),
+            Ask::Pause(id) => moved(*id, Move::Pause),
+            Ask::Resume(id) => moved(*id, Move::Resume),
+            Ask::Stop(id) => moved(*id, Move::Stop),
+            Ask::Step(id, ticks) => moved(*id, Move::Step(*ticks)),
             Ask::Change {
                 simulation,
                 speed,
                 name,
             } => {
                 let (speed, name) = (*speed, name.clone());
-                self.course_of_move(*simulation, Move::Change { speed, name }, unix_us)
+                moved(*simulation, Move::Change { speed, name })
             }
             Ask::Delete(id) => {
                 self.known(*id)?;
@@ -78,12 +82,13 @@ impl Orchestrator {
         }
     }
 
-    fn course_of_move(
+    /// What a move makes of where its run stands now.
+    pub(crate) fn course_of_move(
         &self,
         simulation: SimulationId,
         movement: Move,
         unix_us: u64,
-    ) -> Result<Course, ControlError> {
+    ) -> Result<(Change, Effect), ControlError> {
         let state = self.known(simulation)?.foresee(&movement, unix_us)?;
         let change = Change::State {
             simulation,
@@ -94,7 +99,7 @@ impl Orchestrator {
             movement,
             state,
         };
-        Ok(keep(change, effect))
+        Ok((change, effect))
     }
 
     fn course_of_command(
@@ -193,8 +198,9 @@ impl Orchestrator {
             validate_name(name)?;
         }
         let parent = self.known(parent)?;
-        let last = parent.completed.unwrap_or(0);
-        let tick = tick.unwrap_or(last);
+        // One that is being taken up shows the tick to which it is brought: it may be neither reached nor written yet.
+        let last = parent.kept_tick();
+        let tick = tick.unwrap_or(parent.published_tick());
         if tick > last {
             return Err(ControlError::TickNotKept { tick, last });
         }

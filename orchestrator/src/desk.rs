@@ -87,10 +87,7 @@ pub(crate) enum Effect {
     CreateToken(Token),
     RevokeToken(u64),
     /// What was kept became impossible, and is taken back. Why it is refused.
-    TakeBack {
-        simulation: Option<SimulationId>,
-        refusal: Refusal,
-    },
+    TakeBack(Refusal),
     /// It is refused, unless its key was used before.
     Refuse(Refusal),
 }
@@ -215,20 +212,18 @@ impl Desk {
         self.awaited.insert(id, awaited);
     }
 
-    /// The next write for the store, unless that `waits`.
-    pub(crate) fn hand_out(
-        &mut self,
-        now: Duration,
-        waits: impl Fn(&Change) -> bool,
-    ) -> Option<Write> {
-        let id = *self.queue.first()?;
-        let awaited = self.awaited.get_mut(&id).expect("it is queued");
-        if waits(&awaited.write.change) {
-            return None;
-        }
+    /// The next write for the store: the first one that does not wait.
+    pub(crate) fn next_write(&self, waits: impl Fn(&Change) -> bool) -> Option<u64> {
+        let mut queue = self.queue.iter().copied();
+        queue.find(|id| !waits(&self.awaited[id].write.change))
+    }
+
+    /// A write goes to the store.
+    pub(crate) fn hand_out(&mut self, now: Duration, id: u64) -> Write {
         self.queue.remove(&id);
+        let awaited = self.awaited.get_mut(&id).expect("it is queued");
         awaited.handed_at.get_or_insert(now);
-        Some(awaited.write.clone())
+        awaited.write.clone()
     }
 
     /// Whether the store has a write that says where a run stands.

@@ -134,6 +134,14 @@ pub enum Event {
         /// Last complete tick.
         tick: u64,
     },
+    /// A run was asked to stand, and stands, but for [`crate::limits::MAX_SILENT_HALT`] the store has not said whether that is
+    /// kept. Said once each time.
+    Halting {
+        /// Which run.
+        simulation: SimulationId,
+        /// Last tick that was sent out.
+        tick: u64,
+    },
     /// A window was complete only after its time.
     Late {
         /// Of which simulation.

@@ -20,19 +20,23 @@
 use serde_json::{Value, json};
 use transport::control::event_kind::{LIFECYCLE, SYSTEM};
 
+use crate::control::{Cause, Status};
 use crate::event::Event;
 
 /// An entry before it is numbered: its kind, and what it says.
 pub(crate) type Entry = (u32, Value);
 
+/// What a run's status has become, and why.
+pub(crate) fn lifecycle(status: Status, cause: Cause) -> Entry {
+    let says = json!({"status": status.name(), "cause": cause.name()});
+    (LIFECYCLE, says)
+}
+
 /// What an event says in the log of the run it happened to, or of each run that it concerns; `None`
 /// where it says nothing there, or is said together with others: see [`moved`] and [`late`].
 pub(crate) fn entry(event: &Event) -> Option<Entry> {
     let value = match event {
-        Event::Lifecycle { status, cause, .. } => {
-            let says = json!({"status": status.name(), "cause": cause.name()});
-            return Some((LIFECYCLE, says));
-        }
+        Event::Lifecycle { status, cause, .. } => return Some(lifecycle(*status, *cause)),
         Event::Settled { status, digest, .. } => {
             json!({"event": "settled", "status": status.name(), "digest": digest.map(hex)})
         }

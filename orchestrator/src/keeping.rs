@@ -15,19 +15,76 @@ use crate::answer;
 use crate::control::ControlError;
 use crate::core::Orchestrator;
 use crate::desk::{Awaited, Caller, Effect, Lane};
+use crate::event::Event;
 use crate::fault::StoreFault;
-use crate::limits::{EXPIRE_EVERY, MAX_STAMPS};
+use crate::limits::{EXPIRE_EVERY, MAX_SILENT_HALT, MAX_STAMPS};
 use crate::request::refused;
 use crate::simulation::Simulation;
+
+/// A run's standing still until it is known whether that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halt {
+    since: Duration,
+    /// Whether the log has said so.
+    is_said: bool,
+}
 
 impl Orchestrator {
     /// The next write. All that are given out before the store begins may be committed together, in
     /// order; no more are to be taken until their fate is known, so that what waits is known to have
-    /// no effect. What says where a run stands waits for a batch that says so too, for of the two the later one holds.
+    /// no effect. What says where a run stands waits for a batch that says so too, for of the two the later one holds;
+    /// what is of other runs does not wait for that.
     pub fn poll_write(&mut self) -> Option<Write> {
         let (now, chronicle) = (self.now, &self.chronicle);
-        let waits = |change: &Change| change.restates().is_some_and(|id| chronicle.is_stating(id));
-        self.desk.hand_out(now, waits)
+        // Whatever waits for a run's batch waits for the same one, so that nothing of a run overtakes the rest.
+        let waits = |change: &Change| match change {
+            Change::Delete(id) => chronicle.is_stating(*id),
+            change => change.restates().is_some_and(|id| chronicle.is_stating(id)),
+        };
+        let id = self.desk.next_write(waits)?;
+        self.renew(now, id);
+        Some(self.desk.hand_out(now, id))
+    }
+
+    /// A write that is about to be given to the store says where its run stands now: since it was asked for the run may
+    /// have failed, or been paused, and a batch may have said so, which nothing older may outlive. A move that has become
+    /// impossible by that is refused, and nothing of it is kept.
+    fn renew(&mut self, now: Duration, id: u64) {
+        let awaited = &self.desk.awaited[&id];
+        let (simulation, movement) = match (&awaited.effect, &awaited.write.change) {
+            (
+                Effect::Move {
+                    simulation,
+                    movement,
+                    ..
+                },
+                _,
+            ) => (*simulation, movement.clone()),
+            (_, Change::TakeBack(Some(instead))) => {
+                let run = instead.restates().and_then(|id| self.simulations.get(&id));
+                let change = run.map(|run| Change::TakeBack(Some(Box::new(restated(run)))));
+                let awaited = self.desk.awaited.get_mut(&id).expect("it is there");
+                awaited.write.change = change.unwrap_or_else(|| awaited.write.change.clone());
+                return;
+            }
+            _ => return,
+        };
+        let caller = awaited.caller.clone();
+        let unix_us = self.wall.unix_us(now);
+        let (change, effect) = match self.course_of_move(simulation, movement, unix_us) {
+            Ok((change, effect)) => (change, effect),
+            Err(error) => {
+                // It has ended, or stands already.
+                if let Some(run) = self.simulations.get_mut(&simulation) {
+                    run.halting = None;
+                }
+                (Change::Nothing, Effect::Refuse(Refusal::from(error)))
+            }
+        };
+        let (guard, foreseen) = self.guarded(now, &caller, &effect).unzip();
+        let awaited = self.desk.awaited.get_mut(&id).expect("it is there");
+        (awaited.effect, awaited.foreseen) = (effect, foreseen);
+        (awaited.write.change, awaited.write.guard) = (change, guard);
     }
 
     /// A write was committed; or it was not yet, and why: after [`StoreFault::Unavailable`] it is to be
@@ -172,14 +229,7 @@ impl Orchestrator {
         if guard.is_none() && instead.is_none() {
             return Some(answer);
         }
-        let simulation = match &instead {
-            Some(Change::State { simulation, .. }) => Some(*simulation),
-            _ => None,
-        };
-        let effect = Effect::TakeBack {
-            simulation,
-            refusal,
-        };
+        let effect = Effect::TakeBack(refusal);
         let change = Change::TakeBack(instead.map(Box::new));
         let guarded = guard.map(|guard| (guard, answer));
         // It comes before the next one of its lane, which is queued after it.
@@ -225,19 +275,10 @@ impl Orchestrator {
                     Err(error) => error,
                 };
                 let run = self.simulations.get(&simulation);
-                let state = run.and_then(|run| run.amended(&kept));
-                let instead = state.map(|state| Change::State { simulation, state });
+                let instead = run.filter(|run| run.state() != kept).map(restated);
                 self.take_back(awaited.caller, awaited.write.guard, instead, error)
             }
-            Effect::TakeBack {
-                simulation,
-                refusal,
-            } => {
-                if let Some(simulation) = simulation {
-                    self.chronicle.unstated(now, simulation);
-                }
-                Some(Answer::Refused(refusal))
-            }
+            Effect::TakeBack(refusal) => Some(Answer::Refused(refusal)),
             effect => match self.apply(now, effect) {
                 // A repetition is answered with the same.
                 Ok(done) => Some(awaited.foreseen.unwrap_or(done)),
@@ -284,17 +325,9 @@ impl Orchestrator {
             at_us,
         };
         let caller = awaited.caller;
-        let guarded = caller.idempotency.as_ref().map(|idempotency| {
-            let foreseen = Answer::Stamp(stamp);
-            (self.guard(now, token, idempotency, &foreseen), foreseen)
-        });
-        self.desk.write(
-            caller,
-            None,
-            change,
-            Effect::Command { simulation, stamp },
-            guarded,
-        );
+        let effect = Effect::Command { simulation, stamp };
+        let guarded = self.guarded(now, &caller, &effect);
+        self.desk.write(caller, None, change, effect, guarded);
         None
     }
 
@@ -340,7 +373,10 @@ impl Orchestrator {
     /// with it is the one at which it stands. One that is not to stand after all goes on, and nothing of it is late.
     pub(crate) fn halt(&mut self, now: Duration, simulation: SimulationId, halting: bool) {
         if let Some(run) = self.simulations.get_mut(&simulation) {
-            run.halting = halting;
+            run.halting = halting.then_some(Halt {
+                since: now,
+                is_said: false,
+            });
             self.advance(now, simulation);
         }
     }
@@ -376,7 +412,7 @@ impl Orchestrator {
         for id in overdue {
             // These take back what is kept already.
             let effect = &self.desk.awaited[&id].effect;
-            if matches!(effect, Effect::Withdraw { .. } | Effect::TakeBack { .. }) {
+            if matches!(effect, Effect::Withdraw { .. } | Effect::TakeBack(_)) {
                 continue;
             }
             self.desk.queue.remove(&id);
@@ -388,9 +424,32 @@ impl Orchestrator {
         for lane in lanes {
             self.go_on(now, lane);
         }
-        if !self.desk.queue.is_empty() || self.desk.queued > 0 {
+        let may_halt_long = self.say_halting(now);
+        if !self.desk.queue.is_empty() || self.desk.queued > 0 || may_halt_long {
             self.expire_later(now);
         }
+    }
+
+    /// Says which runs have been standing for long without anybody knowing whether they are to; answers whether it is to be
+    /// looked again.
+    fn say_halting(&mut self, now: Duration) -> bool {
+        let mut may_halt_long = false;
+        for id in self.desk.awaited.values().filter_map(|a| a.effect.halts()) {
+            let Some(run) = self.simulations.get_mut(&id) else {
+                continue;
+            };
+            let tick = run.last_dispatched();
+            let Some(halt) = run.halting.as_mut().filter(|halt| !halt.is_said) else {
+                continue;
+            };
+            halt.is_said = halt.since + MAX_SILENT_HALT <= now;
+            may_halt_long |= !halt.is_said;
+            if halt.is_said {
+                let simulation = id;
+                self.outbox.event(Event::Halting { simulation, tick });
+            }
+        }
+        may_halt_long
     }
 
     /// A write is not given to the store any more.
@@ -430,6 +489,12 @@ impl Orchestrator {
     }
 }
 
+/// That a run stands where it does.
+fn restated(run: &Simulation) -> Change {
+    let (simulation, state) = (run.spec.id, run.state());
+    Change::State { simulation, state }
+}
+
 /// What is answered where nothing was changed.
 fn not_kept(effect: &Effect, committed: Committed) -> Answer {
     let error = match committed {
@@ -457,9 +522,9 @@ fn not_kept(effect: &Effect, committed: Committed) -> Answer {
                 ControlError::UnknownSimulation { id: *simulation }
             }
             Effect::Delete(id) => ControlError::UnknownSimulation { id: *id },
-            Effect::TakeBack { refusal, .. } => return Answer::Refused(refusal.clone()),
+            Effect::TakeBack(refusal) => return Answer::Refused(refusal.clone()),
             Effect::CreateToken(token) => ControlError::UnknownToken { id: token.id },
-            // Its key is new.
+            // Its key is new, if it has one.
             Effect::Refuse(refusal) => return Answer::Refused(refusal.clone()),
         },
         Committed::Done | Committed::Forked(_) => unreachable!("it is kept"),

@@ -114,7 +114,7 @@ impl Simulation {
         state: &State,
     ) -> Result<(), ControlError> {
         // Whatever comes of it, that is known now.
-        self.halting = false;
+        self.halting = None;
         match movement {
             Move::Start => self.start(ctx)?,
             Move::Pause => self.pause(ctx)?,
@@ -136,19 +136,6 @@ impl Simulation {
             self.record.ended_at_us = self.record.ended_at_us.or(state.ended_at_us);
         }
         Ok(())
-    }
-
-    /// What is to be kept in the place of a state that was kept for a move which was not done; `None`
-    /// where that is so all the same. The status stays as it is kept: history says the present one,
-    /// after the last tick.
-    pub(crate) fn amended(&self, kept: &State) -> Option<State> {
-        let state = State {
-            status: kept.status,
-            cause: kept.cause,
-            ended_at_us: kept.ended_at_us,
-            ..self.state()
-        };
-        (state != *kept).then_some(state)
     }
 }
 

@@ -145,6 +145,8 @@ pub const TICKET_LIFE: Duration = Duration::from_secs(30);
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked for such requests, while any wait.
 pub const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How long a run stands before the log says that nobody knows yet whether its pause or stop is kept.
+pub const MAX_SILENT_HALT: Duration = Duration::from_secs(1);
 /// Places a command is given, one after the other, before it is withdrawn: its lead is doubled each time.
 pub const MAX_STAMPS: u32 = 8;
 /// Commit times that a command's lead is chosen by.

@@ -81,6 +81,10 @@ fn write(event: &Event) {
         Event::NoWorker { simulation, tick } => {
             tracing::warn!(%simulation, tick, "no worker is there; the run waits for one");
         }
+        Event::Halting { simulation, tick } => {
+            tracing::warn!(%simulation, tick,
+                "the run stands until the database says whether a pause or a stop is kept");
+        }
         Event::Late {
             simulation,
             tick,

@@ -89,13 +89,18 @@ impl Collector for Page {
     }
 }
 
-fn gauges(snapshot: &Snapshot) -> [Figure; 7] {
+fn gauges(snapshot: &Snapshot) -> [Figure; 8] {
     [
         ("gateways", "Gateways registered", snapshot.gateways),
         (
             "waiting_requests",
             "Requests that wait for their turn, their farm or their commit",
             snapshot.waiting_requests,
+        ),
+        (
+            "halting",
+            "Runs that stand until it is known whether a pause or a stop is kept",
+            snapshot.halting,
         ),
         (
             "backlog_bytes",
@@ -387,6 +392,7 @@ mod tests {
             "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00002\",stage=\"compute\"} 1",
             "autofarm_orchestrator_stage_seconds_count{stage=\"publish\"} 0",
             "autofarm_orchestrator_stall_seconds_count 0",
+            "autofarm_orchestrator_halting 0",
             "autofarm_orchestrator_backlog_bytes 0",
             "autofarm_orchestrator_backlog_age_seconds 0.0",
             "autofarm_orchestrator_commit_seconds_count 0",

@@ -177,7 +177,8 @@ impl Orchestrator {
             return;
         }
         let (kind, says) = entry();
-        let tick = run.completed.unwrap_or(0);
+        // Of one that is being taken up nothing comes before what it had reached.
+        let tick = run.published_tick();
         let event = LogEvent {
             seq: run.record.last_system_seq,
             log: Log::System,

@@ -321,8 +321,13 @@ impl Simulation {
 
     /// Last tick that is complete or is known to have been published; what was only promised is not.
     pub(crate) fn known_tick(&self) -> u64 {
+        self.last_dispatched().max(self.kept_tick())
+    }
+
+    /// Last tick that is complete or written: what leads there is kept.
+    pub(crate) fn kept_tick(&self) -> u64 {
         let head = self.replay.map_or(0, |replay| replay.head);
-        self.last_dispatched().max(head)
+        self.completed.unwrap_or(0).max(head)
     }
 
     /// A replay goes no further than what is known to have been published: from there on it goes on as it stands.

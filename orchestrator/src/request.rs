@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use store::write::{Change, Guard};
-use transport::control::{
-    Answer, Ask, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, Refusal, Request, Response,
-};
+use transport::control::{Answer, Ask, MAX_IDEMPOTENCY_KEY_BYTES, Refusal, Request, Response};
 
 use crate::answer;
 use crate::chore::{Chore, ChoreDone, Outcome, Work};
@@ -182,13 +180,7 @@ impl Orchestrator {
             }
         };
         if self.config.durable {
-            let guarded = caller.idempotency.as_ref().map(|idempotency| {
-                let foreseen = self.foresee(now, &effect);
-                (
-                    self.guard(now, caller.token, idempotency, &foreseen),
-                    foreseen,
-                )
-            });
+            let guarded = self.guarded(now, &caller, &effect);
             let halts = effect.halts();
             self.desk.write(caller, lane, change, effect, guarded);
             self.expire_later(now);
@@ -219,28 +211,30 @@ impl Orchestrator {
             }
             Effect::Command { stamp, .. } => Answer::Stamp(*stamp),
             Effect::Withdraw { refusal, .. }
-            | Effect::TakeBack { refusal, .. }
+            | Effect::TakeBack(refusal)
             | Effect::Refuse(refusal) => Answer::Refused(refusal.clone()),
             Effect::Delete(_) | Effect::CreateToken(_) | Effect::RevokeToken(_) => Answer::Done,
         }
     }
 
-    /// What is kept so that a repetition has no further effect.
-    pub(crate) fn guard(
+    /// What is kept so that a repetition has no further effect, and what both are answered; `None` where no key is given.
+    pub(crate) fn guarded(
         &self,
         now: Duration,
-        token: u64,
-        idempotency: &Idempotency,
-        answer: &Answer,
-    ) -> Guard {
-        Guard {
-            token,
+        caller: &Caller,
+        effect: &Effect,
+    ) -> Option<(Guard, Answer)> {
+        let idempotency = caller.idempotency.as_ref()?;
+        let foreseen = self.foresee(now, effect);
+        let guard = Guard {
+            token: caller.token,
             route: idempotency.route.clone(),
             key: idempotency.key.clone(),
             body_hash: idempotency.body_hash,
-            answer: answer::encode(answer),
+            answer: answer::encode(&foreseen),
             now_us: self.wall.unix_us(now),
-        }
+        };
+        Some((guard, foreseen))
     }
 
     /// Does what is kept.
@@ -295,7 +289,7 @@ impl Orchestrator {
             },
             Effect::Fork { .. }
             | Effect::Withdraw { .. }
-            | Effect::TakeBack { .. }
+            | Effect::TakeBack(_)
             | Effect::Refuse(_) => unreachable!("only a store does that"),
         }
     }

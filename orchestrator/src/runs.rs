@@ -14,6 +14,7 @@ use crate::control::{
 use crate::core::{Orchestrator, context};
 use crate::course::check_partitions;
 use crate::event::Event;
+use crate::journal::{self, Entry};
 use crate::recovery::RecoveryFault;
 use crate::simulation::Simulation;
 use crate::snapshot::totals;
@@ -84,6 +85,7 @@ impl Orchestrator {
         let has_entities = recovered.has_entities;
         let farm = plan.as_ref().map(|plan| plan.farm.clone());
         let head = kept_head(&recovered);
+        let unsaid = unsaid(&recovered);
         let simulation = if recovered.goes_on() {
             let plan = plan.expect("one that goes on has a plan");
             Simulation::recovered(&mut context!(self, now), recovered, plan)?
@@ -96,6 +98,9 @@ impl Orchestrator {
             if let Some(farm) = farm.filter(|_| !has_entities) {
                 self.begin_metadata(id, farm);
             }
+        }
+        if let Some(entry) = unsaid {
+            self.log(id, || entry);
         }
         self.advance(now, id);
         Ok(())
@@ -118,7 +123,7 @@ impl Orchestrator {
         simulation.record.kept_state = kept_state;
         self.simulations.insert(id, simulation);
         self.chronicle.open(id, Some(head));
-        self.log(id, || crate::journal::unrecoverable(reason));
+        self.log(id, || journal::unrecoverable(reason));
     }
 
     /// Starts a created simulation.
@@ -307,6 +312,18 @@ impl Orchestrator {
         self.advance(now, id);
         Ok(answer)
     }
+}
+
+/// What the log `system` is to say of where a run stands, where that was kept and what was said of it was not: it was
+/// acknowledged, and comes again.
+fn unsaid(recovered: &Recovered) -> Option<Entry> {
+    // A fork's log begins with what becomes of it.
+    if recovered.spec.parent.is_some() && recovered.last_system_seq == 0 {
+        return None;
+    }
+    let (status, cause) = (recovered.state.status, recovered.state.cause);
+    let entry = journal::lifecycle(status, cause);
+    (recovered.last_lifecycle.as_deref() != Some(&*entry.1.to_string())).then_some(entry)
 }
 
 /// Where a run stands, as it is kept.

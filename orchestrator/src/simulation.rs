@@ -18,6 +18,7 @@ use crate::control::{
 use crate::cuts::Cuts;
 use crate::event::Event;
 use crate::history::History;
+use crate::keeping::Halt;
 use crate::latency::Latencies;
 use crate::limits::{DILATED_EVERY, FIRST_CHECKPOINT_TICKS, MAX_REPLAY_TICKS, MAX_WINDOW_TICKS};
 use crate::placing::Placing;
@@ -97,7 +98,7 @@ pub(crate) struct Simulation {
     /// Tick at which it stands, or to which it goes before it does; `None` while it runs.
     pub(crate) step_until: Option<u64>,
     /// It was asked to stand, and whether that is kept is not known: until then it goes no further.
-    pub(crate) halting: bool,
+    pub(crate) halting: Option<Halt>,
     /// It had ended when it was taken up, and the end of its history is not written: that waits for a worker.
     pub(crate) lacks_end: bool,
     pub(crate) views: Views,
@@ -198,7 +199,7 @@ impl Simulation {
             last_sim_seq: 0,
             kept_sim_seq: 0,
             step_until: None,
-            halting: false,
+            halting: None,
             lacks_end: false,
             views: Views::default(),
             cuts: Cuts::default(),
@@ -289,15 +290,19 @@ impl Simulation {
 
     /// Pauses a run that goes, by itself or by steps, for a reason of the orchestrator's own.
     pub(crate) fn pause_because(&mut self, ctx: &mut Context<'_>, cause: Cause) {
-        let steps_on = self.status == Status::Paused && self.step_until > Some(self.known_tick());
-        if self.status == Status::Running || steps_on {
-            self.end_replay_at_head();
-            self.step_until = Some(self.present());
-            self.change(ctx, Status::Paused, cause);
-        }
         if cause == Cause::DigestMismatch {
             // Nobody knows yet what of it is right.
             self.cuts.give_up(ctx.now);
+            if !self.status.is_final() {
+                self.end_replay_at_head();
+            }
+        }
+        // Where a replay was said to lead it still goes: it is only cut short what was asked for since.
+        let stands_at = self.present();
+        let steps_on = self.status == Status::Paused && self.step_until > Some(stands_at);
+        if self.status == Status::Running || steps_on {
+            self.step_until = Some(stands_at);
+            self.change(ctx, Status::Paused, cause);
         }
     }
 
@@ -450,7 +455,7 @@ impl Simulation {
             self.held_since = None;
             return true;
         }
-        if ctx.holds_runs || self.halting {
+        if ctx.holds_runs || self.halting.is_some() {
             // What is not due because nothing is dispatched is not late either.
             self.held_since.get_or_insert(ctx.now);
             return true;

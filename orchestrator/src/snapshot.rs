@@ -196,6 +196,8 @@ pub struct Snapshot {
     pub answered: BTreeMap<(&'static str, &'static str), u64>,
     /// Requests that wait for their turn, their farm or their commit.
     pub waiting_requests: u64,
+    /// Runs that stand until it is known whether a pause or a stop is kept.
+    pub halting: u64,
     /// Bytes of history that wait for the database.
     pub backlog_bytes: u64,
     /// How long the oldest of it has waited.
@@ -285,6 +287,7 @@ impl Orchestrator {
             skipped_views: self.skipped_views,
             answered: self.desk.answered.clone(),
             waiting_requests: self.desk.waiting() as u64,
+            halting: self.halting(),
             backlog_bytes: self.chronicle.bytes() as u64,
             backlog_age: self.chronicle.age(now),
             batches: self.chronicle.batches,
@@ -292,6 +295,14 @@ impl Orchestrator {
             commits: Times(self.desk.commits.all()),
             appends: Times(self.appends.clone()),
         }
+    }
+}
+
+impl Orchestrator {
+    /// Runs that stand until it is known whether a pause or a stop is kept.
+    fn halting(&self) -> u64 {
+        let halting = |run: &&Simulation| run.halting.is_some() && !run.status.is_final();
+        self.simulations.values().filter(halting).count() as u64
     }
 }
 

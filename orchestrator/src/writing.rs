@@ -10,7 +10,6 @@ use transport::control::SimulationId;
 
 use crate::chore::{Chore, Work};
 use crate::chronicle::{Page, Standing};
-use crate::control::Status;
 use crate::core::{Orchestrator, context};
 use crate::fault::StoreFault;
 use crate::limits::ROWS_PER_CHORE;
@@ -76,16 +75,15 @@ impl Orchestrator {
         }
     }
 
-    /// Pauses all runs that go where no more history is held for a database that does not write.
+    /// Pauses all runs that go where no more history is held for a database that does not write. One on its way to where it was
+    /// said to stand only waits.
     pub(crate) fn pause_if_full(&mut self) {
         let Some(cause) = self.chronicle.full_because() else {
             return;
         };
         let now = self.now;
         for run in self.simulations.values_mut() {
-            if run.status == Status::Running || run.step_until.is_some() {
-                run.pause_because(&mut context!(self, now), cause);
-            }
+            run.pause_because(&mut context!(self, now), cause);
         }
     }
 

@@ -73,6 +73,11 @@ pub(crate) async fn everything_written_comes_back(bench: &Bench) {
     assert_eq!(one.commands, [stamped(3, 110), stamped(2, 120)]);
     assert_eq!(one.last_command_seq, 3);
     assert_eq!((one.last_sim_seq, one.last_system_seq), (2, 1));
+    let said = event(Log::System, 1, 99, 100).text;
+    assert_eq!(
+        (&one.last_lifecycle, &two.last_lifecycle),
+        (&Some(said), &None)
+    );
     assert!(one.has_entities);
     assert_eq!(two.spec, spec(2));
     assert_eq!((two.head_tick, two.last_command_seq), (0, 0));

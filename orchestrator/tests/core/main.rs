@@ -11,6 +11,7 @@ mod lifecycle;
 mod listener;
 mod recovery;
 mod requests;
+mod restated;
 mod shelf;
 mod standing;
 mod testbed;

@@ -9,7 +9,7 @@ use orchestrator::fault::StoreFault;
 use store::history::{Batch, Cut, EntityRow, Head, History, MetricSnapshot};
 use store::recovery::Recovered;
 use store::write::{Change, Committed, Guard, State, Write};
-use transport::control::{Log, LogEvent};
+use transport::control::{Log, LogEvent, event_kind};
 use transport::message::TickDigest;
 
 use crate::testbed::MS;
@@ -60,6 +60,9 @@ impl Kept {
             last_command_seq: self.commands.keys().next_back().copied().unwrap_or(0),
             last_sim_seq: last(Log::Sim),
             last_system_seq: last(Log::System),
+            last_lifecycle: (self.events.values().rev())
+                .find(|e| e.log == Log::System && e.kind == event_kind::LIFECYCLE)
+                .map(|e| e.text.clone()),
             epochs: Vec::new(),
             has_entities: true,
         }
@@ -205,9 +208,11 @@ impl Shelf {
                 kept.get_mut(simulation).map(|k| k.commands.remove(seq));
             }
             Change::Delete(id) => _ = kept.remove(id),
-            Change::Fork { .. } => panic!("no test forks here"),
+            // Nothing is forked here: it is as if the parent were gone.
+            Change::Fork { .. } => return Committed::NotFound,
             Change::TakeBack(_) => panic!("nothing that takes back is taken back"),
-            Change::Nothing => panic!("a key is looked up"),
+            // What was to be kept became impossible before it was given out.
+            Change::Nothing => return Committed::NotFound,
             Change::CreateToken(_) | Change::RevokeToken(_) => {}
         }
         self.writes.push(write.change);

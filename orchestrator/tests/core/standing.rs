@@ -3,15 +3,22 @@
 use std::time::Duration;
 
 use kernel::command::Action;
-use orchestrator::control::{CommandRequest, RefusalKind, SimulationInfo, Spec, Speed, Target};
+use orchestrator::Config;
+use orchestrator::control::{
+    CommandRequest, RefusalKind, SimulationId, SimulationInfo, Spec, Speed, Target,
+};
+use orchestrator::event::Event;
 use orchestrator::fault::StoreFault;
+use orchestrator::limits::MAX_SILENT_HALT;
 use store::recovery::Recovered;
-use transport::control::{Answer, Ask, Cause, Idempotency, Status};
+use transport::control::{Answer, Ask, Cause, Idempotency, Status, event_kind};
 
 use crate::fake_worker::expected_digests;
 use crate::testbed::{MS, SIM, Testbed, cut, refusal, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Bytes of history that an orchestrator may hold.
+const LITTLE: usize = 4 << 10;
 
 fn at(speed: Speed) -> Spec {
     Spec {
@@ -240,23 +247,169 @@ fn a_run_that_is_resumed_on_its_way_to_where_it_was_said_to_stand_goes_on_as_it_
     assert_written(&t, &spec, last);
 }
 
+/// The next orchestrator, which holds little history, over a database that is full.
+fn next_over_a_full_one(before: &Testbed, recovered: Recovered) -> Testbed {
+    let mut t = Testbed::new(Config {
+        verify_one_in: 0,
+        rebalance: false,
+        durable: true,
+        cut_every: None,
+        max_backlog_bytes: LITTLE,
+        ..Config::default()
+    });
+    t.shelf.kept = before.shelf.kept.clone();
+    t.recover(recovered).unwrap();
+    t
+}
+
+fn backlog(t: &Testbed) -> u64 {
+    t.core.snapshot(t.now).backlog_bytes
+}
+
 #[test]
-fn a_step_on_which_a_crashed_run_is_stands_where_the_database_is_full() {
+fn a_run_on_its_way_to_where_it_was_said_to_stand_waits_for_a_full_database_and_then_goes_there() {
+    let spec = Spec {
+        digest_every: 1,
+        ..cut()
+    };
+    let mut before = unwritten(spec.clone(), 30);
+    let answered = info(asked(&mut before, Ask::Pause(SIM), None));
+    for steps in [None, Some(1_000)] {
+        let kept = found(&before, &spec);
+        assert!(kept.head_tick + 10 < answered.tick);
+        let mut t = next_over_a_full_one(&before, kept);
+        // What is asked for since may be given up.
+        if let Some(steps) = steps {
+            t.ask(Ask::Step(SIM, steps));
+        }
+        t.shelf.fault = Some(StoreFault::DiskFull);
+        t.join();
+        t.run_for(5 * SECOND);
+        let stands = t.core.simulation(SIM).unwrap();
+        let cause = steps.map_or(Cause::Requested, |_| Cause::DiskFull);
+        assert_eq!((stands.status, stands.cause), (Status::Paused, cause));
+        assert_eq!(stands.replaying_to, Some(answered.tick), "it waits");
+        t.shelf.fault = None;
+        t.run_for(5 * SECOND);
+        let stands = t.core.simulation(SIM).unwrap();
+        assert_eq!((stands.tick, stands.replaying_to), (answered.tick, None));
+        assert_written(&t, &spec, answered.tick);
+        let state = t.shelf.kept[&SIM].state.clone().unwrap();
+        assert_eq!(
+            (state.cause, state.step_until),
+            (cause, Some(answered.tick))
+        );
+    }
+}
+
+#[test]
+fn a_step_on_which_a_crashed_run_is_waits_for_a_full_database() {
     let spec = at(Speed::Max);
     let mut before = unwritten(spec.clone(), 30);
     asked(&mut before, Ask::Pause(SIM), None);
     before.ask(Ask::Step(SIM, 1 << 30));
-    let mut t = next(&before, found(&before, &spec));
-    t.join();
+    let mut t = next_over_a_full_one(&before, found(&before, &spec));
     t.shelf.fault = Some(StoreFault::DiskFull);
-    while t.core.simulation(SIM).unwrap().cause != Cause::DiskFull {
-        t.run_for(20 * MS);
+    t.join();
+    t.run_for(5 * SECOND);
+    let held = backlog(&t);
+    assert!(held >= LITTLE as u64, "{held}");
+    t.run_for(5 * SECOND);
+    assert_eq!(backlog(&t), held);
+    assert_eq!(t.core.simulation(SIM).unwrap().cause, Cause::Requested);
+    t.shelf.fault = None;
+    let written = |t: &Testbed| t.shelf.kept[&SIM].head.as_ref().map_or(0, |head| head.tick);
+    let head = written(&t);
+    t.run_for(SECOND);
+    assert!(written(&t) > head + 100, "it goes on");
+}
+
+#[test]
+fn a_run_that_stands_for_long_before_it_is_known_whether_it_is_to_says_so_once() {
+    let mut t = Testbed::durable();
+    t.join();
+    t.ask(Ask::Create(at(Speed::REAL)));
+    t.ask(Ask::Start(SIM));
+    t.run_until(|t| t.tick() == 10);
+    let halting = |t: &Testbed| t.core.snapshot(t.now).halting;
+    let said = |t: &Testbed| {
+        let says = |e: &&Event| {
+            matches!(
+                e,
+                Event::Halting {
+                    simulation: SIM,
+                    tick: 10
+                }
+            )
+        };
+        t.events.iter().filter(says).count()
+    };
+    assert_eq!(halting(&t), 0);
+    t.shelf.fault = Some(StoreFault::Unavailable);
+    let id = t.begin_ask(Ask::Pause(SIM), None);
+    t.run_for(MAX_SILENT_HALT - 10 * MS);
+    assert_eq!((halting(&t), said(&t)), (1, 0));
+    t.run_for(200 * MS);
+    assert_eq!((halting(&t), said(&t)), (1, 1));
+    t.run_for(60 * SECOND);
+    assert_eq!((halting(&t), said(&t), t.tick()), (1, 1, 10));
+    t.shelf.fault = None;
+    t.run_until(|t| t.answers.contains_key(&id));
+    assert_eq!(info(t.answers[&id].clone()).tick, 10);
+    assert_eq!(halting(&t), 0);
+}
+
+#[test]
+fn a_run_that_is_being_taken_up_is_forked_at_what_is_kept_or_not_at_all() {
+    let spec = at(Speed::REAL);
+    let mut before = unwritten(spec.clone(), 30);
+    let answered = info(asked(&mut before, Ask::Stop(SIM), None));
+    let kept = found(&before, &spec);
+    let head = kept.head_tick;
+    assert!(0 < head && head < answered.tick);
+    let mut t = next(&before, kept);
+    let mut fork = |tick| {
+        let fork = Ask::Fork {
+            simulation: SIM,
+            child: SimulationId(8),
+            name: None,
+            tick,
+        };
+        refusal(&asked(&mut t, fork, None))
+    };
+    // It shows a tick that nobody has come to yet.
+    assert_eq!(fork(None), RefusalKind::TickNotKept);
+    assert_eq!(fork(Some(head + 1)), RefusalKind::TickNotKept);
+    assert_eq!(
+        fork(Some(head)),
+        RefusalKind::NotFound,
+        "the store is asked"
+    );
+}
+
+#[test]
+fn what_was_kept_of_a_status_and_not_yet_said_in_the_log_is_said_after_a_crash_and_once() {
+    let spec = at(Speed::REAL);
+    for ask in [Ask::Pause(SIM), Ask::Stop(SIM)] {
+        let mut before = unwritten(spec.clone(), 30);
+        let answered = info(asked(&mut before, ask, None));
+        let said = |t: &Testbed| {
+            let events = t.shelf.kept[&SIM].events.values();
+            let lifecycle = events.filter(|e| e.kind == event_kind::LIFECYCLE);
+            let says = lifecycle.filter(|e| e.text.contains(answered.status.name()));
+            says.map(|e| e.tick).collect::<Vec<_>>()
+        };
+        assert!(said(&before).is_empty(), "it was not written");
+        let mut t = next(&before, found(&before, &spec));
+        t.join();
+        t.run_for(5 * SECOND);
+        assert_eq!(said(&t), [answered.tick]);
+        // As soon as it is written it is not said again.
+        let mut t = next(&t, found(&t, &spec));
+        t.join();
+        t.run_for(5 * SECOND);
+        assert_eq!(said(&t), [answered.tick]);
     }
-    t.run_for(SECOND);
-    let stands_at = t.tick();
-    assert!(stands_at < 1 << 30);
-    t.run_for(SECOND);
-    assert_eq!(t.tick(), stands_at);
 }
 
 /// A run that completes while the store keeps a change of its speed, and what that was answered under a key.

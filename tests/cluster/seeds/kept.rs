@@ -198,6 +198,7 @@ impl Book {
             last_command_seq: kept.map(|kept| kept.stamp.seq).max().unwrap_or(0),
             last_sim_seq: 0,
             last_system_seq: 0,
+            last_lifecycle: None,
             epochs: Vec::new(),
             has_entities: true,
         }
