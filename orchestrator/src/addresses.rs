@@ -67,6 +67,7 @@ impl Simulation {
             }
         }
         self.last_seq = self.last_seq.max(stamp.seq);
+        self.note_placed(request, stamp.tick);
         self.pending_count += count;
         Ok(())
     }

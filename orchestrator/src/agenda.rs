@@ -60,9 +60,7 @@ impl Simulation {
         }
         match self.status {
             status if status.is_final() => self.next_of_the_end(ctx, completed),
-            Status::Paused if self.step_until.is_none_or(|until| until <= completed) => {
-                self.next_of_the_present(ctx, completed)
-            }
+            _ if self.stands() => self.next_of_the_present(ctx, completed),
             _ => self.next_ticks(ctx, completed + 1),
         }
     }

@@ -107,7 +107,10 @@ impl Simulation {
             return Err(self.invalid("command"));
         }
         let next = self.next_free_tick();
-        let tick = request.tick.unwrap_or(next + lead);
+        // Where time stands there is nothing to be put off from.
+        let lead = if self.stands() { 0 } else { lead };
+        // What was asked later does not happen earlier, also where the lead has become shorter.
+        let tick = (request.tick).unwrap_or_else(|| (next + lead).max(self.last_placed_tick));
         if tick < next {
             return Err(ControlError::TickPassed { tick, next });
         }
@@ -125,6 +128,7 @@ impl Simulation {
             seq: self.last_seq,
             tick,
         };
+        self.note_placed(request, tick);
         self.placing.add(Placed {
             stamp,
             request: request.clone(),
@@ -183,10 +187,18 @@ impl Simulation {
         if again {
             placed.lead = lead;
             placed.stamps += 1;
-            placed.stamp.tick = next + lead;
+            placed.stamp.tick = (next + lead).max(self.last_placed_tick);
+            self.note_placed(&placed.request, placed.stamp.tick);
         }
         self.placing.add(placed);
         again.then(|| &self.placing.by_seq[&seq])
+    }
+
+    /// A command was given a place; those that name no tick come no earlier from now on.
+    pub(crate) fn note_placed(&mut self, request: &CommandRequest, tick: u64) {
+        if request.tick.is_none() {
+            self.last_placed_tick = self.last_placed_tick.max(tick);
+        }
     }
 
     /// First tick that was not sent out, and not published or promised before a replay either.

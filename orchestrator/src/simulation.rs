@@ -91,6 +91,8 @@ pub(crate) struct Simulation {
     pub(crate) pending: BTreeMap<u64, BTreeMap<u32, Vec<Command>>>,
     pub(crate) pending_count: usize,
     pub(crate) last_seq: u64,
+    /// Latest tick that was given to a command that named none.
+    pub(crate) last_placed_tick: u64,
     /// Number of the newest entry of the log `sim`; 0 for none.
     pub(crate) last_sim_seq: u64,
     /// The same as the store has it, which a replay has yet to reach.
@@ -196,6 +198,7 @@ impl Simulation {
             pending: BTreeMap::new(),
             pending_count: 0,
             last_seq: 0,
+            last_placed_tick: 0,
             last_sim_seq: 0,
             kept_sim_seq: 0,
             step_until: None,
@@ -359,6 +362,17 @@ impl Simulation {
     /// nothing more is sent.
     pub(crate) fn present(&self) -> u64 {
         self.last_dispatched().max(self.published_tick())
+    }
+
+    /// Whether time stands: nothing is on its way, and no tick will be sent before somebody asks for one.
+    pub(crate) fn stands(&self) -> bool {
+        match self.status {
+            Status::Created => true,
+            Status::Paused => self
+                .step_until
+                .is_none_or(|until| self.completed >= Some(until)),
+            _ => false,
+        }
     }
 
     /// Rows that a worker has of this run.

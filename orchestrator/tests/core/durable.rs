@@ -123,6 +123,32 @@ fn a_command_whose_commit_comes_too_late_gets_a_later_place_and_is_applied_there
 }
 
 #[test]
+fn what_is_asked_later_never_happens_earlier_though_the_lead_has_become_shorter() {
+    let mut t = started(Spec {
+        speed: Speed::Milli(100_000),
+        ..at_real_time()
+    });
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = 100 * MS;
+    t.ask(hold(None));
+    let first = stamp(&t.ask(hold(None)));
+    // At real time the same lead is a few ticks, and where time stands there is none.
+    t.shelf.commit_takes = MS;
+    t.ask(Ask::Change {
+        simulation: SIM,
+        speed: Some(Speed::REAL),
+        name: None,
+    });
+    let named = stamp(&t.ask(hold(Some(first.tick - 1))));
+    let second = stamp(&t.ask(hold(None)));
+    t.ask(Ask::Pause(SIM));
+    let third = stamp(&t.ask(hold(None)));
+    assert_eq!(named.tick, first.tick - 1);
+    assert_eq!((second.tick, third.tick), (first.tick, first.tick));
+    assert!(first.seq < second.seq && second.seq < third.seq);
+}
+
+#[test]
 fn a_command_repeated_while_it_is_given_another_place_is_answered_with_that() {
     let mut t = started(at_real_time());
     t.run_until(|t| t.tick() == 50);

@@ -319,6 +319,25 @@ fn a_live_command_applies_a_lead_after_the_next_tick() {
 }
 
 #[test]
+fn a_command_to_a_run_that_stands_is_for_its_next_tick() {
+    let mut t = Testbed::plain();
+    t.join();
+    t.start(Spec {
+        speed: Speed::REAL,
+        ..whole(2)
+    });
+    t.run_until(|t| t.tick() == 9);
+    t.control(|core, now| core.pause(now, SIM)).unwrap();
+    t.run_for(Duration::from_secs(1));
+    let next = t.tick() + 1;
+    let stamp = command(&mut t, Target::All, None).unwrap();
+    assert_eq!(stamp, CommandStamp { seq: 1, tick: next });
+    t.control(|core, now| core.step(now, SIM, 1)).unwrap();
+    t.run_until(|t| t.tick() == next);
+    assert_eq!(t.totals().commands, 24);
+}
+
+#[test]
 fn behind_by_less_than_a_second_ticks_follow_back_to_back() {
     let mut t = Testbed::plain();
     let peer = t.join();
