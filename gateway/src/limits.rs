@@ -42,6 +42,9 @@ pub const MAX_BODY_BYTES: usize = 8 << 20;
 pub const MAX_LEFTOVER_BYTES: usize = 2 * MAX_BODY_BYTES;
 /// How long they have to arrive.
 pub const LEFTOVER_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes that wait unsent in the kernel for a client, about: what it has not room for itself. A frame that waits there cannot give way
+/// to a newer one, and a client that does not read would cost the work of sending for as long as there is room.
+pub const MAX_UNSENT_BYTES: u32 = 64 << 10;
 /// How often an accept that failed, as it does without file descriptors, is tried again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -23,7 +24,8 @@ use crate::app::{Arrival, Life, Place};
 use crate::config::Config;
 use crate::leftover::Leftover;
 use crate::limits::{
-    ACCEPT_RETRY, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TURNED_AWAY, TURN_AWAY_PATIENCE,
+    ACCEPT_RETRY, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TURNED_AWAY, MAX_UNSENT_BYTES,
+    TURN_AWAY_PATIENCE,
 };
 use crate::metrics::Metrics;
 use crate::patient_io::PatientIo;
@@ -96,8 +98,9 @@ impl Serving {
         local: SocketAddr,
         peer: SocketAddr,
     ) {
-        // Fails only on a socket that is gone.
+        // These fail only on a socket that is gone.
         let _ = socket.set_nodelay(true);
+        let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
         match self.places.clone().try_acquire_owned() {
             Ok(place) => {
                 let serving = self.clone();
