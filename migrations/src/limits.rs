@@ -6,10 +6,10 @@ use std::time::Duration;
 pub const WRITE_CONNECTIONS: u32 = 4;
 /// Connections a gateway holds.
 pub const READ_CONNECTIONS: u32 = 8;
-/// Longest wait for a connection, a new one's handshake and the first answer on it included.
+/// Longest that opening a connection may take, its handshake and the first answer on it included.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// The same of a reader, and its longest wait for what takes the database no time: somebody waits for the answer, and
-/// would rather know that there is none now.
+/// Longest that who reads waits for a connection, and for what takes the database no time: somebody waits for the answer,
+/// and would rather know that there is none now. A connection that takes longer is opened all the same, for who comes next.
 pub const READ_CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// Longest that PostgreSQL may work on one statement of a writer.
 pub const WRITE_STATEMENT_PATIENCE: Duration = Duration::from_secs(60);

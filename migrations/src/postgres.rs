@@ -2,23 +2,27 @@
 
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres as Driver, SqlSafeStr as _};
+use tokio::time::timeout;
 
 use crate::error::StoreError;
 use crate::limits::{
     CONNECT_PATIENCE, IDLE_TRANSACTION_PATIENCE, READ_CONNECT_PATIENCE, READ_CONNECTIONS,
     READ_STATEMENT_PATIENCE, TRUSTED_IDLE, WRITE_CONNECTIONS, WRITE_STATEMENT_PATIENCE,
 };
-use crate::session::{Column, Database, Insert, Row, Session, Value, Work, storable, uuid, within};
+use crate::session::{
+    Column, Database, Insert, Row, Session, Value, Work, in_task, storable, uuid, within,
+};
 
 /// A server.
 #[derive(Clone, Debug)]
 pub(crate) struct Postgres {
     pool: PgPool,
     connections: u32,
-    /// Longest wait for a connection that answers.
+    /// Longest wait for a connection that answers, and of those that were idle for the answer.
     patience: Duration,
 }
 
@@ -53,14 +57,17 @@ impl Postgres {
     ) -> Result<Postgres, StoreError> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(patience)
+            .acquire_timeout(CONNECT_PATIENCE)
             .acquire_slow_threshold(Duration::MAX)
             .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
+            .before_acquire(move |connection, idle| {
                 Box::pin(async move {
-                    if idle.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
+                    if idle.idle_for <= TRUSTED_IDLE {
+                        return Ok(true);
                     }
+                    // One that was lost without a word is not waited for as long as a new one may take.
+                    let answered = timeout(patience, connection.ping()).await;
+                    answered.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
                     Ok(true)
                 })
             })
@@ -79,6 +86,13 @@ impl Postgres {
             patience,
         })
     }
+
+    /// A connection, an idle one or a new one. It is opened even if nobody waits for it any more: where the way to the
+    /// server is slow, whoever asks next has it, and not everyone begins anew and gives up.
+    async fn connection(&self) -> Result<PoolConnection<Driver>, StoreError> {
+        let pool = self.pool.clone();
+        in_task(async move { Ok(pool.acquire().await?) }).await
+    }
 }
 
 /// Slow statements are told by our own metrics; the driver's log would show what they hold.
@@ -92,7 +106,7 @@ impl Database for Postgres {
         Box::pin(within(self.patience, async move {
             let mut tries = 0;
             loop {
-                let connection = self.pool.acquire().await?;
+                let connection = self.connection().await?;
                 // From now on it goes back to the pool only by a commit that succeeded.
                 let mut open = Open {
                     connection: Some(connection),
@@ -118,7 +132,7 @@ impl Database for Postgres {
 
 /// A transaction under way.
 struct Open {
-    connection: Option<sqlx::pool::PoolConnection<Driver>>,
+    connection: Option<PoolConnection<Driver>>,
 }
 
 impl Open {

@@ -6,6 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use store::error::StoreError;
 use store::history::History;
 use store::lease::{Acquired, SameAddress};
+use store::limits::READ_CONNECT_PATIENCE;
 use store::write::{Committed, Write};
 use store::{Reader, Store};
 
@@ -145,6 +146,45 @@ async fn silent(bench: &'static Bench) {
     }
     proxy.let_pass(Passes::All);
     assert!(reader.owner().await.unwrap().is_some());
+}
+
+#[test]
+fn a_slow_way_to_the_server_opens_connections_for_who_comes_next() {
+    bench::run(Kind::Postgres, slow);
+}
+
+/// Opening a connection takes more trips than a reader waits for, while each read takes few.
+async fn slow(bench: &'static Bench) {
+    // More than the connections it has at first, which is one.
+    const AT_ONCE: usize = 3;
+    let (store, lease) = bench.owner().await;
+    commit_one(&store, &lease, 1, create(1)).await;
+    let proxy = Proxy::to(&bench.url).await;
+    proxy.let_pass(Passes::Late(READ_CONNECT_PATIENCE / 4));
+    let reader = Reader::connect(&proxy.url).await.unwrap();
+    let mut refused = 0;
+    loop {
+        let asked: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let reader = reader.clone();
+                tokio::spawn(async move { reader.digests(id(1), 0, 1).await })
+            })
+            .collect();
+        let mut answered = 0;
+        for asked in asked {
+            match asked.await.unwrap() {
+                Ok(page) => answered += usize::from(page.is_some()),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        if answered == AT_ONCE {
+            return;
+        }
+        assert!(refused < 10 * AT_ONCE, "nobody ever has a connection");
+    }
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! A way to a server that falls silent: its connections stand, and nothing comes through them any more.
+//! A way to a server that falls silent or slow: its connections stand, and nothing, or everything late, comes through them.
+
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,6 +17,8 @@ pub(crate) enum Passes {
     Nothing,
     /// The beginning of a transaction, and nothing that follows it on that connection.
     Begin,
+    /// All that is sent to the server, so much later.
+    Late(Duration),
 }
 
 /// Carries connections to a server, until it is dropped.
@@ -43,8 +47,8 @@ impl Proxy {
                 let server = TcpStream::connect(&server).await.unwrap();
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                carrying.spawn(carry(from_client, to_server, watched.clone()));
-                carrying.spawn(carry(from_server, to_client, watched.clone()));
+                carrying.spawn(carry(from_client, to_server, watched.clone(), Side::Client));
+                carrying.spawn(carry(from_server, to_client, watched.clone(), Side::Server));
             }
         });
         Proxy {
@@ -60,22 +64,37 @@ impl Proxy {
     }
 }
 
+/// Whose bytes are carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
 /// Carries what comes through; the rest waits, in its order.
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut passes: watch::Receiver<Passes>,
+    side: Side,
 ) {
     let mut piece = vec![0; 1 << 16];
     let mut has_begun = false;
     while let Ok(len @ 1..) = from.read(&mut piece).await {
         let piece = &piece[..len];
         let is_let_through = |passes: &Passes| match passes {
-            Passes::All => true,
+            Passes::All | Passes::Late(_) => true,
             Passes::Nothing => false,
             Passes::Begin => !has_begun,
         };
-        if passes.wait_for(is_let_through).await.is_err() || to.write_all(piece).await.is_err() {
+        let Ok(now) = passes.wait_for(is_let_through).await.map(|now| *now) else {
+            return;
+        };
+        if let (Passes::Late(by), Side::Client) = (now, side) {
+            // This is what is tested.
+            tokio::time::sleep(by).await;
+        }
+        if to.write_all(piece).await.is_err() {
             return;
         }
         has_begun |= piece.windows(5).any(|word| word == b"BEGIN");
