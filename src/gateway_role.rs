@@ -61,7 +61,7 @@ impl GatewayRole {
         let name = name.unwrap_or_else(|| format!("gateway-{}", std::process::id()));
         if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
             return Err(wrong_input(format!(
-                "name: {} bytes are not in 1..={MAX_NAME_BYTES}",
+                "name: {} bytes are not from 1 to {MAX_NAME_BYTES}",
                 name.len()
             )));
         }

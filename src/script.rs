@@ -107,7 +107,7 @@ mod tests {
         assert!(said(r#"{"tick":1,"command":"hold"}"#).contains("`entity`"));
         assert!(said(r#"{"all":true,"command":"hold"}"#).contains("`tick`"));
         let fault = r#"{"tick":1,"all":true,"command":"inject_fault","args":{"component":"drive","for_s":0}}"#;
-        assert!(said(fault).contains("`for_s`: 0 is not in 0.001..=604800"));
+        assert!(said(fault).contains("`for_s`: 0 is not from 0.001 to 604800"));
         let extra =
             r#"{"tick":1,"all":true,"command":"set_speed_limit","args":{"m_per_s":1,"x":2}}"#;
         assert!(said(extra).contains("`x`"));

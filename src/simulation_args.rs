@@ -74,7 +74,7 @@ impl SimulationArgs {
         if !(1..=MAX_TICK).contains(&self.ticks) {
             let ticks = self.ticks;
             return Err(wrong_input(format!(
-                "ticks: {ticks} is not in 1..={MAX_TICK}"
+                "ticks: {ticks} is not from 1 to {MAX_TICK}"
             )));
         }
         let second = (1_000 / self.tick_ms).max(1);
@@ -101,7 +101,7 @@ pub(crate) fn parse_speed(text: &str) -> Result<Speed, String> {
     }
     let factor: f64 = text
         .parse()
-        .map_err(|_| "a factor in 0.1..=1000 or `max` is expected".to_owned())?;
+        .map_err(|_| "a factor from 0.1 to 1000 or `max` is expected".to_owned())?;
     let milli = (factor * 1_000.0).round();
     // Casting saturates, and what is too large for 32 bits is too fast by far.
     let speed = Speed::Milli(milli as u32);

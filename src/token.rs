@@ -287,7 +287,7 @@ impl Keeper {
 fn make(name: String, role: AccessArg) -> anyhow::Result<(Token, String)> {
     if !(1..=MAX_LABEL_BYTES).contains(&name.len()) {
         return Err(wrong_input(format!(
-            "name: {} bytes are not in 1..={MAX_LABEL_BYTES}",
+            "name: {} bytes are not from 1 to {MAX_LABEL_BYTES}",
             name.len()
         )));
     }

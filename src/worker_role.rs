@@ -57,7 +57,7 @@ impl WorkerRole {
         let name = name.unwrap_or_else(|| format!("worker-{}", std::process::id()));
         if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
             return Err(wrong_input(format!(
-                "name: {} bytes are not in 1..={MAX_NAME_BYTES}",
+                "name: {} bytes are not from 1 to {MAX_NAME_BYTES}",
                 name.len()
             )));
         }

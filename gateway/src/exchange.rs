@@ -410,6 +410,7 @@ fn too_long(error: &FrameError) -> Refusal {
     Refusal {
         kind: RefusalKind::Invalid,
         field: String::new(),
+        allowed: String::new(),
         detail: format!("the request is too long to be passed on: {error}"),
         retry_after_ms: 0,
     }
@@ -524,6 +525,7 @@ mod tests {
         let refusal = Refusal {
             kind: RefusalKind::NotFound,
             field: String::new(),
+            allowed: String::new(),
             detail: "none".to_owned(),
             retry_after_ms: 0,
         };

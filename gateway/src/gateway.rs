@@ -66,7 +66,7 @@ pub enum StartError {
         source: rustls::Error,
     },
     /// A number outside its range.
-    #[error("{field}: {value} is not in {min}..={max}")]
+    #[error("{field}: {value} is not from {min} to {max}")]
     OutOfRange {
         /// Name of the field.
         field: &'static str,

@@ -226,7 +226,9 @@ impl Problem {
             retry_after_s: self.retry_after_s,
             request_id,
         };
-        serde_json::to_vec(&wire).expect("plain values have a JSON form")
+        let mut json = serde_json::to_vec(&wire).expect("plain values have a JSON form");
+        json.push(b'\n');
+        json
     }
 }
 
@@ -277,7 +279,8 @@ impl From<Refusal> for Problem {
             RefusalKind::Ending => ProblemKind::OrchestratorUnavailable,
         };
         let mut problem = Problem::new(kind, refusal.detail);
-        problem.field = (!refusal.field.is_empty()).then_some(refusal.field);
+        problem.field = Some(refusal.field).filter(|field| !field.is_empty());
+        problem.allowed = Some(refusal.allowed).filter(|allowed| !allowed.is_empty());
         if refusal.retry_after_ms > 0 {
             let seconds = u64::from(refusal.retry_after_ms.div_ceil(1_000));
             problem.retry_after_s = Some(seconds);

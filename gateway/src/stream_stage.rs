@@ -286,6 +286,7 @@ impl Known {
             Answer::Refused(Refusal {
                 kind,
                 field: String::new(),
+                allowed: String::new(),
                 detail: "as told".to_owned(),
                 retry_after_ms: 0,
             })

@@ -362,8 +362,10 @@ async fn events_are_complete_and_in_order_over_a_lost_connection_and_a_new_epoch
     let mut heard = first(&stage, "events=all&from_event=8&from_epoch=2").await;
     stage.orchestrator.publish(5, &sim([8])).await;
     assert_eq!(seq(heard.of_type("event").await), 8);
+    // The tick of the first events may have given way to the next one.
     let tick = watcher.of_type("tick").await;
-    assert_eq!((&tick["epoch"], &tick["tick"]), (&json!(2), &json!(4)));
+    assert_eq!(tick["epoch"], 2);
+    assert!(tick["tick"] == 4 || tick["tick"] == 5, "{tick}");
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ pub enum ViewError {
     )]
     Bounds,
     /// Too many machines.
-    #[error("max_entities: {asked} is not in 0..={most}")]
+    #[error("max_entities: {asked} is not from 0 to {most}")]
     MaxEntities {
         /// What was asked for.
         asked: u32,
@@ -189,7 +189,7 @@ pub enum ViewError {
         most: u32,
     },
     /// Too often or never.
-    #[error("rate_hz: {asked} is not in 1..={MAX_VIEW_HZ}")]
+    #[error("rate_hz: {asked} is not from 1 to {MAX_VIEW_HZ}")]
     Rate {
         /// What was asked for.
         asked: u32,

@@ -102,7 +102,7 @@ pub enum ConfigError {
         code: u32,
     },
     /// A number outside its range.
-    #[error("{field}: {value} is not in {min}..={max}")]
+    #[error("{field}: {value} is not from {min} to {max}")]
     OutOfRange {
         /// Name of the field.
         field: &'static str,

@@ -1,5 +1,7 @@
 //! A command as JSON: the same object in REST, in scripts and wherever commands are listed.
 
+use std::collections::HashSet;
+
 use kernel::command::{Action, Component};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -59,7 +61,7 @@ pub enum CommandError {
     #[error("give just one of `entity`, `entities`, `all` (as true) and `site`")]
     Target,
     /// No machine, or too many.
-    #[error("`entities`: {count} ids are not in 1..={MAX_COMMAND_ENTITIES}")]
+    #[error("`entities`: {count} ids are not from 1 to {MAX_COMMAND_ENTITIES}")]
     Entities {
         /// How many there were.
         count: usize,
@@ -69,6 +71,8 @@ pub enum CommandError {
     Repeated {
         /// Which.
         entity: u32,
+        /// Where for the second time, from 0 on.
+        at: usize,
     },
     /// No command of that name.
     #[error("`command`: `{name}` is none of {}", COMMANDS.join(", "))]
@@ -85,7 +89,7 @@ pub enum CommandError {
         detail: String,
     },
     /// A number outside its range.
-    #[error("`{field}`: {value} is not in {min}..={max}")]
+    #[error("`{field}`: {value} is not from {min} to {max}")]
     OutOfRange {
         /// The argument.
         field: &'static str,
@@ -112,7 +116,8 @@ impl CommandError {
     pub fn field(&self) -> String {
         match self {
             CommandError::Target => "entity".to_owned(),
-            CommandError::Entities { .. } | CommandError::Repeated { .. } => "entities".to_owned(),
+            CommandError::Entities { .. } => "entities".to_owned(),
+            CommandError::Repeated { at, .. } => format!("entities[{at}]"),
             CommandError::Unknown { .. } => "command".to_owned(),
             CommandError::Args { field, .. } if field.is_empty() => "args".to_owned(),
             CommandError::Args { field, .. } => format!("args.{field}"),
@@ -162,10 +167,10 @@ fn some(entities: Vec<u32>) -> Result<Target, CommandError> {
     if !(1..=MAX_COMMAND_ENTITIES).contains(&count) {
         return Err(CommandError::Entities { count });
     }
-    let mut sorted = entities.clone();
-    sorted.sort_unstable();
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(CommandError::Repeated { entity: pair[0] });
+    let mut seen = HashSet::with_capacity(count);
+    if let Some(at) = entities.iter().position(|entity| !seen.insert(entity)) {
+        let entity = entities[at];
+        return Err(CommandError::Repeated { entity, at });
     }
     Ok(Target::Entities(entities))
 }
@@ -352,7 +357,7 @@ mod tests {
             assert_eq!(field, "entities");
         }
         let (_, twice) = wrong(json!({"entities": [3, 1, 3], "command": "hold"}));
-        assert_eq!(twice, CommandError::Repeated { entity: 3 });
+        assert_eq!(twice, CommandError::Repeated { entity: 3, at: 2 });
         assert_eq!(all("jump", json!({})).0, "command");
         assert_eq!(all("hold", json!({"x": 1})).0, "args.x");
         assert_eq!(all("goto", json!({"x_m": "a", "y_m": 1})).0, "args.x_m");

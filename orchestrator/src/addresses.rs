@@ -80,23 +80,30 @@ type Address = (u32, Option<u32>);
 /// a partition, however many they are.
 fn addresses(plan: &Plan, target: &Target) -> Result<Vec<Address>, ControlError> {
     let entities = plan.farm.config.entities;
-    let known = |entity: u32| match (1..=entities).contains(&entity) {
-        true => Ok((plan.partition_of(entity), Some(entity))),
-        false => Err(ControlError::UnknownEntity { entity, entities }),
+    let known = |entity: u32| (1..=entities).contains(&entity);
+    let unknown = |entity, at| ControlError::UnknownEntity {
+        entity,
+        entities,
+        at,
     };
+    let address = |entity: u32| (plan.partition_of(entity), Some(entity));
     let whole = |partitions: Range<u32>| partitions.map(|p| (p, None)).collect();
     match target {
-        Target::Entity(entity) => Ok(vec![known(*entity)?]),
+        Target::Entity(entity) if !known(*entity) => Err(unknown(*entity, None)),
+        Target::Entity(entity) => Ok(vec![address(*entity)]),
         Target::Entities(ids) if ids.is_empty() => Err(ControlError::NoEntities),
         Target::Entities(ids) if ids.len() > MAX_COMMAND_ENTITIES => {
             let limit = MAX_COMMAND_ENTITIES;
             Err(ControlError::TooManyEntities { limit })
         }
         Target::Entities(ids) => {
+            if let Some(at) = ids.iter().position(|id| !known(*id)) {
+                return Err(unknown(ids[at], Some(at)));
+            }
             let mut ids = ids.clone();
             ids.sort_unstable();
             ids.dedup();
-            ids.into_iter().map(known).collect()
+            Ok(ids.into_iter().map(address).collect())
         }
         Target::Site(site) if *site >= plan.farm.sites => {
             let last = plan.farm.sites - 1;

@@ -24,6 +24,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Answer {
         Answer::Refused(Refusal {
             kind: RefusalKind::KeyReused,
             field: "Idempotency-Key".to_owned(),
+            allowed: "a key that was never used".to_owned(),
             detail: "Idempotency-Key: it was used before, and what was answered then was kept by another \
                      release; look whether it was done, and use a new key"
                 .to_owned(),

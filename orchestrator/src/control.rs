@@ -62,7 +62,7 @@ pub enum ControlError {
         limit: usize,
     },
     /// The speed is out of range.
-    #[error("speed: {}.{:03} is not in 0.1..=1000, nor `max`", milli / 1_000, milli % 1_000)]
+    #[error("speed: {}.{:03} is not from 0.1 to 1000, nor `max`", milli / 1_000, milli % 1_000)]
     SpeedOutOfRange {
         /// What was asked for.
         milli: u32,
@@ -71,7 +71,7 @@ pub enum ControlError {
     #[error("digest_every: must be at least 1")]
     DigestEveryZero,
     /// `max_ticks` out of range.
-    #[error("max_ticks: {max_ticks} is not in 1..={max}")]
+    #[error("max_ticks: {max_ticks} is not from 1 to {max}")]
     MaxTicksOutOfRange {
         /// What was asked for.
         max_ticks: u64,
@@ -90,15 +90,17 @@ pub enum ControlError {
     #[error("ticks: must be at least 1")]
     StepZero,
     /// The command names a machine that is not there.
-    #[error("entity: {entity} is not in 1..={entities}")]
+    #[error("{}: {entity} is not from 1 to {entities}", if at.is_some() { "entities" } else { "entity" })]
     UnknownEntity {
         /// What was named.
         entity: u32,
         /// How many there are.
         entities: u32,
+        /// Where it stands in a list, from 0 on.
+        at: Option<usize>,
     },
     /// The command names a site that is not there.
-    #[error("site: {site} is not in 0..={last}")]
+    #[error("site: {site} is not from 0 to {last}")]
     UnknownSite {
         /// What was named.
         site: u32,
@@ -154,7 +156,7 @@ pub enum ControlError {
     #[error("parent: a new simulation has none; ask for a fork")]
     ParentGiven,
     /// A page of no simulation, or of too many.
-    #[error("limit: {limit} is not in 1..={max}")]
+    #[error("limit: {limit} is not from 1 to {max}")]
     PageOutOfRange {
         /// What was asked for.
         limit: u32,

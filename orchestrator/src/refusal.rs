@@ -1,5 +1,7 @@
 //! Why a request is refused, as whoever asked is told: kind, field, words, and when to try again.
 
+use std::borrow::Cow;
+
 use kernel::config::ConfigError;
 use transport::control::{Refusal, RefusalKind};
 
@@ -17,7 +19,8 @@ impl From<ControlError> for Refusal {
         };
         Refusal {
             kind,
-            field: field(&error).to_owned(),
+            field: field(&error).into_owned(),
+            allowed: allowed(&error),
             detail: error.to_string(),
             retry_after_ms: retry,
         }
@@ -69,8 +72,11 @@ fn kind(error: &ControlError) -> RefusalKind {
 }
 
 /// The field of the request that is wrong; empty where none is.
-fn field(error: &ControlError) -> &'static str {
-    match error {
+fn field(error: &ControlError) -> Cow<'static, str> {
+    Cow::Borrowed(match error {
+        ControlError::UnknownEntity {
+            at: Some(place), ..
+        } => return Cow::Owned(format!("entities[{place}]")),
         ControlError::Config(error) => config_field(error),
         ControlError::TooManyPartitions { .. } => "partition_rows",
         ControlError::SpeedOutOfRange { .. } => "speed",
@@ -90,6 +96,29 @@ fn field(error: &ControlError) -> &'static str {
         ControlError::ParentGiven => "parent",
         ControlError::BadTicket => "ticket",
         _ => "",
+    })
+}
+
+/// What the field may be; empty where that is not known.
+fn allowed(error: &ControlError) -> String {
+    match error {
+        ControlError::Config(ConfigError::OutOfRange { min, max, .. }) => format!("{min} to {max}"),
+        ControlError::SpeedOutOfRange { .. } => "0.1 to 1000, or `max`".to_owned(),
+        ControlError::DigestEveryZero | ControlError::StepZero => "1 or more".to_owned(),
+        ControlError::MaxTicksOutOfRange { max, .. } => format!("1 to {max}"),
+        ControlError::UnknownEntity { entities, .. } => format!("1 to {entities}"),
+        ControlError::UnknownSite { last, .. } => format!("0 to {last}"),
+        ControlError::TickPassed { next, .. } => format!("{next} or later, or to be left out"),
+        ControlError::TickBeyondEnd { last, .. } | ControlError::TickNotKept { last, .. } => {
+            format!("up to {last}")
+        }
+        ControlError::NoEntities => "at least one id".to_owned(),
+        ControlError::TooManyEntities { limit } => format!("up to {limit} ids"),
+        ControlError::NameTooLong { limit, .. } => format!("up to {limit} bytes"),
+        ControlError::PageOutOfRange { max, .. } => format!("1 to {max}"),
+        ControlError::ViewRateOutOfRange { max, .. } => format!("up to {max}"),
+        ControlError::BadIdempotencyKey { limit } => format!("1 to {limit} bytes"),
+        _ => String::new(),
     }
 }
 
@@ -115,7 +144,7 @@ mod tests {
             (refusal.kind, &*refusal.field),
             (RefusalKind::Invalid, "speed")
         );
-        assert!(refusal.detail.contains("0.1..=1000"), "{}", refusal.detail);
+        assert!(refusal.detail.contains("0.1 to 1000"), "{}", refusal.detail);
         assert_eq!(refusal.retry_after_ms, 0);
         let refusal = Refusal::from(ControlError::Config(ConfigError::OutOfRange {
             field: "entities",
@@ -123,7 +152,16 @@ mod tests {
             min: 1,
             max: 2,
         }));
-        assert_eq!(refusal.field, "entities");
+        assert_eq!((&*refusal.field, &*refusal.allowed), ("entities", "1 to 2"));
+        let refusal = Refusal::from(ControlError::UnknownEntity {
+            entity: 9,
+            entities: 4,
+            at: Some(1),
+        });
+        assert_eq!(
+            (&*refusal.field, &*refusal.allowed),
+            ("entities[1]", "1 to 4")
+        );
         let status = Status::Created;
         let request = "pause";
         let refusal = Refusal::from(ControlError::InvalidTransition { request, status });

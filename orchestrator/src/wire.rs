@@ -68,7 +68,7 @@ pub(crate) fn registration_fault(register: &Register) -> Option<String> {
     let threads = register.threads;
     let of_threads = || {
         let fits = (1..=MAX_WORKER_THREADS).contains(&threads);
-        (!fits).then(|| format!("threads: {threads} is not in 1..={MAX_WORKER_THREADS}"))
+        (!fits).then(|| format!("threads: {threads} is not from 1 to {MAX_WORKER_THREADS}"))
     };
     (release_fault(register, "worker"))
         .or_else(of_threads)

@@ -27,27 +27,27 @@ fn what_is_wrong_with_a_simulation_is_named_with_what_is_allowed() {
             ["--scenario", "moon"],
             "scenario: `moon` is unknown; the built-in scenarios are weeding",
         ),
-        (["--entities", "0"], "entities: 0 is not in 1..=1000000"),
+        (["--entities", "0"], "entities: 0 is not from 1 to 1000000"),
         (
             ["--entities", "1000001"],
-            "entities: 1000001 is not in 1..=1000000",
+            "entities: 1000001 is not from 1 to 1000000",
         ),
         (["--entities", "-1"], "--entities"),
-        (["--tick-ms", "4"], "tick_ms: 4 is not in 5..=1000"),
-        (["--tick-ms", "1001"], "tick_ms: 1001 is not in 5..=1000"),
+        (["--tick-ms", "4"], "tick_ms: 4 is not from 5 to 1000"),
+        (["--tick-ms", "1001"], "tick_ms: 1001 is not from 5 to 1000"),
         (
             ["--partition-rows", "7"],
-            "partition_rows: 7 is not in 8..=65536",
+            "partition_rows: 7 is not from 8 to 65536",
         ),
-        (["--ticks", "0"], "ticks: 0 is not in 1..="),
+        (["--ticks", "0"], "ticks: 0 is not from 1 to "),
         (["--digest-every", "0"], "digest_every: must be at least 1"),
         (
             ["--speed", "0"],
-            "speed: 0.000 is not in 0.1..=1000, nor `max`",
+            "speed: 0.000 is not from 0.1 to 1000, nor `max`",
         ),
         (
             ["--speed", "soon"],
-            "a factor in 0.1..=1000 or `max` is expected",
+            "a factor from 0.1 to 1000 or `max` is expected",
         ),
         (["--workers", "0"], "--workers"),
         (["--isa", "mmx"], "one of scalar, sse2, avx2, avx512"),
@@ -95,7 +95,7 @@ fn a_script_is_refused_with_its_line() {
     .unwrap();
     refused(
         &["run", "--commands", script],
-        "entity: 99999 is not in 1..=1000",
+        "entity: 99999 is not from 1 to 1000",
     );
     std::fs::write(
         file.path(),

@@ -560,7 +560,9 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// The offending field of the request, empty where there is none.
     pub field: String,
-    /// For people: what is wrong and what is allowed.
+    /// What the field may be, empty where that is not known.
+    pub allowed: String,
+    /// For people: what is wrong.
     pub detail: String,
     /// When it is worth trying again, ms; 0 where it is not.
     pub retry_after_ms: u32,

@@ -16,6 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::document::schema;
 use super::range::{label, within};
 use super::resource::{AccessJson, LatePolicyJson, MAX_SPEED, MIN_SPEED, SpeedJson, new_id};
+use super::wording::misread;
 use crate::problem::{Problem, ProblemKind};
 
 /// Machines if nothing else is asked for.
@@ -279,14 +280,13 @@ impl<'de> Deserialize<'de> for SpeedIn {
             type Value = SpeedIn;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "a number in {MIN_SPEED}..={MAX_SPEED} or \"max\"")
+                write!(f, "a number from {MIN_SPEED} to {MAX_SPEED} or \"max\"")
             }
 
             fn visit_f64<E: Error>(self, factor: f64) -> Result<SpeedIn, E> {
                 if !(MIN_SPEED..=MAX_SPEED).contains(&factor) {
-                    return Err(E::custom(format_args!(
-                        "{factor} is neither in {MIN_SPEED}..={MAX_SPEED} nor \"max\""
-                    )));
+                    let given = serde::de::Unexpected::Float(factor);
+                    return Err(E::invalid_value(given, &self));
                 }
                 Ok(SpeedIn(Speed::Milli((factor * 1_000.0).round() as u32)))
             }
@@ -350,16 +350,23 @@ impl GiveCommand {
                 CommandError::NotSupported { .. } => ProblemKind::NotSupported,
                 _ => ProblemKind::Invalid,
             };
+            if let CommandError::Args { field, detail } = &error {
+                return misread(&format!("args.{field}"), detail);
+            }
             let mut problem = Problem {
                 field: Some(error.field()),
                 ..Problem::new(kind, error.to_string())
             };
             match error {
                 CommandError::OutOfRange { min, max, .. } => {
-                    problem.allowed = Some(format!("{min}..={max}"));
+                    problem.allowed = Some(format!("{min} to {max}"));
                 }
                 CommandError::Unknown { .. } => problem.allowed = Some(COMMANDS.join(", ")),
-                CommandError::Entities { .. } => problem.limit = Some(MAX_COMMAND_ENTITIES as u64),
+                CommandError::Entities { .. } => {
+                    problem.limit = Some(MAX_COMMAND_ENTITIES as u64);
+                    problem.allowed = Some(format!("1 to {MAX_COMMAND_ENTITIES} ids"));
+                }
+                CommandError::Repeated { .. } => problem.allowed = Some("each id once".to_owned()),
                 _ => {}
             }
             problem

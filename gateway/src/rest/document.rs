@@ -80,7 +80,7 @@ fn components() -> Components {
         },
         "example": {
             "type": "/problems/invalid", "title": ProblemKind::Invalid.title(), "status": 422,
-            "detail": "`entities`: 0 is not in 1..=1000000", "field": "entities", "allowed": "1..=1000000",
+            "detail": "`entities`: 0 is not from 1 to 1000000", "field": "entities", "allowed": "1 to 1000000",
         },
     });
     ComponentsBuilder::new()

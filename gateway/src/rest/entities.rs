@@ -3,7 +3,6 @@
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use axum::Json as Answered;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use kernel::config::MAX_ENTITIES;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use transport::control::{SimulationId, SimulationInfo};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answered::Answered;
 use super::described::{EntityProblems, ReadProblems};
 use super::extract::{Id, Query, simulation_id};
 use super::page::{List, limit};

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use transport::control::{Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, SimulationId};
 use uuid::Uuid;
 
+use super::wording::{field_at, misread};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::token::sha256;
@@ -180,16 +181,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn of_json(path: &str, error: &serde_json::Error) -> Problem {
-    let kind = match error.classify() {
-        serde_json::error::Category::Data => ProblemKind::Invalid,
-        _ => ProblemKind::MalformedJson,
-    };
-    // A path of `.` is the body as a whole; `?` stands for what the reader could not tell.
-    let field = Some(path.trim_end_matches('?').trim_end_matches('.'));
-    Problem {
-        field: field.filter(|f| !f.is_empty()).map(str::to_owned),
-        ..Problem::new(kind, error.to_string())
+    if error.classify() != serde_json::error::Category::Data {
+        return Problem {
+            field: field_at(path, None),
+            ..Problem::new(ProblemKind::MalformedJson, error.to_string())
+        };
     }
+    misread(path, &error.to_string())
 }
 
 /// The query of a URL. Unknown and repeated names are refused.
@@ -216,19 +214,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
             .map(Query)
             .map_err(|error| {
                 let path = error.path().to_string();
-                let detail = format!("the query: {}", error.inner());
-                let field = Some(path).filter(|path| path != "." && path != "?");
-                Problem {
-                    field: field.or_else(|| named(&detail)),
-                    ..Problem::new(ProblemKind::Invalid, detail)
-                }
+                misread(&path, &error.inner().to_string())
             })
     }
-}
-
-/// The first name in backticks: unknown and repeated fields are told so, and have no path.
-fn named(detail: &str) -> Option<String> {
-    detail.split('`').nth(1).map(str::to_owned)
 }
 
 /// The simulation that the path names.

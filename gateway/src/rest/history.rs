@@ -1,7 +1,6 @@
 //! What has happened, as the database holds it: sums and timings, events, digests. What is newer by less
 //! than a second or two may not be written yet; the live stream has it at once.
 
-use axum::Json as Answered;
 use axum::extract::State;
 use kernel::config::MAX_TICK;
 use kernel::event::kind;
@@ -11,6 +10,7 @@ use store::reader::{self, EventCursor, EventQuery, MetricQuery};
 use transport::control::{Log, SimulationId, event_kind};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answered::Answered;
 use super::clock::rfc3339;
 use super::described::PartProblems;
 use super::extract::{Id, Query};

@@ -1,6 +1,5 @@
 //! Where ticks' time goes, as percentiles or as a histogram.
 
-use axum::Json as Answered;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use transport::control::{Answer, Ask, StageLatency};
 use transport::hgrm::write_hgrm;
 use utoipa::{IntoParams, ToSchema};
 
+use super::answered::Answered;
 use super::described::ReadProblems;
 use super::extract::{Id, Query};
 use super::simulations::unexpected;

@@ -1,5 +1,6 @@
 //! REST: every route, and what stands before and behind each.
 
+mod answered;
 mod bodies;
 mod clock;
 mod described;
@@ -18,6 +19,7 @@ pub mod resource;
 mod scenarios;
 mod simulations;
 mod tokens;
+mod wording;
 mod workers;
 mod world;
 

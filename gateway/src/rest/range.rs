@@ -26,8 +26,8 @@ pub(crate) fn out_of(
 ) -> Problem {
     Problem::invalid(
         field,
-        format!("`{field}`: {value} is not in {min}..={max}"),
-        format!("{min}..={max}"),
+        format!("`{field}`: {value} is not from {min} to {max}"),
+        format!("{min} to {max}"),
     )
 }
 

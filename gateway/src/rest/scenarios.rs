@@ -1,12 +1,12 @@
 //! The catalogue of what can be simulated.
 
-use axum::Json as Answered;
 use kernel::config::{MIN_TICK_MS, Scenario, SimulationConfig};
 use kernel::farm::Farm;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{PartialSchema, ToSchema};
 
+use super::answered::Answered;
 use super::bodies::CreateSimulation;
 use super::described::PlainProblems;
 use super::page::Page;

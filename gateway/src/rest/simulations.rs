@@ -1,12 +1,12 @@
 //! Simulations: made, listed, read, changed, deleted, and led through their lives.
 
-use axum::Json as Answered;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use transport::control::{Answer, Ask, CommandStamp, SimulationId, SimulationInfo};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answered::Answered;
 use super::bodies::{
     ChangeSimulation, CreateSimulation, ForkSimulation, GiveCommand, Nothing, StepSimulation,
 };

@@ -1,12 +1,12 @@
 //! Tokens and tickets: made with a secret that is told once, listed without, revoked.
 
-use axum::Json as Answered;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::{HeaderName, StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use transport::control::{Answer, Ask, MAX_LABEL_BYTES, Token};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answered::Answered;
 use super::bodies::{CreateToken, Nothing};
 use super::clock::{now_us, rfc3339};
 use super::described::{DeleteProblems, ListProblems, SecretProblems};

@@ -1,11 +1,11 @@
 //! The registry of workers.
 
-use axum::Json as Answered;
 use axum::extract::State;
 use serde::Serialize;
 use transport::control::{Answer, Ask, WorkerInfo};
 use utoipa::ToSchema;
 
+use super::answered::Answered;
 use super::described::ListProblems;
 use super::extract::Query;
 use super::page::{List, Page, limit};

@@ -1,6 +1,5 @@
 //! The places that machines work in: sites in the world's frame, and what every site is made of in its own.
 
-use axum::Json as Answered;
 use axum::extract::State;
 use kernel::farm::Farm;
 use kernel::layout::{Layout, Point, TURN_LINE, UNITS_PER_M, YARD_WIDTH};
@@ -8,6 +7,7 @@ use kernel::world::World;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answered::Answered;
 use super::described::PartProblems;
 use super::extract::{Id, Query};
 use super::page::{List, limit};

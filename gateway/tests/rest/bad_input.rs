@@ -62,12 +62,10 @@ async fn fields_of_a_creation_are_refused_by_name() {
     ] {
         let reply = bench.post("/v1/simulations", body.clone()).await;
         let problem = reply.problem(422, "invalid");
-        let named = problem["field"] == field
-            || problem["detail"]
-                .as_str()
-                .unwrap()
-                .contains(&format!("`{field}`"));
-        assert!(named, "{body} gave {problem}");
+        assert_eq!(problem["field"], field, "{body} gave {problem}");
+        let is_missing = body.get(field).is_none();
+        let says = problem["allowed"].is_string() || problem["limit"].is_u64();
+        assert!(is_missing || says, "{body} gave {problem}");
     }
     let out_of_range = bench
         .post(
@@ -75,7 +73,7 @@ async fn fields_of_a_creation_are_refused_by_name() {
             json!({"scenario": "weeding", "entities": 0}),
         )
         .await;
-    assert_eq!(out_of_range.json()["allowed"], "1..=1000000");
+    assert_eq!(out_of_range.json()["allowed"], "1 to 1000000");
     assert!(
         bench.orchestrator.play().asked.is_empty(),
         "nothing of it was passed on"
@@ -132,7 +130,10 @@ async fn fields_of_a_command_are_refused_by_name() {
         ),
         ("entity", json!({"command": "hold", "entity": "one"})),
         ("entities", json!({"command": "hold", "entities": []})),
-        ("entities", json!({"command": "hold", "entities": [1, 1]})),
+        (
+            "entities[1]",
+            json!({"command": "hold", "entities": [1, 1]}),
+        ),
         (
             "entities[1]",
             json!({"command": "hold", "entities": [1, -1]}),
@@ -160,12 +161,7 @@ async fn fields_of_a_command_are_refused_by_name() {
     ] {
         let reply = bench.post(&format!("{path}/commands"), body.clone()).await;
         let problem = reply.problem(422, "invalid");
-        let named = problem["field"] == field
-            || problem["detail"]
-                .as_str()
-                .unwrap()
-                .contains(&format!("`{field}`"));
-        assert!(named, "{body} gave {problem}");
+        assert_eq!(problem["field"], field, "{body} gave {problem}");
     }
 }
 

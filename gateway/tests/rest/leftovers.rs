@@ -39,7 +39,7 @@ async fn answer(socket: &mut TcpStream) -> Reply {
         assert!(n > 0, "it ends before the answer");
         bytes.extend_from_slice(&part[..n]);
         // Every body here is one object of JSON, or text with one line.
-        if bytes.ends_with(b"}") || bytes.ends_with(b"ok\n") {
+        if bytes.ends_with(b"}\n") || bytes.ends_with(b"ok\n") {
             return Reply::parse(&bytes);
         }
     }

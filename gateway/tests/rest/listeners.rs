@@ -216,7 +216,10 @@ async fn what_keeps_it_from_starting_is_named() {
         ..config()
     })
     .await;
-    assert_eq!(error.to_string(), "max_connections: 0 is not in 1..=65536");
+    assert_eq!(
+        error.to_string(),
+        "max_connections: 0 is not from 1 to 65536"
+    );
 }
 
 #[tokio::test]

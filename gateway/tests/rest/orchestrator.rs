@@ -349,6 +349,7 @@ pub(crate) fn refusal(kind: RefusalKind, field: &str, detail: &str) -> Refusal {
     Refusal {
         kind,
         field: field.to_owned(),
+        allowed: String::new(),
         detail: detail.to_owned(),
         retry_after_ms: 0,
     }

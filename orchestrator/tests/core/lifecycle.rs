@@ -313,7 +313,7 @@ fn a_live_command_applies_a_lead_after_the_next_tick() {
     let passed = command(&mut t, Target::Entity(1), Some(9)).unwrap_err();
     assert_eq!(passed, ControlError::TickPassed { tick: 9, next: 10 });
     let unknown = command(&mut t, Target::Entity(25), None).unwrap_err();
-    assert_eq!(unknown.to_string(), "entity: 25 is not in 1..=24");
+    assert_eq!(unknown.to_string(), "entity: 25 is not from 1 to 24");
     t.run_until(|t| t.tick() == 12);
     assert_eq!(t.totals().commands, 24);
 }

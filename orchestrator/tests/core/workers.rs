@@ -148,7 +148,7 @@ fn a_registration_that_no_worker_makes_is_refused() {
                 threads: u32::MAX,
                 ..registration()
             },
-            "threads: 4294967295 is not in 1..=1024",
+            "threads: 4294967295 is not from 1 to 1024",
         ),
         (
             Register {
