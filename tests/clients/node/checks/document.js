@@ -131,10 +131,12 @@ async function provokeEvents(farm, stream, ear) {
  */
 async function provokeErrors(farm, stream, protocol) {
   stream.send("hello");
-  stream.send({ type: "view", rate_hz: 0 });
-  stream.send({ type: "view", events: "all" });
   stream.send({ type: "ping" });
   await stream.message("pong");
+  stream.send({ type: "view", events: "all" });
+  await stream.message("view");
+  stream.send({ type: "view", rate_hz: 0 });
+  await stream.message("error");
   const others = [];
   for (let count = 1; count <= MAX_VIEWS; count += 1) {
     const other = await farm.open({ offered: [protocol], query: { max_entities: count } });
