@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -183,3 +184,28 @@ def test_the_async_stream_is_the_same(farm: AutoFarm, made: Callable[..., Simula
     assert {Hello, Tick, Pong, ViewGranted, Event} <= kinds
     last = [message for message in read_messages if isinstance(message, Tick)][-1]
     assert len(last.machines) == 3
+
+
+# More messages than `websockets` holds wait unread, and the answer to the close behind them.
+UNREAD_S = 0.5
+CLOSED_IN_S = 2.0
+
+
+def test_a_stream_with_unread_messages_closes_at_once(farm: AutoFarm, made: Callable[..., Simulation]) -> None:
+    simulation = made(scenario="dense", entities=640)["id"]
+    farm.start(simulation)
+    view = View(rate_hz=60, events="all")
+
+    async def close() -> float:
+        stream = farm.async_stream(simulation, view, from_event=1)
+        await stream.open()
+        await asyncio.sleep(UNREAD_S)
+        begun = time.monotonic()
+        await stream.close()
+        return time.monotonic() - begun
+
+    assert asyncio.run(close()) < CLOSED_IN_S
+    with farm.stream(simulation, view, from_event=1):
+        time.sleep(UNREAD_S)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < CLOSED_IN_S

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from autofarm.connection import FAILURES, Connector
 from autofarm.machines import Tick
@@ -55,7 +56,7 @@ class AsyncStream:
                 not_before = time.monotonic() + self.lost(error)
             finally:
                 if connection is not None and connection is not self.connection:
-                    await connection.close()
+                    await close(connection)
 
     def lost(self, error: BaseException) -> float:
         """Takes a failure; answers how long to wait."""
@@ -69,7 +70,7 @@ class AsyncStream:
         self.is_over = True
         connection, self.connection = self.connection, None
         if connection is not None:
-            await connection.close()
+            await close(connection)
 
     @property
     def position(self) -> Position:
@@ -123,3 +124,23 @@ class AsyncStream:
             except ConnectionClosed:
                 # Who reads next sees it, and opens it again.
                 return
+
+
+async def close(connection: ClientConnection) -> None:
+    """
+    Closes a connection, and reads away what still comes: `websockets` reads no further while messages wait that nobody
+    takes, and would not see the answer to its close.
+    """
+    reader = asyncio.create_task(read_away(connection))
+    try:
+        await connection.close()
+    finally:
+        reader.cancel()
+
+
+async def read_away(connection: ClientConnection) -> None:
+    """Reads to the end."""
+    # Where another task is still reading, that one does it.
+    with suppress(ConnectionClosed, ConcurrencyError):
+        while True:
+            await connection.recv()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConcurrencyError, ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from autofarm.connection import FAILURES, Connector
+from autofarm.connection import CLOSE_PATIENCE_S, FAILURES, Connector
 from autofarm.machines import Tick
 from autofarm.messages import Message
 from autofarm.position import Position
@@ -48,6 +49,7 @@ class Stream:
             wait(self.not_before, ends)
             try:
                 connection = self.closing.enter_context(connect(**self.connector.arguments()))
+                self.closing.enter_context(drained(connection))
                 for text in self.connector.opened(connection.subprotocol):
                     connection.send(text)
                 self.connection = connection
@@ -127,6 +129,29 @@ class Stream:
             except ConnectionClosed:
                 # Who reads next sees it, and opens it again.
                 return
+
+
+@contextmanager
+def drained(connection: ClientConnection) -> Iterator[None]:
+    """
+    Reads away what still comes once the connection is not wanted any more: `websockets` reads no further while
+    messages wait that nobody takes, and would not see the answer to its close.
+    """
+    try:
+        yield
+    finally:
+        reader = threading.Thread(target=read_away, args=(connection,), daemon=True)
+        reader.start()
+        connection.close()
+        reader.join(CLOSE_PATIENCE_S)
+
+
+def read_away(connection: ClientConnection) -> None:
+    """Reads to the end."""
+    # Where another thread is still reading, that one does it.
+    with suppress(ConnectionClosed, ConcurrencyError):
+        while True:
+            connection.recv()
 
 
 def wait(until: float, ends: float | None) -> None:
