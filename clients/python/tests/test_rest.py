@@ -66,7 +66,8 @@ def test_every_operation_of_the_document_is_there_and_works(own_server: Server) 
         if "operationId" in operation
     }
     assert recorder.called == wanted == set(OPERATIONS)
-    assert [status for status in recorder.answers if status >= 400] == [404]
+    # 429 is asked again.
+    assert [status for status in recorder.answers if status >= 400 and status != 429] == [404]
 
 
 def lifecycle(farm: AutoFarm) -> str:
@@ -93,7 +94,7 @@ def lifecycle(farm: AutoFarm) -> str:
     assert ids == [simulation, fork["id"]]
     assert [each["id"] for each in farm.simulations(status="stopped")] == [fork["id"]]
     until(lambda: {each["tick"] for each in farm.digests(fork["id"])} >= {place["tick"] + 3})
-    ours, theirs = ({each["tick"]: each["digest"] for each in farm.digests(one, page_size=7)} for one in ids)
+    ours, theirs = ({each["tick"]: each["digest"] for each in farm.digests(one, page_size=100)} for one in ids)
     assert ours[place["tick"] + 3] == theirs[place["tick"] + 3], "the fork has another past"
     return simulation
 
