@@ -19,10 +19,13 @@ class Gateway:
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.answers = list(answers)
         self.asked: list[httpx.Request] = []
+        # As they were when it was asked.
+        self.keys: list[str] = []
         self.pauses: list[float] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
+        self.keys.append(request.headers.get("Idempotency-Key", ""))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -33,11 +36,6 @@ class Gateway:
         farm = AutoFarm("http://gateway", transport=httpx.MockTransport(self), **how)
         farm.requests.sleep = self.pauses.append
         return farm
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys it was asked with."""
-        return [request.headers["Idempotency-Key"] for request in self.asked]
 
 
 def unavailable(status: int = 503, after_s: int | None = 2) -> httpx.Response:
