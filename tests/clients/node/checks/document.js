@@ -86,6 +86,8 @@ export async function sent(api) {
     await Farm.with(api, { scenario: "dense", entities: 640 }, async (farm) => {
       const stream = await farm.open({ offered: [protocol], query: { ...ALL_EVENTS, rate_hz: 60 }, heard });
       await provokeEvents(farm, stream, ear);
+      // So that no events wait while the stream is not read.
+      await farm.act("pause");
       await provokeErrors(farm, stream, protocol);
       await farm.act("stop");
       await stream.until((message) => message.type === "event" && message.kind === "system", PATIENCE_MS);
