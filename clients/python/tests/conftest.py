@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, trusted: ssl.SSLContext | None = None) -> None:
         """Starts it and waits until it is ready."""
         self.directory.mkdir(exist_ok=True)
         command = [os.environ["AUTOFARM_BINARY"], "up", "--listen", f"127.0.0.1:{self.port}", "--demo", "none"]
@@ -43,7 +44,7 @@ class Server:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=kept)
         ends = time.monotonic() + PATIENCE_S
-        with AutoFarm(self.url) as farm:
+        with AutoFarm(self.url, ssl_context=trusted) as farm:
             while not is_ready(farm):
                 if self.process.poll() is not None or time.monotonic() > ends:
                     self.end(signal.SIGKILL)

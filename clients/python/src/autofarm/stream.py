@@ -48,7 +48,11 @@ class Stream:
         while self.connection is None and not self.is_over:
             wait(self.not_before, ends)
             try:
-                connection = self.closing.enter_context(connect(**self.connector.arguments()))
+                arguments = self.connector.arguments()
+                if ends is not None:
+                    left_s = max(ends - time.monotonic(), 0.0)
+                    arguments["open_timeout"] = min(arguments["open_timeout"], left_s)
+                connection = self.closing.enter_context(connect(**arguments))
                 self.closing.enter_context(drained(connection))
                 for text in self.connector.opened(connection.subprotocol):
                     connection.send(text)
