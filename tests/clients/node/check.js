@@ -1,11 +1,12 @@
 /**
- * Checks a running gateway against docs/stream.md, from which alone this client is written.
+ * Checks a running gateway against docs/stream.md, from which alone this client is written, and docs/asyncapi.yaml.
  *
  *     node check.js http://127.0.0.1:8080 [NAME ...]
  *
  * With names, only those checks run. AUTOFARM_TOKEN is sent where it is set. Exits with 1 where anything differs.
  */
 
+import * as document from "./checks/document.js";
 import * as events from "./checks/events.js";
 import * as messages from "./checks/messages.js";
 import * as opening from "./checks/opening.js";
@@ -28,6 +29,9 @@ const CHECKS = {
   "messages.deleted": messages.deleted,
   "events.complete": events.complete,
   "events.resumed": events.resumed,
+  "document.sent": document.sent,
+  "document.taken": document.taken,
+  "document.asked": document.asked,
 };
 
 /**

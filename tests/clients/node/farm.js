@@ -3,6 +3,7 @@
  *
  * @import { Api } from "./rest.js"
  * @import { Logs } from "./log.js"
+ * @import { StreamOptions } from "./stream.js"
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -99,7 +100,7 @@ export class Farm {
   /**
    * A stream of it with any options.
    *
-   * @param {{ offered?: string[], query?: Record<string, string | number> | string }} options
+   * @param {StreamOptions} options
    */
   async open(options) {
     const stream = await Stream.open(this.api, this.id, options);

@@ -17,6 +17,16 @@ const PATIENCE_MS = 30_000;
 /** Messages that wait to be taken before the connection is read no further. */
 const MAX_WAITING = 16;
 
+/**
+ * How a stream is opened.
+ *
+ * @typedef {{
+ *   offered?: string[],
+ *   query?: Record<string, string | number> | string,
+ *   heard?: (message: Buffer | string) => void,
+ * }} StreamOptions
+ */
+
 /** The gateway refused the stream. */
 export class Refused extends Error {
   /**
@@ -60,12 +70,14 @@ export class Stream {
   /**
    * @param {WebSocket} socket
    * @param {string} simulation
+   * @param {(message: Buffer | string) => void} heard
    */
-  constructor(socket, simulation) {
+  constructor(socket, simulation, heard) {
     this.socket = socket;
     this.simulation = simulation;
     socket.on("message", (data, isBinary) => {
       const bytes = /** @type {Buffer} */ (data);
+      heard(isBinary ? bytes : bytes.toString("utf8"));
       this.#waiting.push(isBinary ? bytes : bytes.toString("utf8"));
       if (this.#waiting.length >= MAX_WAITING) socket.pause();
       this.#wake();
@@ -79,14 +91,14 @@ export class Stream {
   }
 
   /**
-   * Opens a stream, or throws `Refused`.
+   * Opens a stream, or throws `Refused`. `heard` is told every message as it comes.
    *
    * @param {Api} api
    * @param {string} simulation
-   * @param {{ offered?: string[], query?: Record<string, string | number> | string }} [options]
+   * @param {StreamOptions} [options]
    * @returns {Promise<Stream>}
    */
-  static open(api, simulation, { offered = [JSON_PROTOCOL], query = {} } = {}) {
+  static open(api, simulation, { offered = [JSON_PROTOCOL], query = {}, heard = () => {} } = {}) {
     const parameters = typeof query === "string" ? query : new URLSearchParams(stringly(query)).toString();
     const address = `${api.url.replace(/^http/, "ws")}/v1/simulations/${simulation}/stream`;
     const headers = api.token === undefined ? {} : { Authorization: `Bearer ${api.token}` };
@@ -95,7 +107,7 @@ export class Stream {
       perMessageDeflate: false,
       handshakeTimeout: PATIENCE_MS,
     });
-    const stream = new Stream(socket, simulation);
+    const stream = new Stream(socket, simulation, heard);
     return new Promise((resolve, reject) => {
       socket.once("open", () => resolve(stream));
       socket.once("error", reject);

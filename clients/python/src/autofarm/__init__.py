@@ -1,0 +1,57 @@
+"""Client of AutoFarm: REST, and the live stream in JSON and binary."""
+
+from autofarm import models
+from autofarm.aio import AsyncStream
+from autofarm.client import AutoFarm, EventKind
+from autofarm.machines import COUNTERS, STATES, Aggregates, Machine, Machines, Tick
+from autofarm.messages import (
+    EpochBegin,
+    Event,
+    EventsMissing,
+    Hello,
+    Lagged,
+    Message,
+    Pong,
+    Refused,
+    ViewGranted,
+    Void,
+)
+from autofarm.position import Position
+from autofarm.problems import AutoFarmError, ConnectionLost, Problem, ProtocolError, StreamClosed
+from autofarm.retry import Retry
+from autofarm.stream import Stream
+from autofarm.view import Bounds, EventFilter, View
+
+__all__ = [
+    "COUNTERS",
+    "STATES",
+    "Aggregates",
+    "AsyncStream",
+    "AutoFarm",
+    "AutoFarmError",
+    "Bounds",
+    "ConnectionLost",
+    "EpochBegin",
+    "Event",
+    "EventFilter",
+    "EventKind",
+    "EventsMissing",
+    "Hello",
+    "Lagged",
+    "Machine",
+    "Machines",
+    "Message",
+    "Pong",
+    "Position",
+    "Problem",
+    "ProtocolError",
+    "Refused",
+    "Retry",
+    "Stream",
+    "StreamClosed",
+    "Tick",
+    "View",
+    "ViewGranted",
+    "Void",
+    "models",
+]

@@ -1,0 +1,58 @@
+"""The same over HTTPS, by a certificate that has to be trusted."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from autofarm import AutoFarm, ConnectionLost, Retry, Tick
+from conftest import Server
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path, authority: trustme.CA, trusted: ssl.SSLContext) -> Iterator[Server]:
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    server = Server(tmp_path / "server", "--tls-cert", str(certificate), "--tls-key", str(key))
+    server.url = server.url.replace("http", "https")
+    server.start(trusted)
+    yield server
+    server.end()
+
+
+def test_rest_and_both_streams_are_the_same_over_https(tls_server: Server, trusted: ssl.SSLContext) -> None:
+    with AutoFarm(tls_server.url, ssl_context=trusted) as farm:
+        simulation = farm.create(scenario="weeding", entities=24)["id"]
+        for binary in (False, True):
+            with farm.stream(simulation, binary=binary) as stream:
+                tick = next(stream.ticks())
+                assert isinstance(tick, Tick)
+                assert len(tick.machines) == 24
+
+
+def test_a_certificate_that_is_not_trusted_is_refused(tls_server: Server) -> None:
+    with AutoFarm(tls_server.url, retry=Retry(tries=1)) as farm:
+        with pytest.raises(ConnectionLost, match=r"(?i)certificate"):
+            farm.scenarios()
+        with pytest.raises(ConnectionLost, match=r"(?i)certificate"):
+            farm.stream("0199f3a0-7a2b-7c3d-8e4f-0123456789ab").open()

@@ -1,0 +1,68 @@
+/** The AsyncAPI document by itself: valid, of one mind with docs/stream.md, and strict enough to see a drift. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+import { Document, Invalid, PATH } from "./document.js";
+
+const text = readFileSync(PATH, "utf8");
+const page = readFileSync(new URL("../../../docs/stream.md", import.meta.url), "utf8");
+const document = await Document.read(text);
+
+test("its examples are what its schemas say", () => {
+  for (const [name, message] of Object.entries(document.json.components.messages)) {
+    for (const { payload } of message.examples ?? []) assert.equal(document.differs(name, payload), undefined, name);
+  }
+});
+
+test("a document with a fault is refused", async () => {
+  await assert.rejects(Document.read(text.replace("action: send", "action: shout")), Invalid);
+  await assert.rejects(Document.read(text.replace("#/components/schemas/Hello", "#/components/schemas/Hullo")), Invalid);
+  await assert.rejects(Document.read(text.replace("method: GET", "method: FETCH")), Invalid);
+});
+
+test("a field that is renamed, missing, new or of another type is seen", () => {
+  const [{ payload: tick }] = document.message("tick").examples;
+  const { battery, ...rest } = tick.entities[0];
+  const spoilt = [
+    { ...tick, entities: [{ ...rest, charge: battery }] },
+    { ...tick, entities: [rest] },
+    { ...tick, entities: [{ ...rest, battery, wheels: 4 }] },
+    { ...tick, entities: [{ ...rest, battery: "full" }] },
+    { ...tick, entities: [{ ...tick.entities[0], state: "asleep" }] },
+    { ...tick, aggregates: { ...tick.aggregates, by_state: { asleep: 1 } } },
+    { ...tick, aggregates: { ...tick.aggregates, counters: { ...tick.aggregates.counters, naps: 1 } } },
+  ];
+  for (const each of spoilt) assert.notEqual(document.differs("tick", each), undefined, JSON.stringify(each));
+  const [{ payload: event }] = document.message("event").examples;
+  for (const detail of [{}, { state: "working", why: "so" }, { command_seq: 1 }]) {
+    assert.notEqual(document.differs("event", { ...event, detail }), undefined, JSON.stringify(detail));
+  }
+});
+
+test("codes and reasons of closing are those of the page", () => {
+  const section = page.slice(page.indexOf("## Closing"), page.indexOf("## Bounds"));
+  const told = [...section.matchAll(/^\| (\d{4}) \| (`.*?)\|/gm)];
+  const ofPage = told.map(([, code, reasons]) => [Number(code), [...reasons.matchAll(/`(\w+)`/g)].map((one) => one[1])]);
+  const ofDocument = document.json["x-close-codes"].map((/** @type {any} */ each) => [each.code, each.reasons]);
+  assert.deepEqual(ofDocument, ofPage);
+});
+
+test("every message of the page stands in the document, and no other", () => {
+  const quoted = [...page.matchAll(/"type":"(\w+)"/g)].map((one) => one[1]);
+  const described = Object.values(document.json.components.messages)
+    .map((message) => message.payload.properties?.type?.const ?? message.payload.oneOf?.[0].properties.type.const)
+    .filter((type) => type !== undefined);
+  assert.deepEqual([...new Set(described)].sort(), [...new Set(quoted)].sort());
+});
+
+test("defaults of a view are those of the query", () => {
+  for (const [query, want] of [["Query", "WantView"], ["BinaryQuery", "WantBinaryView"]]) {
+    const [asked, wanted] = [query, want].map((name) => document.json.components.schemas[name].properties);
+    for (const name of ["max_entities", "rate_hz"]) {
+      const of = (/** @type {any} */ schema) => [schema.minimum, schema.maximum, schema.default];
+      assert.deepEqual(of(asked[name]), of(wanted[name]), `${query}.${name}`);
+    }
+  }
+});
