@@ -104,7 +104,7 @@ pub(crate) struct Machine {
     /// Its site, 0-based.
     site: u32,
     /// Its home in the world, east and north, m.
-    #[schema(example = json!([-690.5, 12.25]))]
+    #[schema(min_items = 2, max_items = 2, example = json!([-690.5, 12.25]))]
     home_m: [f64; 2],
     /// What it is doing; null where no view of it could be had.
     #[schema(required)]

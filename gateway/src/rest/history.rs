@@ -2,17 +2,20 @@
 //! than a second or two may not be written yet; the live stream has it at once.
 
 use axum::extract::State;
+use kernel::aggregate::Aggregate;
 use kernel::config::MAX_TICK;
 use kernel::event::kind;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use store::reader::{self, EventCursor, EventQuery, MetricQuery};
 use transport::control::{Log, SimulationId, event_kind};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::answered::Answered;
 use super::clock::rfc3339;
 use super::described::PartProblems;
+use super::document;
 use super::extract::{Id, Query};
 use super::latency::{StagePercentiles, percentiles};
 use super::page::{List, Page, limit};
@@ -68,7 +71,7 @@ pub(crate) struct Snapshot {
     #[schema(format = DateTime)]
     at: String,
     /// Sums over all machines.
-    #[schema(value_type = Object)]
+    #[schema(value_type = AggregatesShape)]
     aggregates: Value,
     /// Late ticks since creation.
     late_ticks: u64,
@@ -76,6 +79,44 @@ pub(crate) struct Snapshot {
     achieved_speed: f64,
     /// Where ticks' time went in the interval.
     stages: Vec<StagePercentiles>,
+}
+
+/// Sums over all machines, as the document shows them: made of what is written.
+pub(crate) struct AggregatesShape;
+
+impl PartialSchema for AggregatesShape {
+    fn schema() -> RefOr<Schema> {
+        let mut shape = shape_of(&store::aggregates::to_json(&Aggregate::default()));
+        shape["description"] = "Sums over all machines: how many, by state, by tenth of charge (emptiest first), means, \
+            the exact sums behind these (2^-30 of full, mm/s), and counters since creation.".into();
+        document::schema(shape)
+    }
+}
+
+impl ToSchema for AggregatesShape {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Aggregates".into()
+    }
+}
+
+/// The schema of objects that have the fields of this one, and no others.
+fn shape_of(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let properties: Map<String, Value> = (fields.iter())
+                .map(|(name, value)| (name.clone(), shape_of(value)))
+                .collect();
+            let required: Vec<&String> = fields.keys().collect();
+            json!({"type": "object", "properties": properties, "required": required})
+        }
+        Value::Array(items) => json!({
+            "type": "array", "items": items.first().map(shape_of),
+            "minItems": items.len(), "maxItems": items.len(),
+        }),
+        Value::Number(number) if number.is_f64() => json!({"type": "number"}),
+        Value::Number(_) => json!({"type": "integer"}),
+        _ => json!({}),
+    }
 }
 
 /// Lists snapshots of sums and timings, by tick.
@@ -159,6 +200,32 @@ pub(crate) enum LogName {
     System,
 }
 
+/// A kind of events.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(
+    dead_code,
+    reason = "it stands for the names in the document; a test holds them equal"
+)]
+pub(crate) enum EventKind {
+    /// A machine entered a state.
+    Transition,
+    /// A command was carried out.
+    Command,
+    /// A command could not be carried out.
+    CommandRejected,
+    /// A machine broke down.
+    Fault,
+    /// A machine works again.
+    Repaired,
+    /// A machine stood in another's way.
+    StandOff,
+    /// The simulation's status changed.
+    Lifecycle,
+    /// Anything else of the system: workers, lateness, moves.
+    System,
+}
+
 /// An event. Each log is numbered apart, from 1 on.
 #[derive(ToSchema)]
 #[schema(as = Event)]
@@ -167,20 +234,20 @@ pub(crate) enum LogName {
     reason = "it stands for what `event_json` writes in the document"
 )]
 pub(crate) struct EventShape {
-    /// `sim` or `system`.
-    #[schema(example = "sim")]
-    log: String,
+    /// In which log.
+    log: LogName,
     /// Its number in its log.
     #[schema(minimum = 1)]
     seq: u64,
     /// When.
     tick: u64,
     /// What kind.
-    #[schema(example = "transition")]
-    kind: String,
+    kind: EventKind,
     /// Site it happened on; only in the log `sim`.
+    #[schema(nullable = false)]
     site: Option<u32>,
     /// Machines it happened to, ascending; only in the log `sim`.
+    #[schema(nullable = false)]
     entities: Option<Vec<u32>>,
     /// By kind: `state` of a transition, `command_seq` of a command, `reason` of a rejection, `repair_tick` of a
     /// fault, `other` of a stand-off, and of the system's what it says.
@@ -348,6 +415,13 @@ fn found<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_document_knows_every_kind() {
+        let schema = serde_json::to_value(EventKind::schema()).unwrap();
+        let names = KINDS.map(event_json::kind_name);
+        assert_eq!(schema["enum"], json!(names));
+    }
 
     #[test]
     fn the_place_of_an_event_comes_back() {

@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::described::StreamProblems;
 use super::extract::Id;
@@ -17,15 +17,15 @@ pub(crate) struct StreamParams {
     /// West, south, east and north edge in the world, m, with commas between them. Without it: the whole world.
     #[param(example = "-500,-500,500,500", max_length = 200)]
     bounds_m: Option<String>,
-    /// Machines of a tick at most; in binary up to 1,000,000.
-    #[param(minimum = 0, maximum = 100_000, default = 2000)]
+    /// Machines of a tick at most; in JSON up to 100,000.
+    #[param(minimum = 0, maximum = 1_000_000, default = 2000)]
     max_entities: Option<u32>,
     /// Ticks a second of wall time at most.
     #[param(minimum = 1, maximum = 60, default = 10)]
     rate_hz: Option<u32>,
-    /// Which events: `none`, `lifecycle` or `all`.
-    #[param(default = "lifecycle", pattern = "^(none|lifecycle|all)$")]
-    events: Option<String>,
+    /// Which events; `lifecycle` if left out.
+    #[param(inline)]
+    events: Option<WantedEvents>,
     /// First event of the log `sim` that is wanted.
     #[param(minimum = 1)]
     from_event: Option<u64>,
@@ -38,6 +38,19 @@ pub(crate) struct StreamParams {
     /// A ticket, where no header can be set.
     #[param(max_length = 96)]
     ticket: Option<String>,
+}
+
+/// Which events a stream brings.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it stands for the words in the document")]
+pub(crate) enum WantedEvents {
+    /// None.
+    None,
+    /// Those of the kind `lifecycle`.
+    Lifecycle,
+    /// All.
+    All,
 }
 
 /// Opens the live stream of a simulation: a WebSocket, as docs/stream.md says.

@@ -4,7 +4,7 @@ use kernel::config::Scenario;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use transport::control::{
-    Access, LatePolicy, MAX_SPEED_MILLI, MIN_SPEED_MILLI, SimulationInfo, Speed, Status,
+    Access, Cause, LatePolicy, MAX_SPEED_MILLI, MIN_SPEED_MILLI, SimulationInfo, Speed, Status,
 };
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -38,19 +38,17 @@ pub struct SimulationResource {
     /// Factor on real time that is asked for.
     pub speed: SpeedJson,
     /// Last tick, after which it is completed.
-    #[schema(required)]
+    #[schema(required, minimum = 1)]
     pub max_ticks: Option<u64>,
     /// Ticks between digests.
-    #[schema(example = 20)]
+    #[schema(minimum = 1, example = 20)]
     pub digest_every: u32,
     /// What happens once it is a second behind.
     pub late_policy: LatePolicyJson,
     /// Where it stands.
     pub status: StatusJson,
-    /// Why it has this status: `requested`, `last_tick`, `digest_mismatch`, `late`, `unable`, `history_full`,
-    /// `disk_full` or `unrecoverable`.
-    #[schema(example = "requested")]
-    pub cause: &'static str,
+    /// Why it has this status.
+    pub cause: CauseJson,
     /// Last tick that is complete.
     #[schema(example = 148)]
     pub tick: u64,
@@ -106,7 +104,7 @@ impl From<&SimulationInfo> for SimulationResource {
             digest_every: spec.digest_every,
             late_policy: spec.late.into(),
             status: info.status.into(),
-            cause: info.cause.name(),
+            cause: info.cause.into(),
             tick: info.tick,
             sim_time_s: sim_time_s(info.tick, config.tick_ms),
             achieved_speed: info.achieved_speed_milli as f64 / 1_000.0,
@@ -219,6 +217,28 @@ spelled! {
         Completed,
         /// Ended by an error.
         Failed,
+    }
+}
+
+spelled! {
+    /// Why a simulation has its status.
+    CauseJson as Cause of Cause {
+        /// Asked for.
+        Requested,
+        /// Its last tick was reached.
+        LastTick,
+        /// Two workers computed different digests.
+        DigestMismatch,
+        /// Late beyond catching up, under the policy `fail`.
+        Late,
+        /// A part of it could not be stepped anywhere.
+        Unable,
+        /// The database takes nothing, and the history that waits for it has reached its bound.
+        HistoryFull,
+        /// The database has no room, and the history that waits for it has reached its bound.
+        DiskFull,
+        /// What the database holds of it cannot be read by this release.
+        Unrecoverable,
     }
 }
 

@@ -24,8 +24,8 @@ pub(crate) struct WorkerResource {
     /// Its name.
     #[schema(example = "worker-1")]
     name: String,
-    /// `ready`, `suspect` or `draining`.
-    #[schema(example = "ready")]
+    /// Whether it is given work.
+    #[schema(value_type = WorkerState)]
     state: String,
     /// Threads it steps on.
     threads: u32,
@@ -40,6 +40,22 @@ pub(crate) struct WorkerResource {
     load: f64,
     /// Machine-ticks a second, over the last seconds.
     machine_ticks_per_s: u64,
+}
+
+/// Whether a worker is given work.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(
+    dead_code,
+    reason = "it stands for the orchestrator's words in the document"
+)]
+pub(crate) enum WorkerState {
+    /// It is.
+    Ready,
+    /// It did not answer in time; its work is given to others.
+    Suspect,
+    /// It is leaving.
+    Draining,
 }
 
 impl From<WorkerInfo> for WorkerResource {

@@ -39,6 +39,7 @@ pub(crate) struct WorldQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorldPage {
     /// West, south, east and north edge of all sites together, m.
+    #[schema(min_items = 4, max_items = 4)]
     bounds_m: [f64; 4],
     /// Sites of the simulation.
     sites: u32,
@@ -60,10 +61,13 @@ pub(crate) struct Site {
     /// Its number, 0-based.
     site: u32,
     /// Where the origin of its frame lies in the world, east and north, m.
+    #[schema(min_items = 2, max_items = 2)]
     origin_m: [f64; 2],
     /// Its edges in the world, m.
+    #[schema(min_items = 4, max_items = 4)]
     bounds_m: [f64; 4],
     /// Its machines: the first id and the last.
+    #[schema(min_items = 2, max_items = 2)]
     entities: [u32; 2],
 }
 
@@ -72,6 +76,7 @@ pub(crate) struct Site {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SiteLayout {
     /// Its edges, m.
+    #[schema(min_items = 4, max_items = 4)]
     bounds_m: [f64; 4],
     /// Fields.
     fields: Vec<Field>,
@@ -87,8 +92,10 @@ pub(crate) struct Field {
     /// Its number in its site, 0-based.
     field: u32,
     /// Its edges without its yard, m.
+    #[schema(min_items = 4, max_items = 4)]
     bounds_m: [f64; 4],
     /// The edges of its yard, where machines stand and charge, m.
+    #[schema(min_items = 4, max_items = 4)]
     yard_m: [f64; 4],
     /// Its rows run from south to north, this many.
     rows: u32,
@@ -97,6 +104,7 @@ pub(crate) struct Field {
     /// Distance between rows, m.
     row_pitch_m: f64,
     /// Southern and northern end of every row, on the lines on which machines turn, m.
+    #[schema(min_items = 2, max_items = 2)]
     row_ends_y_m: [f64; 2],
 }
 
@@ -106,6 +114,7 @@ pub(crate) struct Headland {
     /// Its number in its site from south to north, 0-based.
     headland: u32,
     /// Its edges, m.
+    #[schema(min_items = 4, max_items = 4)]
     bounds_m: [f64; 4],
 }
 

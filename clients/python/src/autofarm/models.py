@@ -2,6 +2,62 @@
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+
+class ByState(TypedDict):
+    idle: int
+    travelling: int
+    working: int
+    turning: int
+    returning: int
+    refilling: int
+    queueing: int
+    charging: int
+    faulted: int
+    holding: int
+
+
+class Counters(TypedDict):
+    turns: int
+    swaths: int
+    charger_waits: int
+    charges: int
+    denied_grants: int
+    faults: int
+    repairs: int
+    commands: int
+    rejected_commands: int
+    stand_offs: int
+    separation_violations: int
+    ghosts: int
+    ghost_bytes: int
+
+
+class Aggregates(TypedDict):
+    """Sums over all machines: how many, by state, by tenth of charge (emptiest first), means, the exact sums behind these (2^-30 of full, mm/s), and counters since creation."""
+
+    machines: int
+    by_state: ByState
+    by_charge: list[int]
+    battery_mean_percent: float
+    speed_mean_m_per_s: float
+    charge_sum: int
+    speed_sum_mm_per_s: int
+    counters: Counters
+
+
+Cause: TypeAlias = Literal[
+    "requested",
+    "last_tick",
+    "digest_mismatch",
+    "late",
+    "unable",
+    "history_full",
+    "disk_full",
+    "unrecoverable",
+]
+"""Why a simulation has its status."""
+
+
 Entity: TypeAlias = int
 
 
@@ -43,35 +99,17 @@ class Digest(TypedDict):
     """Its digest, hex."""
 
 
-class Event(TypedDict):
-    """An event. Each log is numbered apart, from 1 on."""
-
-    log: str
-    """`sim` or `system`."""
-    seq: int
-    """Its number in its log."""
-    tick: int
-    """When."""
-    kind: str
-    """What kind."""
-    site: NotRequired[int | None]
-    """Site it happened on; only in the log `sim`."""
-    entities: NotRequired[list[int] | None]
-    """Machines it happened to, ascending; only in the log `sim`."""
-    detail: dict[str, Any]
-    """
-    By kind: `state` of a transition, `command_seq` of a command, `reason` of a rejection, `repair_tick` of a
-    fault, `other` of a stand-off, and of the system's what it says.
-    """
-
-
-class EventPage(TypedDict):
-    """A page of events."""
-
-    items: list[Event]
-    """Events, by tick, log and seq."""
-    next_cursor: str | None
-    """To be given as `cursor` for the next page; null on the last one."""
+EventKind: TypeAlias = Literal[
+    "transition",
+    "command",
+    "command_rejected",
+    "fault",
+    "repaired",
+    "stand_off",
+    "lifecycle",
+    "system",
+]
+"""A kind of events."""
 
 
 class Field(TypedDict):
@@ -113,6 +151,10 @@ class Headland(TypedDict):
 
 LatePolicy: TypeAlias = Literal["dilate", "fail"]
 """What happens once a run is a second behind."""
+
+
+LogName: TypeAlias = Literal["sim", "system"]
+"""A log."""
 
 
 MachineState: TypeAlias = Literal[
@@ -224,7 +266,7 @@ class Site(TypedDict):
     """Where the origin of its frame lies in the world, east and north, m."""
     bounds_m: list[float]
     """Its edges in the world, m."""
-    entities: list[int]
+    entities: list[Entity]
     """Its machines: the first id and the last."""
 
 
@@ -299,27 +341,8 @@ class Token(TypedDict):
     """When it was made."""
 
 
-class Worker(TypedDict):
-    """A worker."""
-
-    id: int
-    """Its number."""
-    name: str
-    """Its name."""
-    state: str
-    """`ready`, `suspect` or `draining`."""
-    threads: int
-    """Threads it steps on."""
-    partitions: int
-    """Partitions it has."""
-    machines: int
-    """Machines it has."""
-    machine_ticks: int
-    """Machine-ticks it computed since it started."""
-    load: float
-    """Share of its threads' time that it spent on them, over the last seconds."""
-    machine_ticks_per_s: int
-    """Machine-ticks a second, over the last seconds."""
+WorkerState: TypeAlias = Literal["ready", "suspect", "draining"]
+"""Whether a worker is given work."""
 
 
 class ChangeSimulation(TypedDict):
@@ -360,6 +383,37 @@ class CreateToken(TypedDict):
     """Its name, for people."""
     role: Role
     """What it may do."""
+
+
+class Event(TypedDict):
+    """An event. Each log is numbered apart, from 1 on."""
+
+    log: LogName
+    """In which log."""
+    seq: int
+    """Its number in its log."""
+    tick: int
+    """When."""
+    kind: EventKind
+    """What kind."""
+    site: NotRequired[int]
+    """Site it happened on; only in the log `sim`."""
+    entities: NotRequired[list[int]]
+    """Machines it happened to, ascending; only in the log `sim`."""
+    detail: dict[str, Any]
+    """
+    By kind: `state` of a transition, `command_seq` of a command, `reason` of a rejection, `repair_tick` of a
+    fault, `other` of a stand-off, and of the system's what it says.
+    """
+
+
+class EventPage(TypedDict):
+    """A page of events."""
+
+    items: list[Event]
+    """Events, by tick, log and seq."""
+    next_cursor: str | None
+    """To be given as `cursor` for the next page; null on the last one."""
 
 
 class Latency(TypedDict):
@@ -411,15 +465,6 @@ class PageToken(TypedDict):
     """To be given as `cursor` for the next page; null on the last one."""
 
 
-class PageWorker(TypedDict):
-    """One page of a list."""
-
-    items: list[Worker]
-    """Items, in the list's order."""
-    next_cursor: str | None
-    """To be given as `cursor` for the next page; null on the last one."""
-
-
 class Simulation(TypedDict):
     """A simulation."""
 
@@ -445,11 +490,8 @@ class Simulation(TypedDict):
     """What happens once it is a second behind."""
     status: Status
     """Where it stands."""
-    cause: str
-    """
-    Why it has this status: `requested`, `last_tick`, `digest_mismatch`, `late`, `unable`, `history_full`,
-    `disk_full` or `unrecoverable`.
-    """
+    cause: Cause
+    """Why it has this status."""
     tick: int
     """Last tick that is complete."""
     sim_time_s: float
@@ -501,7 +543,7 @@ class Snapshot(TypedDict):
     """The tick."""
     at: str
     """When it was taken."""
-    aggregates: dict[str, Any]
+    aggregates: Aggregates
     """Sums over all machines."""
     late_ticks: int
     """Late ticks since creation."""
@@ -509,6 +551,29 @@ class Snapshot(TypedDict):
     """Simulated over real time in the interval."""
     stages: list[StagePercentiles]
     """Where ticks' time went in the interval."""
+
+
+class Worker(TypedDict):
+    """A worker."""
+
+    id: int
+    """Its number."""
+    name: str
+    """Its name."""
+    state: WorkerState
+    """Whether it is given work."""
+    threads: int
+    """Threads it steps on."""
+    partitions: int
+    """Partitions it has."""
+    machines: int
+    """Machines it has."""
+    machine_ticks: int
+    """Machine-ticks it computed since it started."""
+    load: float
+    """Share of its threads' time that it spent on them, over the last seconds."""
+    machine_ticks_per_s: int
+    """Machine-ticks a second, over the last seconds."""
 
 
 class WorldPage(TypedDict):
@@ -570,6 +635,15 @@ class PageSnapshot(TypedDict):
     """One page of a list."""
 
     items: list[Snapshot]
+    """Items, in the list's order."""
+    next_cursor: str | None
+    """To be given as `cursor` for the next page; null on the last one."""
+
+
+class PageWorker(TypedDict):
+    """One page of a list."""
+
+    items: list[Worker]
     """Items, in the list's order."""
     next_cursor: str | None
     """To be given as `cursor` for the next page; null on the last one."""
