@@ -28,7 +28,7 @@ use crate::rest::resource::SimulationResource;
 use crate::sparing::Sparing;
 use crate::stream_metrics::StreamMetrics;
 use crate::streams::Streams;
-use crate::{drive, rest};
+use crate::{dashboard, drive, rest};
 
 /// What is wrong where everybody needs a token and there is none.
 pub(crate) const NOBODY_CAN_COME_IN: &str = "nobody can come in: everybody needs a token here, and there is none; `autofarm \
@@ -121,6 +121,9 @@ impl Gateway {
             let (local, listener) = bound.map_err(|source| StartError::Bind { address, source })?;
             info!(address = %local, tls = tls.is_some(), "listening");
             listeners.push((listener, local));
+        }
+        if let Some(why) = dashboard::missing() {
+            info!(why, "this build has no dashboard");
         }
         let config = Arc::new(config);
         let (client, asked) = client();

@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod connector;
 pub mod creation;
+pub mod dashboard;
 pub mod drive;
 pub mod event_json;
 pub mod event_log;
