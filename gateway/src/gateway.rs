@@ -119,7 +119,7 @@ impl Gateway {
             let bound = TcpListener::bind(address).await;
             let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
             let (local, listener) = bound.map_err(|source| StartError::Bind { address, source })?;
-            info!(address = %local, tls = tls.is_some(), "listening");
+            info!(server.address = %local.ip(), server.port = local.port(), tls = tls.is_some(), "listening");
             listeners.push((listener, local));
         }
         if let Some(why) = dashboard::missing() {
@@ -275,6 +275,14 @@ fn check(config: &Config) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// Checks that a gateway could serve HTTPS with these files.
+///
+/// # Errors
+/// [`StartError`] names the file.
+pub fn check_tls(files: &TlsFiles) -> Result<(), StartError> {
+    acceptor(files).map(|_| ())
 }
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {

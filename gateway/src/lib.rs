@@ -59,4 +59,4 @@ pub mod view_tick;
 
 pub use config::Config;
 pub use connector::Connector;
-pub use gateway::{Gateway, StartError, run};
+pub use gateway::{Gateway, StartError, check_tls, run};
