@@ -55,9 +55,10 @@ fn lateness(p50_us: u64, p99_us: u64, max_us: u64) -> Finding {
     );
     let advice = "see with `top` and `vmstat 1` (column st) what else runs here or on the host, and move that or AutoFarm; a \
                   larger --tick-ms bears more";
+    // None of these keeps AutoFarm from running, and with longer ticks it runs well.
     if p99_us > TOO_LATE_US {
         let found = format!("{found}: no tick of 50 ms is in time");
-        return Finding::failure("timer", found, advice);
+        return Finding::warning("timer", found, advice);
     }
     if p99_us > LATE_US {
         let found = format!("{found}: ticks are late by as much");
@@ -132,8 +133,9 @@ mod tests {
         assert_eq!(lateness(60, 2_000, 90_000).outcome, Outcome::Ok);
         assert_eq!(lateness(60, 2_001, 90_000).outcome, Outcome::Warning);
         let worst = lateness(60_000, 60_000, 90_000);
-        assert_eq!(worst.outcome, Outcome::Failure);
+        assert_eq!(worst.outcome, Outcome::Warning, "it runs, late");
         assert!(worst.found.contains("60.00 ms late"), "{}", worst.found);
+        assert!(worst.found.contains("no tick of 50 ms"), "{}", worst.found);
     }
 
     #[test]
