@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gateway::Gateway;
+use gateway::app::OtherPages;
 use gateway::connector::{Connector, QuicConnector};
 use transport::limits::MAX_NAME_BYTES;
 use transport::link::Role;
@@ -12,6 +13,7 @@ use transport::pool::FramePool;
 use crate::connect_args::ConnectArgs;
 use crate::failure::wrong_input;
 use crate::gateway_args::{self, GatewayArgs};
+use crate::process_page;
 use crate::signals::Signals;
 use crate::tls_args::TlsArgs;
 
@@ -76,6 +78,9 @@ impl GatewayRole {
         let gateway = Gateway::start(config, connector)
             .await
             .map_err(gateway_args::start_error)?;
+        let own: OtherPages = Box::new(|| Box::pin(async { vec![process_page::text()] }));
+        // This is the only one who sets it.
+        let _ = gateway.app().others.set(own);
         gateway
             .serve(async {
                 signals.first().await;

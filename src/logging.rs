@@ -4,8 +4,13 @@
 use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
+use serde_json::json;
+use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::failure::wrong_input;
 
@@ -68,11 +73,11 @@ impl Drop for Log {
 }
 
 impl Logging {
-    /// Starts logging for the process, which keeps the answer until it ends.
+    /// Starts logging for the process, which keeps the answer until it ends. `service` is what it is called.
     ///
     /// # Errors
     /// Where the filter cannot be read.
-    pub(crate) fn start(&self, default_level: &str) -> anyhow::Result<Log> {
+    pub(crate) fn start(&self, service: &str, default_level: &str) -> anyhow::Result<Log> {
         let filter = self.log.as_deref().unwrap_or(default_level);
         let filter = EnvFilter::try_new(filter).map_err(|error| {
             wrong_input(format!(
@@ -84,16 +89,61 @@ impl Logging {
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(writer);
-        match self.log_format {
-            Format::Json => lines.json().flatten_event(true).init(),
-            Format::Auto if !terminal => lines.json().flatten_event(true).init(),
-            Format::Auto | Format::Pretty => {
-                // The convention of https://no-color.org.
-                let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-                lines.with_ansi(terminal && !plain).init();
-            }
+        if self.is_json(terminal) {
+            let lines = lines.json().flatten_event(true);
+            lines
+                .map_event_format(|json| Named::new(service, json))
+                .init();
+        } else {
+            // The convention of https://no-color.org.
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+            lines.with_ansi(terminal && !plain).init();
         }
         Ok(log)
+    }
+
+    fn is_json(&self, terminal: bool) -> bool {
+        match self.log_format {
+            Format::Json => true,
+            Format::Auto => !terminal,
+            Format::Pretty => false,
+        }
+    }
+}
+
+/// Lines of JSON that each say which service wrote them, as OpenTelemetry has it: logs of many are read together.
+struct Named<F> {
+    /// What each line begins with.
+    head: String,
+    json: F,
+}
+
+impl<F> Named<F> {
+    fn new(service: &str, json: F) -> Named<F> {
+        let named = json!({"service.name": service, "service.version": env!("CARGO_PKG_VERSION")});
+        let head = named.to_string();
+        let head = head.trim_end_matches('}').to_owned() + ",";
+        Named { head, json }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for Named<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let mut line = String::new();
+        self.json
+            .format_event(context, Writer::new(&mut line), event)?;
+        writer.write_str(&self.head)?;
+        writer.write_str(line.strip_prefix('{').unwrap_or(&line))
     }
 }
 

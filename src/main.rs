@@ -1,18 +1,24 @@
 //! The `autofarm` binary: one subcommand a role, one match that dispatches them.
 
 mod certs;
+mod completions;
+mod config_check;
 mod config_file;
 mod connect_args;
 mod database_args;
+mod doctor;
 mod failure;
 mod fleet;
 mod gateway_args;
 mod gateway_role;
+mod greeting;
 mod logging;
+mod manual;
 mod metrics_page;
 mod migrate;
 mod orchestrator_page;
 mod orchestrator_role;
+mod process_page;
 mod run;
 mod scrapes;
 mod script;
@@ -72,6 +78,28 @@ enum Role {
     Migrate(migrate::Migrate),
     /// Makes the certificates by which the roles know each other.
     Certs(certs::Certs),
+    /// Says whether this machine is fit for AutoFarm, and what to mend.
+    Doctor(doctor::Doctor),
+    /// Checks a settings file.
+    Config(config_check::ConfigRole),
+    /// Prints what completes commands and flags in a shell.
+    Completions(completions::Completions),
+    /// Prints the manual page, or writes those of all commands.
+    Man(manual::Manual),
+}
+
+impl Role {
+    /// What the process is called where logs of many are read together.
+    fn service_name(&self) -> &'static str {
+        match self {
+            Role::Up(_) => "autofarm-up",
+            Role::Run(_) => "autofarm-run",
+            Role::Orchestrator(_) => "autofarm-orchestrator",
+            Role::Gateway(_) => "autofarm-gateway",
+            Role::Worker(_) => "autofarm-worker",
+            _ => "autofarm",
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -81,26 +109,37 @@ fn main() -> ExitCode {
     };
     let Cli { logging, role, .. } = cli;
     let default_level = match role {
-        // What a run did is in its summary; a role's log is all that it says.
-        Role::Run(_) => "warn",
+        // What these did is in what they print; a role's log is all that it says.
+        Role::Run(_) | Role::Doctor(_) => "warn",
         _ => "info",
     };
-    let done = logging.start(default_level).and_then(|_log| match role {
-        Role::Up(up) => up.run(),
-        Role::Run(run) => run.run(),
-        Role::Orchestrator(role) => role.run(),
-        Role::Gateway(role) => role.run(),
-        Role::Worker(role) => role.run(),
-        Role::Certs(certs) => certs.run(),
-        Role::Token(token) => token.run(),
-        Role::Migrate(migrate) => migrate.run(),
-    });
+    let service = role.service_name();
+    let done = logging
+        .start(service, default_level)
+        .and_then(|_log| match role {
+            Role::Up(up) => up.run(),
+            Role::Run(run) => run.run(),
+            Role::Orchestrator(role) => role.run(),
+            Role::Gateway(role) => role.run(),
+            Role::Worker(role) => role.run(),
+            Role::Certs(certs) => certs.run(),
+            Role::Token(token) => token.run(),
+            Role::Migrate(migrate) => migrate.run(),
+            Role::Doctor(doctor) => doctor.run(),
+            Role::Config(config) => config.run(&Cli::command()),
+            Role::Completions(completions) => completions.run(Cli::command()),
+            Role::Man(manual) => manual.run(Cli::command()),
+        });
     done.unwrap_or_else(|error| failure::report(&error))
 }
 
 /// Reads flags, environment and settings file. An exit code where there is nothing left to do.
 fn parse() -> Result<Cli, ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() < 2 {
+        eprint!("{}", greeting::HOW_TO_BEGIN);
+        return Err(ExitCode::from(failure::WRONG_INPUT));
+    }
     let mut command = config_file::with_file(Cli::command(), &arguments)
         .map_err(|error| failure::report(&failure::wrong_input(error)))?;
     let matches = command
@@ -123,7 +162,15 @@ mod tests {
     use clap::{ArgAction, Command};
 
     /// What is asked for, and nothing that is set once and for all.
-    const NO_SETTINGS: [&str; 6] = ["apply", "help", "name", "print_config", "role", "version"];
+    const NO_SETTINGS: [&str; 7] = [
+        "apply",
+        "help",
+        "name",
+        "out",
+        "print_config",
+        "role",
+        "version",
+    ];
     /// Widest line of help: longer ones are broken wherever they happen to be.
     const WIDTH: usize = 100;
 

@@ -8,8 +8,10 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use transport::metrics::join;
 
 use crate::failure::of_address;
+use crate::process_page;
 
 /// Content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,7 +48,10 @@ impl MetricsArgs {
             let text = text();
             async move {
                 match text.await {
-                    Some(page) => ([(header::CONTENT_TYPE, OPEN_METRICS)], page).into_response(),
+                    Some(page) => {
+                        let page = join([page, process_page::text()]);
+                        ([(header::CONTENT_TYPE, OPEN_METRICS)], page).into_response()
+                    }
                     None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
                 }
             }
@@ -66,7 +71,8 @@ impl MetricsArgs {
             .route("/metrics", get(metrics))
             .route("/readyz", get(readyz))
             .route("/healthz", get(|| async { "ok\n" }));
-        tracing::info!(address = %listener.local_addr()?, "metrics");
+        let local = listener.local_addr()?;
+        tracing::info!(server.address = %local.ip(), server.port = local.port(), "metrics");
         tokio::spawn(async move { axum::serve(listener, pages).await });
         Ok(())
     }

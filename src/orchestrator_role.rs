@@ -110,7 +110,7 @@ impl OrchestratorRole {
         let identity = self.tls.identity(Role::Orchestrator)?;
         let network = self.tls.network(self.listen);
         let (link, address) = fleet::open_link(self.listen, &identity, roles, network, pool)?;
-        tracing::info!(%address, "listening for workers");
+        tracing::info!(server.address = %address.ip(), server.port = address.port(), "listening for workers");
         Ok((link, address))
     }
 

@@ -20,11 +20,14 @@ use transport::control::{Answer, Ask};
 use transport::pool::FramePool;
 use uuid::Uuid;
 
+use crate::config_file::without_password;
 use crate::failure::wrong_input;
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::gateway_args::{self, GatewayArgs};
+use crate::greeting::{self, Greeting};
 use crate::migrate::of_database;
 use crate::orchestrator_page::OrchestratorPage;
+use crate::process_page;
 use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
@@ -130,6 +133,8 @@ impl Up {
             Ok(Some(begun)) => begun,
             Ok(None) => {
                 serving.end().await;
+                // It has not begun, so there is nothing to write.
+                greeting::farewell(true);
                 return Ok(ExitCode::SUCCESS);
             }
             Err(error) => {
@@ -146,7 +151,7 @@ impl Up {
             if let Some(scenario) = demo {
                 begin_demo(&handle, scenario).await?;
             }
-            self.greet(&addresses, &url);
+            self.greeting(&addresses, &url).say();
             watch(&mut fleet).await
         };
         let (ended, worked) = tokio::select! {
@@ -156,11 +161,12 @@ impl Up {
         };
         // Whatever it ends by, it ends in order.
         serving.end().await;
+        let mut is_written = false;
         let ended = match ended {
             Some(ended) => ended,
             None => {
                 // It may have ended meanwhile; how is seen next.
-                let _ = handle.shutdown().await;
+                is_written = handle.shutdown().await.unwrap_or(false);
                 driven.await
             }
         };
@@ -168,6 +174,7 @@ impl Up {
         store.close().await;
         ended.context("the orchestrator has panicked")??;
         worked?;
+        greeting::farewell(is_written);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -213,22 +220,15 @@ impl Up {
         })
     }
 
-    /// Says where it is, on standard output, which is for people here.
-    fn greet(&self, addresses: &[SocketAddr], url: &str) {
-        let scheme = if self.gateway.is_tls() {
-            "https"
-        } else {
-            "http"
-        };
-        for address in addresses {
-            let base = format!("{scheme}://{address}");
-            println!("AutoFarm     {base}/");
-            println!("API          {base}/v1/simulations, described at {base}/docs");
+    /// What is said once it serves.
+    fn greeting(&self, addresses: &[SocketAddr], url: &str) -> Greeting {
+        Greeting {
+            addresses: addresses.to_vec(),
+            is_tls: self.gateway.is_tls(),
+            wants_tokens: self.gateway.wants_tokens(addresses),
+            has_dashboard: gateway::dashboard::missing().is_none(),
+            state: without_password(url.strip_prefix("sqlite:").unwrap_or(url)),
         }
-        if let Some(file) = url.strip_prefix("sqlite:") {
-            println!("State        {file}");
-        }
-        println!("Ctrl-C ends it; the next start goes on where it was.");
     }
 }
 
@@ -251,7 +251,10 @@ fn show_all(gateway: &Gateway, page: &OrchestratorPage, fleet: &Fleet) {
         Box::pin(async move {
             let orchestrator = page.text().await;
             let workers = workers.page().await;
-            orchestrator.into_iter().chain([workers]).collect()
+            orchestrator
+                .into_iter()
+                .chain([workers, process_page::text()])
+                .collect()
         })
     });
     // This is the only one who sets it.

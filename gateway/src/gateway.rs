@@ -28,7 +28,7 @@ use crate::rest::resource::SimulationResource;
 use crate::sparing::Sparing;
 use crate::stream_metrics::StreamMetrics;
 use crate::streams::Streams;
-use crate::{drive, rest};
+use crate::{dashboard, drive, rest};
 
 /// What is wrong where everybody needs a token and there is none.
 pub(crate) const NOBODY_CAN_COME_IN: &str = "nobody can come in: everybody needs a token here, and there is none; `autofarm \
@@ -119,8 +119,11 @@ impl Gateway {
             let bound = TcpListener::bind(address).await;
             let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
             let (local, listener) = bound.map_err(|source| StartError::Bind { address, source })?;
-            info!(address = %local, tls = tls.is_some(), "listening");
+            info!(server.address = %local.ip(), server.port = local.port(), tls = tls.is_some(), "listening");
             listeners.push((listener, local));
+        }
+        if let Some(why) = dashboard::missing() {
+            info!(why, "this build has no dashboard");
         }
         let config = Arc::new(config);
         let (client, asked) = client();
@@ -272,6 +275,14 @@ fn check(config: &Config) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// Checks that a gateway could serve HTTPS with these files.
+///
+/// # Errors
+/// [`StartError`] names the file.
+pub fn check_tls(files: &TlsFiles) -> Result<(), StartError> {
+    acceptor(files).map(|_| ())
 }
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {

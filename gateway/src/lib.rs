@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod connector;
 pub mod creation;
+pub mod dashboard;
 pub mod drive;
 pub mod event_json;
 pub mod event_log;
@@ -58,4 +59,4 @@ pub mod view_tick;
 
 pub use config::Config;
 pub use connector::Connector;
-pub use gateway::{Gateway, StartError, run};
+pub use gateway::{Gateway, StartError, check_tls, run};

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use transport::metrics::encode_histogram;
+use transport::metrics::{encode_histogram, in_bytes};
 
 use crate::view_setting::Subprotocol;
 
@@ -277,7 +277,8 @@ impl Collector for StreamMetrics {
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         for (name, help, value) in COUNTED {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            let (name, unit) = in_bytes(name);
+            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
             for subprotocol in Subprotocol::ALL {
                 let counter = ConstCounter::new(value(self.of(subprotocol)).load(Relaxed));
                 counter.encode(family.encode_family(&[("subprotocol", subprotocol.label())])?)?;
@@ -315,6 +316,7 @@ mod tests {
             r#"autofarm_gateway_stream_clients{subprotocol="bin"} 3"#,
             r#"autofarm_gateway_stream_messages_total{subprotocol="json"} 1"#,
             r#"autofarm_gateway_stream_bytes_total{subprotocol="json"} 100"#,
+            "# UNIT autofarm_gateway_stream_bytes bytes",
             "autofarm_gateway_stream_skipped_total 1",
             r#"autofarm_gateway_stream_end_to_end_seconds_bucket{le="0.02",subprotocol="json"} 1"#,
         ] {

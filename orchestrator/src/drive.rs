@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     keeper: Option<Keeper>,
     /// When it ends at the latest, once it was asked to.
     pub(crate) ends_at: Option<Duration>,
+    /// Who is told at its end whether all that happened is written.
+    pub(crate) rested: Option<oneshot::Sender<bool>>,
     /// When the histograms were last shown anew.
     shown_at: Option<Duration>,
     /// Connections to be closed, of which the link could not be told; at most as many as it has.
@@ -168,6 +170,7 @@ fn build(
         log: Log::default(),
         keeper: None,
         ends_at: None,
+        rested: None,
         shown_at: None,
         unsaid: BTreeMap::new(),
     };
@@ -178,6 +181,10 @@ impl Driver {
     /// Runs to the end; answers why that is, where the database was lost.
     async fn run(mut self) -> Option<String> {
         self.run_to_the_end().await;
+        if let Some(asker) = self.rested.take() {
+            // It may have gone.
+            let _ = asker.send(self.core.is_at_rest());
+        }
         self.core.ended().map(str::to_owned)
     }
 

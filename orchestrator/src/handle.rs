@@ -159,18 +159,22 @@ impl Handle {
     }
 
     /// Ends it as it is to be found again: nothing that is asked is begun any more, every run stands and is cut, its
-    /// history is written. It takes at most [`SHUTDOWN_PATIENCE`]; the driving future ends with it.
+    /// history is written. It takes at most [`SHUTDOWN_PATIENCE`]; the driving future ends with it. Answers whether all
+    /// was written in that time.
     ///
     /// # Errors
     /// [`ControlError::Ended`] where it has ended already.
-    pub async fn shutdown(&self) -> Result<(), ControlError> {
+    pub async fn shutdown(&self) -> Result<bool, ControlError> {
+        let (asker, rested) = oneshot::channel();
         let begin = |d: &mut Driver, now: Duration| {
             d.ends_at = Some(now + SHUTDOWN_PATIENCE);
+            d.rested = Some(asker);
             d.core.begin_shutdown(now);
         };
         self.look(begin).await?;
+        let rested = rested.await.map_err(|_| ControlError::Ended)?;
         self.calls.closed().await;
-        Ok(())
+        Ok(rested)
     }
 
     /// Everything measured; histograms of runs that go on may be [`HISTOGRAMS_EVERY`](crate::limits::HISTOGRAMS_EVERY) old.

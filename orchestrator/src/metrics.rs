@@ -14,9 +14,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use transport::metrics::{encode_copies, encode_histogram, encode_traffic};
+use transport::metrics::{encode_copies, encode_histogram, encode_traffic, in_bytes};
 use transport::pool::FramePool;
 
+use crate::control::{Cause, Status};
 use crate::latency::{Latencies, Stage};
 use crate::registry::WorkerState;
 use crate::snapshot::{Snapshot, Stalls, Totals, Verified, WorkerSnapshot};
@@ -56,7 +57,8 @@ impl Collector for Page {
         let (latencies, stalls) = &self.all_runs;
         for (name, help, value) in gauges(snapshot) {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+            let (name, unit) = in_bytes(name);
+            gauge.encode(encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?)?;
         }
         let counters = run_counters(&snapshot.totals)
             .into_iter()
@@ -65,7 +67,8 @@ impl Collector for Page {
             .chain(store_counters(snapshot));
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+            let (name, unit) = in_bytes(name);
+            counter.encode(encoder.encode_descriptor(name, help, unit, MetricType::Counter)?)?;
         }
         let dilated = ConstCounter::new(snapshot.totals.dilated.as_secs_f64());
         let help = "By how much deadlines were shifted";
@@ -326,7 +329,7 @@ fn encode_workers(
     Ok(())
 }
 
-/// Simulations by status: one of them each would be labels without an end.
+/// Simulations by status and by cause: one of them each would be labels without an end.
 fn encode_simulations(
     encoder: &mut DescriptorEncoder<'_>,
     snapshot: &Snapshot,
@@ -334,22 +337,24 @@ fn encode_simulations(
     let help = "Simulations by status";
     let mut family =
         encoder.encode_descriptor("simulations_by_status", help, None, MetricType::Gauge)?;
-    for status in [
-        "created",
-        "running",
-        "paused",
-        "stopped",
-        "completed",
-        "failed",
-    ] {
-        let simulations = snapshot.simulations.iter();
-        let n = simulations
-            .filter(|s| s.info.status.name() == status)
-            .count();
-        let gauge = ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
-        gauge.encode(family.encode_family(&[("status", status)])?)?;
+    let all = || snapshot.simulations.iter().map(|run| &run.info);
+    for status in Status::ALL {
+        let gauge = count(all().filter(|info| info.status == status));
+        gauge.encode(family.encode_family(&[("status", status.name())])?)?;
+    }
+    let help = "Simulations that are paused, by why";
+    let mut family =
+        encoder.encode_descriptor("paused_simulations", help, None, MetricType::Gauge)?;
+    let paused = || all().filter(|info| info.status == Status::Paused);
+    for cause in Cause::ALL {
+        let gauge = count(paused().filter(|info| info.cause == cause));
+        gauge.encode(family.encode_family(&[("cause", cause.name())])?)?;
     }
     Ok(())
+}
+
+fn count<T>(of: impl Iterator<Item = T>) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(of.count()).unwrap_or(i64::MAX))
 }
 
 fn encode_stages(
@@ -388,6 +393,10 @@ mod tests {
             "autofarm_orchestrator_late_ticks_total 3",
             "autofarm_orchestrator_dilated_seconds_total 1.5",
             "autofarm_orchestrator_simulations_by_status{status=\"running\"} 0",
+            "autofarm_orchestrator_paused_simulations{cause=\"disk_full\"} 0",
+            "# UNIT autofarm_orchestrator_backlog_bytes bytes",
+            "# UNIT autofarm_orchestrator_mail_bytes bytes",
+            "autofarm_orchestrator_mail_bytes_total 0",
             "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00001\",stage=\"compute\"} 0",
             "autofarm_orchestrator_stage_seconds_bucket{le=\"0.00002\",stage=\"compute\"} 1",
             "autofarm_orchestrator_stage_seconds_count{stage=\"publish\"} 0",

@@ -208,7 +208,9 @@ fn a_host_that_is_not_there_yet_is_waited_for_and_keeps_nobody_from_another() {
     let mut worker = Role::start(&["worker", "--connect", nowhere, "--certs", certs]);
     for _ in 0..2 {
         let said = worker.said("no connection to the orchestrator; trying again");
-        assert_eq!(said["address"], nowhere, "{said}");
+        assert_eq!(said["server.address"], "not-there.invalid", "{said}");
+        assert_eq!(said["server.port"], 7_400, "{said}");
+        assert_eq!(said["service.name"], "autofarm-worker", "{said}");
         assert!(said["pause_ms"].is_u64(), "{said}");
     }
     worker.signal(Signal::TERM);
@@ -253,11 +255,36 @@ fn a_worker_with_foreign_certificates_never_registers_and_both_logs_say_why() {
 }
 
 #[test]
-fn without_arguments_it_says_what_there_is() {
+fn without_arguments_it_says_how_to_begin() {
     let output = autofarm(&[]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
-    for role in ["run", "orchestrator", "worker", "certs"] {
-        assert!(said.contains(&format!("\n  {role}")), "{said}");
+    for begin in ["autofarm up ", "autofarm doctor ", "autofarm --help "] {
+        assert!(said.contains(&format!("\n  {begin}")), "{said}");
+    }
+    assert!(said.lines().count() <= 6, "it is short: {said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn help_names_every_command() {
+    let output = autofarm(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&output.stdout);
+    for role in [
+        "up",
+        "run",
+        "orchestrator",
+        "gateway",
+        "worker",
+        "token",
+        "migrate",
+        "certs",
+        "doctor",
+        "config",
+        "completions",
+        "man",
+    ] {
+        assert!(said.contains(&format!("\n  {role}")), "{role} in {said}");
     }
 }

@@ -88,7 +88,13 @@ impl Role {
     /// The address that a log line names.
     pub(crate) fn address(&mut self, message: &str) -> String {
         let line = self.said(message);
-        line["address"].as_str().expect("it has one").to_owned()
+        let name = line["server.address"].as_str().expect("it has one");
+        format!("{name}:{}", line["server.port"])
+    }
+
+    /// The address of the API, of a role that serves it.
+    pub(crate) fn listening(&mut self) -> String {
+        self.address("listening")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -152,7 +158,7 @@ pub(crate) fn get(address: &str, path: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut text = String::new();

@@ -201,8 +201,22 @@ fn an_address_of_the_network_wants_tokens() {
     let api = up.ready();
     let refused = api.get("/v1/simulations").expect(401);
     assert_eq!(refused["type"], "/problems/unauthorized", "{refused}");
-    let logged: serde_json::Value = serde_json::from_str(&up.said("\"status\":401")).expect("JSON");
-    assert!(logged["us"].is_u64(), "{logged}");
+    let logged: serde_json::Value =
+        serde_json::from_str(&up.said("status_code\":401")).expect("JSON");
+    for (field, value) in [
+        ("http.request.method", json!("GET")),
+        ("http.route", json!("/v1/simulations")),
+        ("http.response.status_code", json!(401)),
+        ("url.scheme", json!("http")),
+        ("service.name", json!("autofarm-up")),
+    ] {
+        assert_eq!(logged[field], value, "{field} of {logged}");
+    }
+    assert!(logged["duration_us"].is_u64(), "{logged}");
+    assert!(
+        logged["error.type"].is_null(),
+        "the client's fault: {logged}"
+    );
     let wrong = api.with_token("af_0123456789abcdef").get("/v1/simulations");
     assert_eq!(wrong.status, 401, "{}", wrong.body);
     let known: Api = api.with_token(token);

@@ -67,8 +67,9 @@ impl Up {
     /// Where it listens, seen from this machine.
     pub(crate) fn address(&self) -> String {
         let line: Value = serde_json::from_str(&self.said("\"listening\"")).expect("JSON");
-        let address = line["address"].as_str().expect("an address");
-        address.replace("0.0.0.0", "127.0.0.1")
+        let name = line["server.address"].as_str().expect("an address");
+        let name = name.replace("0.0.0.0", "127.0.0.1");
+        format!("{name}:{}", line["server.port"])
     }
 
     /// A client, once it is ready.

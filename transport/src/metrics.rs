@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::Unit;
 
 use crate::frame::Frame;
 use crate::pool::FramePool;
@@ -53,6 +54,15 @@ fn labels<'a>(whose: Whose<'a>, own: (&'a str, &'a str)) -> Vec<(&'a str, &'a st
     whose.into_iter().chain([own]).collect()
 }
 
+/// The unit of a figure whose name ends with it, and the name without: the encoder writes it itself, and tells it apart.
+#[must_use]
+pub fn in_bytes(name: &str) -> (&str, Option<&'static Unit>) {
+    match name.strip_suffix("_bytes") {
+        Some(of) => (of, Some(&Unit::Bytes)),
+        None => (name, None),
+    }
+}
+
 /// One page of several, each in the OpenMetrics text format. No two of them may tell of the same metric.
 #[must_use]
 pub fn join(pages: impl IntoIterator<Item = String>) -> String {
@@ -73,9 +83,10 @@ pub fn encode_traffic(
     of: &[(Whose<'_>, Traffic)],
 ) -> fmt::Result {
     type Way = (&'static str, fn(&Traffic) -> u64);
-    let families: [(&str, &str, [Way; 2]); 2] = [
+    let families: [(&str, Option<&Unit>, &str, [Way; 2]); 2] = [
         (
             "frames",
+            None,
             "Frames exchanged with the link",
             [
                 ("sent", |t| t.sent_frames),
@@ -83,7 +94,8 @@ pub fn encode_traffic(
             ],
         ),
         (
-            "frame_bytes",
+            "frame",
+            Some(&Unit::Bytes),
             "Bytes of frames exchanged with the link",
             [
                 ("sent", |t| t.sent_bytes),
@@ -91,8 +103,8 @@ pub fn encode_traffic(
             ],
         ),
     ];
-    for (name, help, ways) in families {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (name, unit, help, ways) in families {
+        let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
         for (whose, traffic) in of {
             for (way, count) in ways {
                 let labels = labels(*whose, ("way", way));
@@ -113,7 +125,8 @@ pub fn encode_copies(
 ) -> fmt::Result {
     let help = "Bytes moved in memory for frames: copied on the way out, copied from a socket's chunks, \
                 encoded into variable archives, written as checkpoints, and allocated because no buffer was free";
-    let mut family = encoder.encode_descriptor("copied_bytes", help, None, MetricType::Counter)?;
+    let (unit, kind) = (Some(&Unit::Bytes), MetricType::Counter);
+    let mut family = encoder.encode_descriptor("copied", help, unit, kind)?;
     for (whose, pool) in of {
         let copies = pool.copies();
         for (step, bytes) in [
@@ -150,6 +163,12 @@ pub fn encode_histogram(mut encoder: MetricEncoder<'_>, us: &Histogram<u64>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_of_bytes_has_its_unit() {
+        assert_eq!(in_bytes("mail_bytes"), ("mail", Some(&Unit::Bytes)));
+        assert_eq!(in_bytes("mails"), ("mails", None));
+    }
 
     #[test]
     fn pages_that_are_joined_have_one_end() {

@@ -199,7 +199,7 @@ async fn accept_all(
     max_peers: usize,
 ) {
     while let Some(incoming) = quic.accept().await {
-        let address = incoming.remote_address();
+        let peer = incoming.remote_address();
         let open = quic.open_connections();
         if open >= max_peers / 2 && incoming.may_retry() {
             // Who gave an address that is not its own never answers this, and takes no place.
@@ -207,7 +207,7 @@ async fn accept_all(
             continue;
         }
         if open >= max_peers {
-            warn!(%address, "connection refused: {max_peers} peers are connected, which is the bound");
+            warn!(network.peer.address = %peer.ip(), network.peer.port = peer.port(), "connection refused: {max_peers} peers are connected, which is the bound");
             incoming.refuse();
             continue;
         }
@@ -215,7 +215,7 @@ async fn accept_all(
         let connecting = match incoming.accept() {
             Ok(connecting) => connecting,
             Err(error) => {
-                warn!(%address, reason = %explain(&error), "no connection to a peer");
+                warn!(network.peer.address = %peer.ip(), network.peer.port = peer.port(), reason = %explain(&error), "no connection to a peer");
                 continue;
             }
         };
@@ -224,16 +224,19 @@ async fn accept_all(
             match timeout(HANDSHAKE_PATIENCE, connecting).await {
                 Ok(Ok(connection)) => admit(connection, &accept, &arrivals).await,
                 Ok(Err(error)) => {
-                    warn!(%address, reason = %explain(&error), "no connection to a peer");
+                    warn!(network.peer.address = %peer.ip(), network.peer.port = peer.port(), reason = %explain(&error), "no connection to a peer");
                 }
-                Err(_) => warn!(%address, "no connection to a peer: its handshake took too long"),
+                Err(_) => {
+                    let reason = "its handshake took too long";
+                    warn!(network.peer.address = %peer.ip(), network.peer.port = peer.port(), reason, "no connection to a peer");
+                }
             }
         });
     }
 }
 
 async fn admit(connection: Connection, accept: &[Role], arrivals: &mpsc::Sender<Arrival>) {
-    let address = connection.remote_address();
+    let peer = connection.remote_address();
     let found = peer_role(&connection);
     if let Some(role) = found.filter(|role| accept.contains(role)) {
         let _ = arrivals.send(Arrival { connection, role }).await;
@@ -251,7 +254,7 @@ async fn admit(connection: Connection, accept: &[Role], arrivals: &mpsc::Sender<
         "the certificate names {found}, {} is accepted here",
         names(accept)
     );
-    warn!(%address, %reason, "connection refused");
+    warn!(network.peer.address = %peer.ip(), network.peer.port = peer.port(), %reason, "connection refused");
     connection.close(CODE_REFUSED, cut(&reason));
 }
 
@@ -291,8 +294,9 @@ async fn drive(
                 let peer = PeerId(next_peer);
                 next_peer += 1;
                 let at = connection.remote_address();
-                let name = SocketAddr::new(at.ip().to_canonical(), at.port()).to_string();
-                info!(%peer, %role, address = %name, "connected");
+                let at = SocketAddr::new(at.ip().to_canonical(), at.port());
+                let name = at.to_string();
+                info!(%peer, %role, network.peer.address = %at.ip(), network.peer.port = at.port(), "connected");
                 let event = LinkEvent::Connected { peer, role, name };
                 if driver.events.send(event).await.is_err() {
                     break;

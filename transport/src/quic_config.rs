@@ -1,7 +1,7 @@
 //! How QUIC is set up: TLS, windows, timers, and what a local network allows.
 
 use std::any::Any;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,8 @@ const LOCAL_MTU: u16 = 6_400;
 const GSO_SEGMENTS: u32 = 10;
 /// Above `u32::MAX`, where quinn turns its pacer off.
 const LOCAL_WINDOW_BYTES: u64 = 1 << 33;
-const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// What a socket of the link asks of the system, to receive and to send.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// What each side sends where nothing else is sent, so that silence means that the peer is gone.
 const KEEP_ALIVE: Duration = Duration::from_millis(250);
 const IDLE_TIMEOUT_MS: u32 = 4_000;
@@ -161,6 +162,28 @@ fn socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// How many bytes the system grants a socket of the link to receive and to send, of the [`SOCKET_BUFFER_BYTES`] that it
+/// asks for each.
+///
+/// # Errors
+/// Where no socket can be had.
+pub fn granted_buffers() -> std::io::Result<(usize, usize)> {
+    let socket = socket(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))?;
+    let socket = socket2::SockRef::from(&socket);
+    // Linux tells twice what was asked for: its own records of packets come out of the same room.
+    let of = |told: usize| {
+        if cfg!(target_os = "linux") {
+            told / 2
+        } else {
+            told
+        }
+    };
+    Ok((
+        of(socket.recv_buffer_size()?),
+        of(socket.send_buffer_size()?),
+    ))
 }
 
 fn roots(identity: &Identity) -> Result<RootCertStore, QuicError> {

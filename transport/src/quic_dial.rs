@@ -128,18 +128,29 @@ impl Dialer {
     }
 
     fn say(&self, host: usize, end: End, pause: Duration) {
-        let (address, expected) = (&self.hosts[host], self.expected);
+        let ((address, port), expected) = (split(&self.hosts[host]), self.expected);
         // A log in JSON has no number of 128 bits.
         let pause_ms = pause.as_millis() as u64;
         match end {
             // One side wanted it; that is in the log already, with its reason.
-            End::Closed => info!(%address, pause_ms, "connecting to the {expected} again"),
+            End::Closed => info!(
+                server.address = address,
+                server.port = port,
+                pause_ms,
+                "connecting to the {expected} again"
+            ),
             End::StartedAnew => {
-                warn!(%address, pause_ms, "the {expected} was started anew; connecting to it");
+                warn!(
+                    server.address = address,
+                    server.port = port,
+                    pause_ms,
+                    "the {expected} was started anew; connecting to it"
+                );
             }
             End::Failed(failed) => {
                 for Failure { host, reason } in failed {
-                    warn!(address = %host, %reason, pause_ms, "no connection to the {expected}; trying again");
+                    let (address, port) = split(&host);
+                    warn!(server.address = address, server.port = port, %reason, pause_ms, "no connection to the {expected}; trying again");
                 }
             }
         }
@@ -323,6 +334,15 @@ fn retry_pause(failures: u32, jitter: f64) -> Duration {
     let growth = 2u32.saturating_pow(failures);
     let pause = FIRST_RETRY.saturating_mul(growth).min(LAST_RETRY);
     pause.mul_f64(0.5 + jitter)
+}
+
+/// Name and port of HOST:PORT, as a log has them apart.
+fn split(host: &str) -> (&str, Option<u16>) {
+    let parts = host.rsplit_once(':');
+    let port = |text: &str| text.parse().ok();
+    parts.map_or((host, None), |(name, text)| {
+        (name.trim_matches(['[', ']']), port(text))
+    })
 }
 
 #[cfg(test)]

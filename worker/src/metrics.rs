@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use transport::metrics::{encode_copies, encode_histogram, encode_traffic};
+use transport::metrics::{encode_copies, encode_histogram, encode_traffic, in_bytes};
 use transport::pool::FramePool;
 
 use crate::stats::Stats;
@@ -63,7 +63,8 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let workers = self.0.as_slice();
         for (name, help, value) in GAUGES {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            let (name, unit) = in_bytes(name);
+            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             for worker in workers {
                 let gauge = ConstGauge::new(value(&worker.stats) as i64);
                 gauge.encode(family.encode_family(&worker.labels())?)?;
@@ -220,6 +221,8 @@ mod tests {
         };
         let page = text(vec![told("a", stats), told("b", Stats::default())]);
         for line in [
+            "# UNIT autofarm_worker_waiting_checkpoint_bytes bytes",
+            "autofarm_worker_waiting_checkpoint_bytes{name=\"a\"} 0",
             "autofarm_worker_rows{name=\"b\"} 0",
             "autofarm_worker_rows{name=\"a\"} 4096",
             "autofarm_worker_entity_steps_total{name=\"a\"} 8192",

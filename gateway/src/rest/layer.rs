@@ -2,10 +2,11 @@
 //! keep browsers safe, the log, the metrics, and an answer where a handler panics.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -41,8 +42,9 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let id = Uuid::now_v7().to_string();
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>();
+    let matched = matched.map(|path| path.as_str().to_owned());
+    let route = matched.as_deref().unwrap_or("none");
     let arrival = request.extensions().get::<Arrival>().cloned();
     let checked = match &arrival {
         Some(arrival) => check_browser(&app.config, arrival, &method, request.headers()),
@@ -52,31 +54,40 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
         Ok(()) => match Caught(Box::pin(next.run(request))).await {
             Ok(response) => response,
             Err(Panicked) => {
-                error!(request_id = %id, %method, route, "a handler panicked");
+                error!(request_id = %id, http.request.method = %method, http.route = route, "a handler panicked");
                 Problem::new(ProblemKind::Internal, "a handler panicked").into_response()
             }
         },
         Err(problem) => problem.into_response(),
     };
-    name_problem(&mut response, &id);
+    let problem = name_problem(&mut response, &id);
     let is_tls = arrival.as_ref().is_some_and(|arrival| arrival.tls);
     keep_safe(response.headers_mut(), is_tls);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let (status, took) = (response.status(), start.elapsed());
-    app.metrics.note_request(&method, &route, status, took);
-    // A log in JSON has no number of 128 bits.
-    let us = took.as_micros() as u64;
-    log(&app, &id, &method, &route, status, us);
+    app.metrics.note_request(&method, route, status, took);
+    Line {
+        id: &id,
+        method: &method,
+        route: matched.as_deref(),
+        scheme: if is_tls { "https" } else { "http" },
+        local: arrival.as_ref().map(|arrival| arrival.local),
+        status,
+        error: problem.filter(|_| status.is_server_error()),
+        took,
+    }
+    .log(&app);
     response
 }
 
-/// Writes the request's id into a problem. Answers of axum itself that are no problems are made ones.
-fn name_problem(response: &mut Response, id: &str) {
+/// Writes the request's id into a problem, and answers its kind. Answers of axum itself that are no problems are made
+/// ones.
+fn name_problem(response: &mut Response, id: &str) -> Option<ProblemKind> {
     let problem = response.extensions_mut().remove::<Problem>();
     let problem = problem.or_else(|| of_library(response.status(), response.headers()));
-    let Some(problem) = problem else { return };
+    let problem = problem?;
     let body = problem.to_json(Some(id));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, body.len().into());
@@ -85,6 +96,7 @@ fn name_problem(response: &mut Response, id: &str) {
         HeaderValue::from_static(crate::problem::PROBLEM_JSON),
     );
     *response.body_mut() = Body::from(body);
+    Some(problem.kind)
 }
 
 /// The problem of an error that a library answered in plain text, as for a page of the documentation that is not there.
@@ -128,18 +140,55 @@ fn keep_safe(headers: &mut HeaderMap, is_tls: bool) {
     }
 }
 
-/// Never the URL, the headers or the body: they may hold secrets.
-fn log(app: &App, id: &str, method: &Method, route: &str, status: StatusCode, us: u64) {
-    let level = level(route, status);
-    let status = status.as_u16();
-    match level {
-        Level::ERROR => error!(request_id = id, %method, route, status, us, "request"),
+/// A request as the log has it, under the names that OpenTelemetry has for it. Never the URL, the headers or the body:
+/// they may hold secrets.
+struct Line<'a> {
+    id: &'a str,
+    method: &'a Method,
+    /// The pattern of its path, where it has one.
+    route: Option<&'a str>,
+    scheme: &'static str,
+    /// Where it came in.
+    local: Option<SocketAddr>,
+    status: StatusCode,
+    /// What failed, where it was the gateway.
+    error: Option<ProblemKind>,
+    took: Duration,
+}
+
+impl Line<'_> {
+    fn log(&self, app: &App) {
+        let level = level(self.route.unwrap_or_default(), self.status);
         // While the orchestrator is away this is every request: one says it for those that follow.
-        Level::WARN if let Some(held_back) = app.unavailable.admit() => {
-            warn!(request_id = id, %method, route, status, us, held_back, "request");
+        let held_back = match level {
+            Level::WARN => app.unavailable.admit(),
+            _ => None,
+        };
+        // A macro for each level has to know the names of its fields when it is compiled.
+        macro_rules! say {
+            ($say:ident) => {
+                $say!(
+                    request_id = self.id,
+                    http.request.method = %self.method,
+                    http.route = self.route,
+                    http.response.status_code = self.status.as_u16(),
+                    url.scheme = self.scheme,
+                    server.address = self.local.map(|local| display(local.ip())),
+                    server.port = self.local.map(|local| local.port()),
+                    error.type = self.error.map(ProblemKind::slug),
+                    // A log in JSON has no number of 128 bits.
+                    duration_us = self.took.as_micros() as u64,
+                    held_back,
+                    "request"
+                )
+            };
         }
-        Level::INFO => info!(request_id = id, %method, route, status, us, "request"),
-        _ => debug!(request_id = id, %method, route, status, us, "request"),
+        match level {
+            Level::ERROR => say!(error),
+            Level::WARN if held_back.is_some() => say!(warn),
+            Level::INFO => say!(info),
+            _ => say!(debug),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use layer::RequestId;
 
 use crate::app::App;
+use crate::dashboard;
 use crate::problem::{Problem, ProblemKind};
 
 /// The path parameter of everything that belongs to a simulation.
@@ -67,7 +68,7 @@ pub fn router(app: App) -> Router {
     let (routes, document) = documented();
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
-        .route("/", get(pages::front))
+        .merge(dashboard::routes(pages::without_dashboard))
         .route("/problems/{slug}", get(pages::problem))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)

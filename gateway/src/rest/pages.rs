@@ -1,21 +1,24 @@
-//! The few pages for people: the front page, and what is known of a kind of problem.
+//! The few pages for people beside the dashboard: the one in its place, and what is known of a kind of problem.
 
 use axum::extract::Path;
 use axum::response::Html;
 
 use crate::problem::{Problem, ProblemKind, TYPE_PREFIX};
 
-/// The front page.
-pub(crate) async fn front() -> Html<String> {
-    Html(page(
+/// The page that stands in the dashboard's place where a build has none.
+pub(crate) fn without_dashboard() -> String {
+    page(
         "AutoFarm",
-        "<p>This is the gateway of a running AutoFarm. There is no dashboard yet.</p>\
+        "<p>This is the gateway of a running AutoFarm. This build has no dashboard: npm was not there, or failed, when \
+        it was built.</p>\
+        <p>To get it, install Node.js 20 or newer with npm, run <code>touch gateway/build.rs</code> in the sources, and \
+        build again; if it fails, cargo shows why as a warning. The program and its API are whole without it:</p>\
         <ul><li><a href=\"/docs\">Documentation of the API, to try out</a></li>\
         <li><a href=\"/openapi.json\">OpenAPI document</a></li>\
         <li><a href=\"/v1/simulations\">Simulations</a></li>\
         <li><a href=\"/v1/scenarios\">Scenarios</a></li>\
         <li><a href=\"/metrics\">Metrics</a></li></ul>",
-    ))
+    )
 }
 
 /// What is known of a kind of problem, under its `type`.

@@ -4,6 +4,7 @@ mod access;
 mod asking;
 mod bad_input;
 mod bench;
+mod dashboard;
 mod document;
 mod farm;
 mod history;

@@ -203,7 +203,8 @@ fn one_that_is_shut_down_leaves_nothing_to_replay() {
     life.block_on(life.handle.create(spec())).unwrap();
     life.block_on(life.handle.start(SIM)).unwrap();
     life.pass(60);
-    life.block_on(life.handle.shutdown()).unwrap();
+    let is_written = life.block_on(life.handle.shutdown()).unwrap();
+    assert!(is_written, "all that happened");
     let Life {
         runtime,
         handle,

@@ -1,0 +1,110 @@
+//! `autofarm doctor`: looks at this machine and at what the settings name, and says what is wrong and what to do about
+//! it. It changes nothing: what it tries it undoes.
+
+mod certificates;
+mod clock;
+mod database;
+mod disk;
+mod files;
+mod finding;
+mod ports;
+mod udp;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use gateway::config::DEFAULT_LISTEN;
+use serde_json::json;
+
+use crate::database_args::DatabaseArgs;
+use finding::Outcome;
+
+/// Flags of `autofarm doctor`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    autofarm doctor\n  \
+    autofarm doctor --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --json\n  \
+    autofarm doctor --certs certs --link 0.0.0.0:7400 --database-url postgres://farm@db/farm\n\n\
+    It looks at what its flags name, as `autofarm up` would use it, and changes nothing. Exit code 0:\n\
+    nothing keeps AutoFarm from running, though there may be warnings; 1: something does; 2: a flag is\n\
+    wrong.")]
+pub(crate) struct Doctor {
+    /// Address that the API would be served on; with commas, several (TCP).
+    #[arg(
+        long,
+        env = "AUTOFARM_LISTEN",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_values_t = [DEFAULT_LISTEN]
+    )]
+    listen: Vec<SocketAddr>,
+    /// Address that an orchestrator would listen on for the other roles (UDP) [default: none, not looked at].
+    #[arg(long, env = "AUTOFARM_DOCTOR_LINK", value_name = "ADDRESS")]
+    link: Option<SocketAddr>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Directory with certificates of the roles, as `autofarm certs` writes it [default: none, not looked at].
+    #[arg(long, env = "AUTOFARM_CERTS", value_name = "DIR")]
+    certs: Option<PathBuf>,
+    /// PEM file with the certificate chain for HTTPS [default: none, not looked at].
+    #[arg(
+        long,
+        env = "AUTOFARM_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with its key [default: none].
+    #[arg(
+        long,
+        env = "AUTOFARM_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+    /// Say it as one JSON object.
+    #[arg(long, env = "AUTOFARM_DOCTOR_JSON")]
+    json: bool,
+}
+
+impl Doctor {
+    /// Looks, and says what it found.
+    ///
+    /// # Errors
+    /// Where its own flags are wrong.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        let (url, directory) = self.database.url()?;
+        let mut findings = Vec::new();
+        for &address in &self.listen {
+            findings.push(ports::tcp(address));
+        }
+        findings.extend(self.link.map(ports::udp));
+        findings.push(files::limit());
+        match disk::place(&url, directory) {
+            Some(place) => findings.extend(disk::look(&place)),
+            None => findings.push(disk::elsewhere()),
+        }
+        findings.push(database::look(&url)?);
+        findings.push(udp::buffers());
+        findings.extend(clock::look());
+        findings.extend(
+            self.certs
+                .iter()
+                .flat_map(|directory| certificates::of_roles(directory)),
+        );
+        if let Some((certificate, key)) = self.tls_cert.as_ref().zip(self.tls_key.as_ref()) {
+            findings.extend(certificates::of_https(certificate, key));
+        }
+        let worst = findings.iter().map(|finding| finding.outcome).max();
+        let worst = worst.unwrap_or(Outcome::Ok);
+        match self.json {
+            true => println!("{}", json!({"outcome": worst.name(), "checks": findings})),
+            false => print!("{}", finding::text(&findings)),
+        }
+        Ok(match worst {
+            Outcome::Failure => ExitCode::FAILURE,
+            Outcome::Ok | Outcome::Warning => ExitCode::SUCCESS,
+        })
+    }
+}

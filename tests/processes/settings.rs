@@ -1,0 +1,128 @@
+//! `autofarm config check`.
+
+use std::process::Output;
+
+use crate::process::{autofarm, path};
+
+fn check(text: &str, flags: &[&str]) -> (Output, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let output = autofarm(&[&["config", "check", path(file.path())], flags].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, said)
+}
+
+const GOOD: &str = r#"
+certs = "/etc/autofarm/certs"
+network = "routed"
+log-format = "json"
+
+[orchestrator]
+listen = "0.0.0.0:7400"
+cut_every = 10
+
+[worker]
+threads = 8
+
+[gateway]
+connect = ["a.example:7400", "b.example:7400"]
+listen = ["0.0.0.0:8443"]
+require-tokens = true
+
+[token]
+data-dir = "/var/lib/autofarm"
+"#;
+
+#[test]
+fn a_file_without_a_fault_is_said_to_be_one() {
+    let (output, said) = check(GOOD, &[]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        told.contains("10 settings, each known and readable"),
+        "{told}"
+    );
+    let (output, said) = check(GOOD, &["--role", "worker"]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        told.contains("4 settings"),
+        "the table and what stands at the top: {told}"
+    );
+}
+
+#[test]
+fn every_fault_is_named_and_none_hides_another() {
+    let text = GOOD
+        .replace("cut_every = 10", "cut_every = 0\ncut-evry = 1")
+        .replace("network = \"routed\"", "network = \"wide\"")
+        .replace("threads = 8", "threads = [8, { many = true }]")
+        .replace(
+            "require-tokens = true",
+            "require-tokens = \"perhaps\"\nname-d = 1",
+        )
+        .replace(
+            "data-dir = \"/var",
+            "role = \"admin\"\nconnect = \"nowhere\"\ndata-dir = \"/var",
+        );
+    let (output, said) = check(&text, &[]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for named in [
+        "`cut-evry` is no setting of orchestrator; there are",
+        "`cut_every` of orchestrator: invalid value '0'",
+        "`network` of",
+        "[possible values: auto, local, routed]",
+        "`threads`: a table is no value",
+        "`require-tokens` of gateway: invalid value 'perhaps'",
+        "`name-d` is no setting of gateway",
+        "`role` is no setting of token",
+        "`connect` of token: invalid value 'nowhere'",
+        "8 of 14 settings are wrong",
+    ] {
+        assert!(said.contains(named), "{named} in {said}");
+    }
+    let (output, said) = check(&text, &["--role", "gateway"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("`network` of gateway") && said.contains("`name-d`"),
+        "{said}"
+    );
+    assert!(!said.contains("cut"), "of others nothing is said: {said}");
+}
+
+#[test]
+fn a_number_too_many_for_one_value_is_named() {
+    let threads = "threads = [1, 2]\n";
+    for text in [format!("[worker]\n{threads}"), threads.to_owned()] {
+        let (output, said) = check(&text, &[]);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("`threads`: 2 values, and"), "{said}");
+    }
+    // What takes several is for that role alone.
+    let both = "listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n";
+    assert_eq!(check(both, &["--role", "gateway"]).0.status.code(), Some(0));
+    assert_eq!(
+        check(both, &["--role", "orchestrator"]).0.status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn what_is_no_settings_file_is_told_apart() {
+    let (output, said) = check("listen =", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("config: ") && said.contains("TOML parse error"),
+        "{said}"
+    );
+    let output = autofarm(&["config", "check", "not-there.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("not-there.toml: No such file"), "{said}");
+    let (output, said) = check("", &["--role", "baker"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("role: `baker` is no command; there are up"),
+        "{said}"
+    );
+}
