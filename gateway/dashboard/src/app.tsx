@@ -1,0 +1,46 @@
+/** The page: a bar on top, the map, and beside it what is known in numbers. */
+
+import { MapView } from "./map/map_view";
+import { Alerts } from "./panels/alerts";
+import { Inspector } from "./panels/inspector";
+import { Legend } from "./panels/legend";
+import { SidePanel } from "./panels/side_panel";
+import { SimulationList } from "./panels/simulation_list";
+import { TokenPrompt } from "./panels/token_prompt";
+import { TopBar } from "./panels/top_bar";
+import { Notice } from "./panels/notice";
+import { isListOpen, isTokenWanted, place } from "./store/state";
+
+export function App() {
+  const isOpen = place.value.simulation !== null;
+  return (
+    <div class={isOpen ? "page" : "page page-empty"}>
+      <a class="skip" href="#panel" onClick={skip}>
+        Skip to the numbers
+      </a>
+      <TopBar />
+      <main class="stage">
+        <section class="map" aria-label="Map">
+          <MapView />
+          {isOpen && (
+            <div class="float float-left">
+              <Legend />
+              <Inspector />
+            </div>
+          )}
+          <Alerts />
+          <Notice />
+        </section>
+        {isOpen && <SidePanel />}
+      </main>
+      {isListOpen.value && <SimulationList />}
+      {isTokenWanted.value && <TokenPrompt />}
+    </div>
+  );
+}
+
+/** The address holds the view, so that a link within the page must not change it. */
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("panel")?.focus();
+}
