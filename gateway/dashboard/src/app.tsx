@@ -4,11 +4,11 @@ import { MapView } from "./map/map_view";
 import { Alerts } from "./panels/alerts";
 import { Inspector } from "./panels/inspector";
 import { Legend } from "./panels/legend";
+import { Notice } from "./panels/notice";
 import { SidePanel } from "./panels/side_panel";
 import { SimulationList } from "./panels/simulation_list";
 import { TokenPrompt } from "./panels/token_prompt";
 import { TopBar } from "./panels/top_bar";
-import { Notice } from "./panels/notice";
 import { isListOpen, isTokenWanted, place } from "./store/state";
 
 export function App() {
@@ -25,9 +25,9 @@ export function App() {
           {isOpen && (
             <div class="float float-left">
               <Legend />
-              <Inspector />
             </div>
           )}
+          {isOpen && <Inspector />}
           <Alerts />
           <Notice />
         </section>

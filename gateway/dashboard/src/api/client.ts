@@ -1,7 +1,7 @@
 /** The REST API, typed by what the server's own OpenAPI document says. Every request ends in its answer or in a `Problem`. */
 
-import type { components } from "./schema";
 import { Problem, problemOf } from "./problem";
+import type { components } from "./schema";
 
 export type Schemas = components["schemas"];
 export type Simulation = Schemas["Simulation"];
@@ -57,7 +57,10 @@ export class Api {
     return this.#get(`/v1/simulations/${id}/world`, { limit: 1 });
   }
 
-  machines(id: string, query: { state?: string; class?: string; site?: string; cursor?: string | null; limit: number }): Promise<Page<Machine> & { tick: number | null }> {
+  machines(
+    id: string,
+    query: { state?: string; class?: string; site?: string; cursor?: string | null; limit: number },
+  ): Promise<Page<Machine> & { tick: number | null }> {
     return this.#get(`/v1/simulations/${id}/entities`, query);
   }
 

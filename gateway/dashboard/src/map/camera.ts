@@ -36,13 +36,14 @@ export function toWorld(camera: Camera, size: Size, px: number, py: number): [nu
   return [camera.x + (px - size.width / 2) / camera.pxPerM, camera.y - (py - size.height / 2) / camera.pxPerM];
 }
 
-/** The camera that shows the bounds whole, as large as they go. */
-export function fitted(bounds: Bounds, size: Size): Camera {
+/** The camera that shows the bounds whole, as large as they go, beside so many pixels at the left that something covers. */
+export function fitted(bounds: Bounds, size: Size, coveredPx = 0): Camera {
   const [west, south, east, north] = bounds;
   const room = 1 - 2 * FIT_MARGIN;
-  const across = (Math.max(size.width, 1) * room) / Math.max(east - west, 1);
+  const across = (Math.max(size.width - coveredPx, 1) * room) / Math.max(east - west, 1);
   const up = (Math.max(size.height, 1) * room) / Math.max(north - south, 1);
-  return { x: (west + east) / 2, y: (south + north) / 2, pxPerM: clampedZoom(Math.min(across, up)) };
+  const pxPerM = clampedZoom(Math.min(across, up));
+  return { x: (west + east) / 2 - coveredPx / 2 / pxPerM, y: (south + north) / 2, pxPerM };
 }
 
 /** Zooms by a factor so that the place under a point of the screen stays there. */

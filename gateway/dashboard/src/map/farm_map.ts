@@ -4,28 +4,20 @@
  */
 
 import type { MachineFrame } from "../stream/channel";
-import {
-  type Bounds,
-  type Camera,
-  fitted,
-  keptInside,
-  panned,
-  type Size,
-  toScreen,
-  toWorld,
-  visibleBounds,
-  zoomedAt,
-} from "./camera";
+import { type Bounds, type Camera, fitted, keptInside, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
+import { Gestures } from "./gestures";
 import { drawGround, type Ground, type GroundColours } from "./ground";
 import { type Look, MachinesLayer, pointPx } from "./machines_layer";
-import { countShown, machineOf, nearest, type Seen } from "./picking";
+import { countShown, machineOf, moving, nearest, type Seen } from "./picking";
 import { Playback } from "./playback";
-import { Gestures } from "./gestures";
 
 /** A click may miss a machine by so much, px. */
 const PICK_WITHIN_PX = 14;
 /** More pixels a point of the page than that are not drawn: nobody sees them, and everybody waits. */
 const MOST_DEVICE_PX = 2;
+/** On a wide map the legend covers so much at the left, px. */
+const LEGEND_PX = 270;
+const LEGEND_FROM_PX = 700;
 /** Camera flights take so long, ms. */
 const FLIGHT_MS = 450;
 
@@ -119,7 +111,7 @@ export class FarmMap {
       canvas.width = Math.round(clientWidth * this.#devicePx);
       canvas.height = Math.round(clientHeight * this.#devicePx);
     }
-    if (isFirst && this.#ground !== null && !this.#isPlaced) this.#camera = fitted(this.#ground.worldM, this.#size);
+    if (isFirst && this.#ground !== null && !this.#isPlaced) this.#camera = this.#whole(this.#ground);
     this.#moved();
   }
 
@@ -129,7 +121,7 @@ export class FarmMap {
     const isNew = this.#ground === null && ground !== null;
     this.#ground = ground;
     if (isNew && !this.#isPlaced && this.#size.width > 1) {
-      this.#camera = fitted(ground.worldM, this.#size);
+      this.#camera = this.#whole(ground);
       this.#moved();
     }
     this.#isGroundDue = true;
@@ -185,13 +177,19 @@ export class FarmMap {
     const frame = this.#playback.shown;
     if (frame === null) return null;
     const [x, y] = toWorld(this.#camera, this.#size, px, py);
-    const withinPx = Math.max(PICK_WITHIN_PX, pointPx(this.#camera.pxPerM) / 2);
+    const withinPx = Math.max(PICK_WITHIN_PX, pointPx(this.#camera.pxPerM, frame.count) / 2);
     return nearest(frame, this.#playback.progress(performance.now()), this.#look, x, y, withinPx / this.#camera.pxPerM);
   }
 
   machine(row: number): Seen | null {
     const frame = this.#playback.shown;
     return frame === null ? null : machineOf(frame, row, this.#playback.progress(performance.now()));
+  }
+
+  /** A machine that moves, another one each time. */
+  busy(): Seen | null {
+    const frame = this.#playback.shown;
+    return frame === null ? null : moving(frame, this.#look, Math.random());
   }
 
   // The camera
@@ -223,7 +221,11 @@ export class FarmMap {
 
   fit(): void {
     this.#endFollow();
-    if (this.#ground !== null) this.flyTo(fitted(this.#ground.worldM, this.#size));
+    if (this.#ground !== null) this.flyTo(this.#whole(this.#ground));
+  }
+
+  #whole(ground: Ground): Camera {
+    return fitted(ground.worldM, this.#size, this.#size.width >= LEGEND_FROM_PX ? LEGEND_PX : 0);
   }
 
   flyTo(camera: Camera): void {
@@ -312,7 +314,7 @@ export class FarmMap {
   #tellMarked(seen: Seen | null): void {
     if (seen === null) return this.#events.onMarked(null);
     const [px, py] = toScreen(this.#camera, this.#size, seen.xM, seen.yM);
-    const radiusPx = Math.max(pointPx(this.#camera.pxPerM) / 2 + 5, 10);
+    const radiusPx = Math.max(pointPx(this.#camera.pxPerM, this.#playback.shown?.count ?? 0) / 2 + 5, 10);
     this.#events.onMarked({ px, py, radiusPx, seen });
   }
 }

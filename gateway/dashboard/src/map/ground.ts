@@ -39,13 +39,7 @@ const STATION_MARK_FROM_PX = 260;
 /** Length of a charging slot's side, m. */
 const SLOT_M = 2.6;
 
-export function drawGround(
-  context: CanvasRenderingContext2D,
-  ground: Ground,
-  camera: Camera,
-  size: Size,
-  colours: GroundColours,
-): void {
+export function drawGround(context: CanvasRenderingContext2D, ground: Ground, camera: Camera, size: Size, colours: GroundColours): void {
   context.clearRect(0, 0, size.width, size.height);
   const { layout, originsM } = ground;
   const widthPx = (layout === null ? 0 : layout.bounds_m[2]! - layout.bounds_m[0]!) * camera.pxPerM;
@@ -110,23 +104,16 @@ function fill(context: CanvasRenderingContext2D, camera: Camera, size: Size, bou
   if (toX > fromX && toY > fromY) context.fillRect(fromX, fromY, Math.max(toX - fromX, 0.5), Math.max(toY - fromY, 0.5));
 }
 
-function drawRows(
-  context: CanvasRenderingContext2D,
-  field: Layout["fields"][number],
-  x: number,
-  y: number,
-  camera: Camera,
-  size: Size,
-  colour: string,
-): void {
+function drawRows(context: CanvasRenderingContext2D, field: Layout["fields"][number], x: number, y: number, camera: Camera, size: Size, colour: string): void {
   const apartPx = field.row_pitch_m * camera.pxPerM;
   if (apartPx < ROWS_FROM_PX) return;
   const firstX = field.first_row_x_m + x;
   const [west, south, east, north] = visibleBounds(camera, size);
   const from = Math.max(Math.ceil((west - firstX) / field.row_pitch_m), 0);
   const to = Math.min(Math.floor((east - firstX) / field.row_pitch_m), field.rows - 1);
-  const bottomM = Math.max(field.row_ends_y_m[0]! + y, south);
-  const topM = Math.min(field.row_ends_y_m[1]! + y, north);
+  // A row ends on the line on which machines turn, beyond the field; what grows ends with the field.
+  const bottomM = Math.max(field.row_ends_y_m[0]! + y, field.bounds_m[1]! + y, south);
+  const topM = Math.min(field.row_ends_y_m[1]! + y, field.bounds_m[3]! + y, north);
   if (from > to || bottomM >= topM) return;
   context.strokeStyle = colour;
   context.lineWidth = Math.min(Math.max(apartPx * 0.12, 0.6), 5);
@@ -163,15 +150,7 @@ function drawStations(
   }
 }
 
-function frame(
-  context: CanvasRenderingContext2D,
-  camera: Camera,
-  size: Size,
-  place: readonly number[],
-  x: number,
-  y: number,
-  colour: string,
-): void {
+function frame(context: CanvasRenderingContext2D, camera: Camera, size: Size, place: readonly number[], x: number, y: number, colour: string): void {
   const [px, py] = toScreen(camera, size, place[0]! + x, place[1]! + y);
   const side = SLOT_M * camera.pxPerM;
   if (px < -side || py < -side || px > size.width + side || py > size.height + side) return;

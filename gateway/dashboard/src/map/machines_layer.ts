@@ -1,21 +1,28 @@
 /** Draws machines as points of WebGL2, one draw call a picture. Frames are uploaded as the worker laid them out. */
 
+import { STATES } from "../protocol/states";
 import { type MachineFrame, STRIDE } from "../stream/channel";
 import type { Camera, Size } from "./camera";
 import { COLOUR_BY, type ColourBy, KINDS, RAMP, RAMP_SPEED_M_PER_S, rgb, STATE_COLOURS } from "./palette";
 import { FRAGMENT, VERTEX } from "./shaders";
-import { STATES } from "../protocol/states";
 
 /** Length at which a machine is drawn to scale, m. */
 const MACHINE_M = 2.8;
-const SMALLEST_POINT_PX = 3.5;
+/** A machine far away is a dot; the more there are, the smaller it is. */
+const SMALLEST_POINT_PX: readonly [upTo: number, px: number][] = [
+  [400, 7],
+  [3_000, 5.5],
+  [30_000, 4],
+  [Number.POSITIVE_INFINITY, 3],
+];
 const LARGEST_POINT_PX = 160;
 /** From this size on a machine is a shape with a heading. */
 export const SHAPE_FROM_PX = 10;
 
 /** How large a machine is drawn at a zoom, px of the page. */
-export function pointPx(pxPerM: number): number {
-  const grown = SMALLEST_POINT_PX + 4 * Math.min(pxPerM, 1);
+export function pointPx(pxPerM: number, machines: number): number {
+  const smallest = SMALLEST_POINT_PX.find(([upTo]) => machines <= upTo)?.[1] ?? 3;
+  const grown = smallest + 3 * Math.min(pxPerM, 1);
   return Math.min(Math.max(grown, MACHINE_M * pxPerM), LARGEST_POINT_PX);
 }
 
@@ -67,7 +74,10 @@ export class MachinesLayer {
     });
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.uniform3fv(this.#at("stateColours"), STATES.flatMap((state) => rgb(STATE_COLOURS[state])));
+    gl.uniform3fv(
+      this.#at("stateColours"),
+      STATES.flatMap((state) => rgb(STATE_COLOURS[state])),
+    );
     gl.uniform3fv(this.#at("ramp"), RAMP.flatMap(rgb));
     gl.uniform3fv(this.#at("kinds"), KINDS.flatMap(rgb));
     gl.uniform1f(this.#at("rampSpeed"), RAMP_SPEED_M_PER_S);
@@ -99,7 +109,7 @@ export class MachinesLayer {
     gl.uniform2f(this.#at("fromMiddle"), this.#anchorM[0] - camera.x, this.#anchorM[1] - camera.y);
     gl.uniform2f(this.#at("toClip"), (2 * camera.pxPerM) / size.width, (2 * camera.pxPerM) / size.height);
     gl.uniform1f(this.#at("progress"), progress);
-    gl.uniform1f(this.#at("pointPx"), pointPx(camera.pxPerM) * devicePx);
+    gl.uniform1f(this.#at("pointPx"), pointPx(camera.pxPerM, this.#count) * devicePx);
     gl.uniform1f(this.#at("shapeFrom"), SHAPE_FROM_PX * devicePx);
     gl.uniform1i(this.#at("colourBy"), COLOUR_BY.indexOf(look.colourBy));
     gl.uniform1ui(this.#at("states"), look.states >>> 0);

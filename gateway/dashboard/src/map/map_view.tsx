@@ -2,16 +2,16 @@
 
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { count } from "../parts/format";
 import { Icon } from "../parts/icons";
+import { stateName } from "../protocol/states";
 import * as farm from "../store/farm";
 import * as state from "../store/state";
-import { stateName } from "../protocol/states";
 import { scaleLength } from "./camera";
 import { FarmMap } from "./farm_map";
 import type { GroundColours } from "./ground";
 import { NoGraphics } from "./machines_layer";
 import { rgb } from "./palette";
-import { count } from "../parts/format";
 
 const ZOOM_STEP = 1.5;
 const PAN_STEP_PX = 80;
@@ -112,8 +112,8 @@ export function MapView() {
         </div>
       )}
       {isOpen && trouble === null && (
-        <div class="float float-right">
-          <div class="buttons buttons-column">
+        <div class="float float-low">
+          <div class="buttons">
             <button type="button" title="Zoom in (+)" aria-label="Zoom in" onClick={() => shown.current?.zoom(ZOOM_STEP)}>
               <Icon name="plus" />
             </button>
@@ -122,6 +122,9 @@ export function MapView() {
             </button>
             <button type="button" title="Show everything (0)" aria-label="Show everything" onClick={() => shown.current?.fit()}>
               <Icon name="fit" />
+            </button>
+            <button type="button" title="Visit a machine at work" aria-label="Visit a machine" onClick={farm.visit}>
+              <Icon name="eye" />
             </button>
           </div>
           <div class="scale" aria-hidden="true">
@@ -196,7 +199,13 @@ function place(marker: HTMLDivElement | null, mark: Mark): void {
   marker.style.setProperty("--radius", `${mark.radiusPx}px`);
 }
 
-function hover(tip: HTMLDivElement | null, canvas: HTMLCanvasElement, seen: { row: number; state: number; charge: number } | null, px: number, py: number): void {
+function hover(
+  tip: HTMLDivElement | null,
+  canvas: HTMLCanvasElement,
+  seen: { row: number; state: number; charge: number } | null,
+  px: number,
+  py: number,
+): void {
   if (tip === null) return;
   const id = seen === null ? undefined : state.fleet.value?.ids[seen.row];
   tip.hidden = id === undefined;

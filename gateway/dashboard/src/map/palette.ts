@@ -10,23 +10,23 @@ export type ColourBy = "state" | "charge" | "speed" | "class" | "site";
 export const COLOUR_BY: readonly ColourBy[] = ["state", "charge", "speed", "class", "site"];
 
 export const STATE_COLOURS: Record<State, string> = {
-  idle: "#8d9295",
-  travelling: "#6cc0ee",
-  working: "#12996b",
-  turning: "#8fe0b0",
-  returning: "#2f6fd0",
-  refilling: "#d98cc4",
-  queueing: "#f0a020",
-  charging: "#f6e36b",
-  faulted: "#d8412f",
-  holding: "#6b3fa0",
+  idle: "#aeb19e",
+  travelling: "#1ec1fe",
+  working: "#00715b",
+  turning: "#a4f7d2",
+  returning: "#3c81ff",
+  refilling: "#b75bac",
+  queueing: "#e89e00",
+  charging: "#ffd753",
+  faulted: "#cc0200",
+  holding: "#8420ae",
 };
 
 /** From none to full: dark blue to yellow, even in lightness (after cividis). */
 export const RAMP = ["#123570", "#575d6d", "#8b8677", "#c4b368", "#fde737"] as const;
 
 /** For classes and sites, which have no order; sites beyond them begin again. */
-export const KINDS = ["#2f6fd0", "#f0a020", "#12996b", "#d98cc4", "#6cc0ee", "#d8412f", "#6b3fa0", "#f6e36b"] as const;
+export const KINDS = ["#00715b", "#e89e00", "#3c81ff", "#b75bac", "#a4f7d2", "#cc0200", "#ffd753", "#8420ae"] as const;
 
 /** Speed at the top of the ramp, m/s. */
 export const RAMP_SPEED_M_PER_S = 3;

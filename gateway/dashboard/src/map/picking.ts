@@ -4,6 +4,7 @@ import { type MachineFrame, STRIDE } from "../stream/channel";
 import type { Bounds } from "./camera";
 
 const FLOATS = STRIDE / 4;
+const SPEED_AT = 18;
 const STATE_AT = 20;
 const CLASS_AT = 21;
 
@@ -45,7 +46,7 @@ function seenAt(frame: MachineFrame, n: number, progress: number): Seen {
     xM: frame.anchorM[0] + between(floats[0] as number, floats[2] as number),
     yM: frame.anchorM[1] + between(floats[1] as number, floats[3] as number),
     headingTurns: (bytes[16] as number) / 256,
-    speedMPerS: (bytes[18] as number) / 10,
+    speedMPerS: (bytes[SPEED_AT] as number) / 10,
     charge: (bytes[19] as number) / 255,
     state: bytes[STATE_AT] as number,
     classCode: bytes[CLASS_AT] as number,
@@ -53,14 +54,7 @@ function seenAt(frame: MachineFrame, n: number, progress: number): Seen {
 }
 
 /** The shown machine nearest to a place, within a distance. */
-export function nearest(
-  frame: MachineFrame,
-  progress: number,
-  filter: Filter,
-  xM: number,
-  yM: number,
-  withinM: number,
-): Seen | null {
+export function nearest(frame: MachineFrame, progress: number, filter: Filter, xM: number, yM: number, withinM: number): Seen | null {
   const floats = new Float32Array(frame.buffer, 0, frame.count * FLOATS);
   const bytes = new Uint8Array(frame.buffer, 0, frame.count * STRIDE);
   const x = xM - frame.anchorM[0];
@@ -86,6 +80,20 @@ export function nearest(
 export function machineOf(frame: MachineFrame, row: number, progress: number): Seen | null {
   const n = rowsOf(frame).indexOf(row);
   return n < 0 ? null : seenAt(frame, n, progress);
+}
+
+/** A shown machine that moves, else any; `chance`, from 0 to 1, chooses where the search begins. */
+export function moving(frame: MachineFrame, filter: Filter, chance: number): Seen | null {
+  const bytes = new Uint8Array(frame.buffer, 0, frame.count * STRIDE);
+  const first = Math.floor(chance * frame.count);
+  let any = -1;
+  for (let k = 0; k < frame.count; k += 1) {
+    const n = (first + k) % frame.count;
+    if (!isShown(bytes, n, filter)) continue;
+    if ((bytes[n * STRIDE + SPEED_AT] as number) > 0) return seenAt(frame, n, 1);
+    if (any < 0) any = n;
+  }
+  return any < 0 ? null : seenAt(frame, any, 1);
 }
 
 /** Machines that are shown within bounds. */

@@ -81,20 +81,21 @@ void main() {
     float rim = pointPx < 5.0 ? 0.35 : 1.0;
     painted = vec4(mix(mix(colour, outline, rim), colour, inner), cover);
   } else {
-    // Along x what is ahead: a body, a nose that points forward, wheels, and the charge as a bar across.
+    // Along x what is ahead: a body with a rounded nose, wheels beside it, and the charge as a bar across.
     vec2 own = vec2(at.x * ahead.x + at.y * ahead.y, -at.x * ahead.y + at.y * ahead.x);
-    float body = box(own - vec2(-0.08, 0.0), vec2(0.52, 0.34), 0.12);
-    float nose = max(abs(own.y) * 0.8 + own.x - 0.86, 0.30 - own.x);
-    float wheels = box(vec2(abs(own.x + 0.08) - 0.34, abs(own.y) - 0.42), vec2(0.15, 0.07), 0.04);
-    float d = min(min(body, nose), wheels);
-    float rimPx = px * 1.6;
+    float taper = 1.0 - 0.55 * smoothstep(0.1, 0.8, own.x);
+    float body = box(vec2(own.x, own.y / taper), vec2(0.74, 0.34), 0.16);
+    vec2 wheel = vec2(abs(own.x) - 0.42, abs(own.y) - (own.x > 0.0 ? 0.34 : 0.42));
+    float wheels = box(wheel, vec2(0.17, 0.09), 0.05);
+    float d = min(body, wheels);
+    float rimPx = px * (pointPx > 20.0 ? 1.8 : 1.2);
     float cover = clamp(0.5 - (d - rimPx) / px, 0.0, 1.0);
     vec3 fill = d < 0.0 ? colour : outline;
     if (wheels < 0.0 && body > 0.0) fill = outline;
     if (pointPx > 26.0) {
-      vec2 gauge = own - vec2(-0.08, 0.0);
-      float frame = box(gauge, vec2(0.36, 0.13), 0.05);
-      if (frame < 0.0) fill = (gauge.x + 0.36) / 0.72 < charge ? mix(colour, vec3(1.0), 0.75) : outline;
+      vec2 gauge = own + vec2(0.14, 0.0);
+      float frame = box(gauge, vec2(0.38, 0.13), 0.05);
+      if (frame < 0.0) fill = (gauge.x + 0.38) / 0.76 < charge ? mix(colour, vec3(1.0), 0.75) : outline;
     }
     painted = vec4(fill, cover);
   }

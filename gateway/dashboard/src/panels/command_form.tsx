@@ -39,7 +39,8 @@ export function CommandForm({ id }: { id: number }) {
     const args: Record<string, string | number> = {};
     for (const field of fields) {
       const value = Number(valueOf(field));
-      if (valueOf(field).trim() === "" || !Number.isFinite(value)) return setTrouble({ field: `args.${field.name}`, text: `${field.label}: a number is wanted.` });
+      if (valueOf(field).trim() === "" || !Number.isFinite(value))
+        return setTrouble({ field: `args.${field.name}`, text: `${field.label}: a number is wanted.` });
       args[field.name] = value;
     }
     if (command === "inject_fault") args["component"] = component;

@@ -58,7 +58,13 @@ export function CreateForm({ onCancel }: { onCancel: () => void }) {
         {fields
           .filter((field) => field.only === null)
           .map((field) => (
-            <Field key={field.name} field={field} value={typed[field.name] ?? ""} error={errors[field.name] ?? null} onInput={(value) => setTyped({ ...typed, [field.name]: value })} />
+            <Field
+              key={field.name}
+              field={field}
+              value={typed[field.name] ?? ""}
+              error={errors[field.name] ?? null}
+              onInput={(value) => setTyped({ ...typed, [field.name]: value })}
+            />
           ))}
       </div>
       <label class="switch">
@@ -113,7 +119,13 @@ function Field({ field, value, error, onInput }: FieldProps) {
           ))}
         </select>
       ) : (
-        <input {...shared} inputMode={field.kind === "text" || field.words.length > 0 ? "text" : "decimal"} placeholder={field.fallback} autocomplete="off" onInput={(event) => onInput(event.currentTarget.value)} />
+        <input
+          {...shared}
+          inputMode={field.kind === "text" || field.words.length > 0 ? "text" : "decimal"}
+          placeholder={field.fallback}
+          autocomplete="off"
+          onInput={(event) => onInput(event.currentTarget.value)}
+        />
       )}
       <small id={help} class={error === null ? "help" : "field-error"} role={error === null ? undefined : "alert"}>
         {error ?? `${field.help} ${field.kind === "choice" ? "" : `${capital(allowed(field))}.`}`}

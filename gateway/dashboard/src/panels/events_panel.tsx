@@ -98,7 +98,8 @@ function EventRow({ event }: { event: FarmEvent }) {
 /** An event in words. */
 export function told(event: FarmEvent): string {
   const { detail, entities } = event;
-  const who = entities == null || entities.length === 0 ? "" : entities.length === 1 ? `#${entities[0]}` : `#${entities[0]} and ${count(entities.length - 1)} more`;
+  const who =
+    entities == null || entities.length === 0 ? "" : entities.length === 1 ? `#${entities[0]}` : `#${entities[0]} and ${count(entities.length - 1)} more`;
   const text = (name: string) => String(detail[name] ?? "");
   switch (event.kind) {
     case "transition":

@@ -3,8 +3,8 @@
 import { STATE_COLOURS } from "../map/palette";
 import { capital, count, fixed, percent, words } from "../parts/format";
 import { Plot } from "../parts/plot";
-import { COUNTERS } from "../protocol/sums";
 import { STATES } from "../protocol/states";
+import { COUNTERS } from "../protocol/sums";
 import * as state from "../store/state";
 import { timings, timingsTrouble, timingsVersion } from "../store/timings";
 
@@ -22,7 +22,7 @@ export function FarmPanel() {
           <Tile name="Mean charge" value={percent(sums?.meanCharge ?? Number.NaN)} />
           <Tile name="Mean speed" value={`${fixed(sums?.meanSpeedMPerS ?? Number.NaN, 2)} m/s`} />
           <Tile name="Working" value={count(sums?.byState[2] ?? Number.NaN)} />
-          <Tile name="Waiting to charge" value={count(sums?.byState[6] ?? Number.NaN)} />
+          <Tile name="Queueing" value={count(sums?.byState[6] ?? Number.NaN)} />
           <Tile name="Faulted" value={count(sums?.byState[8] ?? Number.NaN)} />
         </dl>
       </section>
@@ -131,7 +131,8 @@ function Charges({ byCharge }: { byCharge: number[] }) {
 export function NoHistory({ title }: { title: string }) {
   const simulation = state.simulation.value;
   const trouble = timingsTrouble.value;
-  const why = trouble ?? (simulation?.status === "running" ? "The first values come in a moment." : "Nothing happened lately; it fills while the simulation runs.");
+  const why =
+    trouble ?? (simulation?.status === "running" ? "The first values come in a moment." : "Nothing happened lately; it fills while the simulation runs.");
   return (
     <section class="block">
       <h2>{title}</h2>
@@ -139,4 +140,3 @@ export function NoHistory({ title }: { title: string }) {
     </section>
   );
 }
-

@@ -57,9 +57,9 @@ export function Inspector() {
               <dd>{COMPASS[Math.round(now.headingTurns * 8) % 8]}</dd>
             </div>
             <div>
-              <dt>East, north</dt>
+              <dt>East, north, m</dt>
               <dd>
-                {fixed(now.xM, 1)}, {fixed(now.yM, 1)} m
+                {fixed(now.xM, 1)}, {fixed(now.yM, 1)}
               </dd>
             </div>
           </dl>

@@ -120,7 +120,13 @@ function Classes({ isColoured }: { isColoured: boolean }) {
     <ul class="states states-classes" aria-label="Classes">
       {names.map((name, code) => (
         <li key={name}>
-          <button type="button" class="state" aria-pressed={(hiddenClasses & (1 << code)) === 0} aria-label={`Show class ${name}`} onClick={() => changePlace({ hiddenClasses: hiddenClasses ^ (1 << code) })}>
+          <button
+            type="button"
+            class="state"
+            aria-pressed={(hiddenClasses & (1 << code)) === 0}
+            aria-label={`Show class ${name}`}
+            onClick={() => changePlace({ hiddenClasses: hiddenClasses ^ (1 << code) })}
+          >
             <Swatch colour={isColoured ? (KINDS[code % KINDS.length] as string) : "currentColor"} isFaulted={false} />
             <span class="state-name">{name}</span>
           </button>

@@ -10,7 +10,7 @@ import { STATES } from "../protocol/states";
 import { api, goTo } from "../store/farm";
 import * as state from "../store/state";
 import { Swatch } from "./legend";
-import { compared, ROW_PX, seenRows, type SortBy } from "./machine_rows";
+import { compared, ROW_PX, type SortBy, seenRows } from "./machine_rows";
 
 const PAGE = 200;
 /** Machines that the table holds at most; filters narrow it down further. */
@@ -66,7 +66,15 @@ function Machines({ id, sites }: { id: string; sites: number }) {
         {sites > 1 && (
           <label>
             <span class="label">Site</span>
-            <input class="input" type="number" min="0" max={sites - 1} placeholder="any" value={filters.site} onInput={(event) => set({ site: event.currentTarget.value })} />
+            <input
+              class="input"
+              type="number"
+              min="0"
+              max={sites - 1}
+              placeholder="any"
+              value={filters.site}
+              onInput={(event) => set({ site: event.currentTarget.value })}
+            />
           </label>
         )}
         <GoTo />
@@ -195,7 +203,8 @@ function Rows({ machines, sort, setSort, onEnd }: RowsProps) {
                 </button>
               </th>
               <td>
-                {machine.now !== null && <Swatch colour={STATE_COLOURS[machine.now.state]} isFaulted={machine.now.state === "faulted"} />} {machine.now?.state ?? "–"}
+                {machine.now !== null && <Swatch colour={STATE_COLOURS[machine.now.state]} isFaulted={machine.now.state === "faulted"} />}{" "}
+                {machine.now?.state ?? "–"}
               </td>
               <td>{machine.now === null ? "–" : `${fixed(machine.now.battery, 0)} %`}</td>
               <td>{fixed(machine.now?.speed ?? Number.NaN, 1)}</td>

@@ -33,7 +33,11 @@ function said(): Said | null {
     return { title: "This simulation is gone", text: why ?? "Its stream has ended.", action: { label: "Choose another", run: () => (leave(), choose()) } };
   }
   if (phase === "waiting") {
-    return { title: "Disconnected", text: `${why ?? ""} What is shown is the last that was seen; it goes on as soon as the server is back.`, action: { label: "Retry now", run: retry } };
+    return {
+      title: "Disconnected",
+      text: `${why ?? ""} What is shown is the last that was seen; it goes on as soon as the server is back.`,
+      action: { label: "Retry now", run: retry },
+    };
   }
   const tick = state.tick.value;
   if (tick === null) return { title: "Loading", text: "Waiting for the newest tick." };

@@ -24,7 +24,13 @@ export function Speed() {
   return (
     <label class="speed">
       <span class="label">Speed</span>
-      <select class="input" value={String(simulation.speed)} aria-invalid={trouble !== null} title={trouble ?? "Factor on real time"} onChange={(event) => set(event.currentTarget.value)}>
+      <select
+        class="input"
+        value={String(simulation.speed)}
+        aria-invalid={trouble !== null}
+        title={trouble ?? "Factor on real time"}
+        onChange={(event) => set(event.currentTarget.value)}
+      >
         {speeds.map((speed) => (
           <option key={speed} value={String(speed)}>
             {factor(speed)}

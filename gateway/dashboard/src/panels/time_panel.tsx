@@ -66,7 +66,8 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
       <h2>Latency of a tick</h2>
       {deadlineUs !== null && whole !== undefined && (
         <p class={whole.p99_us <= deadlineUs ? "verdict verdict-good" : "verdict verdict-bad"}>
-          {whole.p99_us <= deadlineUs ? "99 % of all ticks are complete within" : "The slowest hundredth of all ticks takes longer than"} the deadline of {latency(deadlineUs)}.
+          {whole.p99_us <= deadlineUs ? "99 % of all ticks are complete within" : "The slowest hundredth of all ticks takes longer than"} the deadline of{" "}
+          {latency(deadlineUs)}.
         </p>
       )}
       {trouble !== null && <p class="field-error">{trouble}</p>}

@@ -18,12 +18,22 @@ export function TokenPrompt() {
       >
         <h2 id="token-title">A token is needed</h2>
         <p>
-          {hasToken.value ? "The server did not take the token that this page has: it may have been revoked. " : "This server answers only those who have one. "}
+          {hasToken.value
+            ? "The server did not take the token that this page has: it may have been revoked. "
+            : "This server answers only those who have one. "}
           Make one with <code>autofarm token create --name me --role operator</code>.
         </p>
         <label class="field">
           <span class="label">Token</span>
-          <input class="input" type="password" autocomplete="off" required value={token} placeholder="af_…" onInput={(event) => setText(event.currentTarget.value)} />
+          <input
+            class="input"
+            type="password"
+            autocomplete="off"
+            required
+            value={token}
+            placeholder="af_…"
+            onInput={(event) => setText(event.currentTarget.value)}
+          />
         </label>
         <p class="note">It is kept for this tab alone, and forgotten when the tab is closed.</p>
         <div class="actions">

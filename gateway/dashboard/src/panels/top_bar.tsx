@@ -34,9 +34,7 @@ export function TopBar() {
         <Mark />
         <span class="brand-text">
           <b>{simulation?.name ?? "AutoFarm"}</b>
-          <small>
-            {simulation === null ? "Choose a simulation" : `${count(simulation.entities)} machines · ${simulation.scenario}`}
-          </small>
+          <small>{simulation === null ? "Choose a simulation" : `${count(simulation.entities)} machines · ${simulation.scenario}`}</small>
         </span>
         <Icon name="chevron" />
       </button>
@@ -126,7 +124,13 @@ function Controls() {
         </form>
       )}
       {isAlive && <Speed />}
-      <button type="button" class="button button-quiet wide-only" disabled={isBusy || status === "created"} onClick={fork} title="A paused copy with the same past">
+      <button
+        type="button"
+        class="button button-quiet wide-only"
+        disabled={isBusy || status === "created"}
+        onClick={fork}
+        title="A paused copy with the same past"
+      >
         <Icon name="fork" />
         Fork
       </button>

@@ -3,7 +3,7 @@
  * number is held against the message's length and against `ids` before it is used. Never touches a socket.
  */
 
-import { type Sums, readSums, SUMS, SUMS_FROM } from "./sums";
+import { readSums, SUMS, SUMS_FROM, type Sums } from "./sums";
 
 export const IDS = 1;
 export const TICK = 2;
@@ -174,11 +174,7 @@ const PER_M = 65_536;
 const EDGE = 65_535;
 
 /** Calls `take` for every record: its machine's row, where it is in the world, and where its bytes begin. */
-export function eachRecord(
-  tick: Tick,
-  ids: Ids,
-  take: (row: number, xM: number, yM: number, at: number, block: number) => void,
-): void {
+export function eachRecord(tick: Tick, ids: Ids, take: (row: number, xM: number, yM: number, at: number, block: number) => void): void {
   const { data } = tick;
   let at = tick.recordsAt;
   for (let b = 0; b < tick.blocks; b += 1) {

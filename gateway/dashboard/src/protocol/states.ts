@@ -1,17 +1,6 @@
 /** What a machine may be doing, in the order of the codes of docs/stream.md. */
 
-export const STATES = [
-  "idle",
-  "travelling",
-  "working",
-  "turning",
-  "returning",
-  "refilling",
-  "queueing",
-  "charging",
-  "faulted",
-  "holding",
-] as const;
+export const STATES = ["idle", "travelling", "working", "turning", "returning", "refilling", "queueing", "charging", "faulted", "holding"] as const;
 
 export type State = (typeof STATES)[number];
 

@@ -438,6 +438,16 @@ export async function goTo(id: number): Promise<void> {
   map.flyTo({ x: now.xM, y: now.yM, pxPerM: Math.max(map.camera.pxPerM, NEAR_PX_PER_M) });
 }
 
+/** Goes to a machine that does something, looks at it and follows it. */
+export function visit(): void {
+  const known = state.fleet.value;
+  const seen = map?.busy() ?? null;
+  const id = seen === null ? undefined : known?.ids[seen.row];
+  if (seen === null || id === undefined || map === null) return;
+  select(id, true);
+  map.flyTo({ x: seen.xM, y: seen.yM, pxPerM: Math.max(map.camera.pxPerM, NEAR_PX_PER_M) });
+}
+
 /** Shows a site whole. */
 export function goToSite(site: number): void {
   const known = state.fleet.value;

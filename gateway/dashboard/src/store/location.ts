@@ -1,7 +1,7 @@
 /** The view as the page's address holds it, after `#`, so that it can be sent to somebody. Pure. */
 
+import { type Camera, clampedZoom } from "../map/camera";
 import { COLOUR_BY, type ColourBy } from "../map/palette";
-import { clampedZoom, type Camera } from "../map/camera";
 import { STATES } from "../protocol/states";
 
 export const TABS = ["farm", "machines", "events", "time"] as const;

@@ -70,24 +70,35 @@ function fieldOf(name: string, schema: Schema, root: Schema, isRequired: boolean
   const text = choices.find((choice) => choice["type"] === "string");
   const of = number ?? text;
   if (of === undefined) return null;
-  const bound = (key: string) => (typeof of[key] === "number" ? (of[key] as number) : null);
+  const told = (key: string) => (typeof of[key] === "number" ? (of[key] as number) : null);
   const described = schema["description"] ?? resolved(schema, root)["description"] ?? of["description"];
   const initial = schema["default"] ?? of["default"];
   const kind = number !== undefined ? (number["type"] as "integer" | "number") : words.length > 0 ? "choice" : "text";
   return {
     name,
-    label: name.replaceAll("_", " "),
+    label: labelOf(name),
     help: typeof described === "string" ? described : "",
     isRequired,
     kind,
     words,
-    minimum: bound("minimum"),
-    maximum: bound("maximum"),
-    minLength: bound("minLength"),
-    maxLength: bound("maxLength"),
+    minimum: told("minimum"),
+    maximum: told("maximum"),
+    minLength: told("minLength"),
+    maxLength: told("maxLength"),
     fallback: initial === undefined || initial === null ? "" : String(initial),
     only: kind === "choice" && isRequired && words.length === 1 ? (words[0] as string) : null,
   };
+}
+
+/** `tick_ms` as "tick, ms". */
+function labelOf(name: string): string {
+  return name.replace(/_(ms|s|m|hz|percent)$/, ", $1").replaceAll("_", " ");
+}
+
+/** A bound for people; one that this language does not hold exactly is said as the power of two that it is near. */
+function bound(value: number): string {
+  if (Number.isSafeInteger(value) || !Number.isInteger(value)) return value.toLocaleString("en", { maximumFractionDigits: 6 });
+  return `about 2^${Math.round(Math.log2(Math.abs(value)))}`;
 }
 
 /** What a field may hold, in words. */
@@ -96,8 +107,8 @@ export function allowed(field: FormField): string {
   if (field.kind === "choice") return words;
   if (field.kind === "text") return field.maxLength === null ? "any text" : `up to ${field.maxLength} characters`;
   const what = field.kind === "integer" ? "a whole number" : "a number";
-  const low = field.minimum === null ? "" : ` from ${field.minimum}`;
-  const high = field.maximum === null ? "" : ` up to ${field.maximum}`;
+  const low = field.minimum === null ? "" : ` from ${bound(field.minimum)}`;
+  const high = field.maximum === null ? "" : ` up to ${bound(field.maximum)}`;
   return `${what}${low}${high}${words === "" ? "" : `, or ${words}`}`;
 }
 

@@ -1,23 +1,13 @@
 /** What the metrics of a simulation say over time, for plots: a bounded window that is filled from the API. */
 
 import { signal } from "@preact/signals";
-import type { Simulation, Snapshot } from "../api/client";
+import type { Api, Simulation, Snapshot } from "../api/client";
 import { asProblem } from "../api/problem";
-import type { Api } from "../api/client";
 import { STATES } from "../protocol/states";
 import { Series } from "./series";
 
 /** The stages of a tick, in the order in which it passes them, and what they come to. */
-export const STAGES = [
-  "deadline_lateness",
-  "dispatch",
-  "network",
-  "worker_queue",
-  "compute",
-  "aggregate",
-  "publish",
-  "tick_latency",
-] as const;
+export const STAGES = ["deadline_lateness", "dispatch", "network", "worker_queue", "compute", "aggregate", "publish", "tick_latency"] as const;
 
 /** Wall time that the window shows, s, and rows in it. */
 const WINDOW_S = 300;

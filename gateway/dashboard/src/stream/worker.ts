@@ -57,10 +57,7 @@ class Stream {
     this.#simulation = simulation;
     this.#token = token;
     this.#view = view;
-    this.#timers = [
-      setInterval(() => this.#handOnEvents(), EVENTS_EVERY_MS),
-      setInterval(() => this.#everySecond(), TRAFFIC_EVERY_MS),
-    ];
+    this.#timers = [setInterval(() => this.#handOnEvents(), EVENTS_EVERY_MS), setInterval(() => this.#everySecond(), TRAFFIC_EVERY_MS)];
     void this.#open();
   }
 

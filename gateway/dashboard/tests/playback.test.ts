@@ -1,0 +1,56 @@
+/** Interpolation between ticks: even, never backwards, and never more than one frame behind. */
+
+import { describe, expect, it } from "vitest";
+import { glideMs, LONGEST_GLIDE_MS, Playback } from "../src/map/playback";
+
+const frame = (n: number, everyMs = 100) => ({
+  n,
+  startedAtUs: n * everyMs * 1000,
+  beforeStartedAtUs: n === 0 ? null : (n - 1) * everyMs * 1000,
+});
+
+describe("how long a way takes", () => {
+  it("is as long as the ticks are apart on the wall", () => expect(glideMs(frame(1))).toBe(100));
+  it("is nothing for the first frame", () => expect(glideMs(frame(0))).toBe(0));
+  it("is short after a pause of an hour", () => expect(glideMs({ startedAtUs: 3.6e9, beforeStartedAtUs: 0 })).toBe(LONGEST_GLIDE_MS));
+  it("is nothing where time goes back", () => expect(glideMs({ startedAtUs: 0, beforeStartedAtUs: 5 })).toBe(0));
+});
+
+it("frames that come unevenly are shown evenly", () => {
+  const playback = new Playback<ReturnType<typeof frame>>();
+  const arrivals = [0, 100, 180, 320, 390, 500];
+  const places: number[] = [];
+  for (let now = 0; now <= 700; now += 10) {
+    const arrived = arrivals.indexOf(now);
+    if (arrived >= 0) playback.handleFrame(frame(arrived), now);
+    playback.poll(now);
+    const shown = playback.shown;
+    if (shown !== null && shown.n > 0) places.push(shown.n - 1 + playback.progress(now));
+  }
+  for (let n = 1; n < places.length; n += 1) {
+    const step = places[n]! - places[n - 1]!;
+    expect(step).toBeGreaterThanOrEqual(0);
+    expect(step).toBeLessThanOrEqual(0.4);
+  }
+  expect(places.at(-1)).toBe(5);
+});
+
+it("gives every frame back once, and holds two at most", () => {
+  const playback = new Playback<ReturnType<typeof frame>>();
+  const back: number[] = [];
+  for (let n = 0; n < 10; n += 1) {
+    const done = playback.handleFrame(frame(n), n);
+    if (done !== null) back.push(done.n);
+  }
+  expect(back).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  expect(playback.clear().map((held) => held.n)).toEqual([8, 9]);
+  expect(playback.shown).toBeNull();
+});
+
+it("stands still when nothing is left to show", () => {
+  const playback = new Playback<ReturnType<typeof frame>>();
+  playback.handleFrame(frame(0), 0);
+  playback.handleFrame(frame(1), 10);
+  expect(playback.isMoving(50)).toBe(true);
+  expect(playback.isMoving(110)).toBe(false);
+});
