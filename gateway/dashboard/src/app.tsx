@@ -15,9 +15,9 @@ export function App() {
   const isOpen = place.value.simulation !== null;
   return (
     <div class={isOpen ? "page" : "page page-empty"}>
-      <a class="skip" href="#panel" onClick={skip}>
+      <button type="button" class="skip" onClick={skip}>
         Skip to the numbers
-      </a>
+      </button>
       <TopBar />
       <main class="stage">
         <section class="map" aria-label="Map">
@@ -39,8 +39,7 @@ export function App() {
   );
 }
 
-/** The address holds the view, so that a link within the page must not change it. */
-function skip(event: Event): void {
-  event.preventDefault();
+/** No link, for the address holds the view. */
+function skip(): void {
   document.getElementById("panel")?.focus();
 }

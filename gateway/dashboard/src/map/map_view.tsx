@@ -96,7 +96,6 @@ export function MapView() {
         class="canvases"
         role="application"
         aria-label="Map of the farm. Arrow keys pan, plus and minus zoom, zero shows everything, F follows the machine, Escape lets it go."
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: the map is worked by keys.
         tabIndex={isOpen && trouble === null ? 0 : -1}
         onKeyDown={(event) => shown.current !== null && handleKey(event, shown.current)}
       >

@@ -29,7 +29,7 @@ export function CommandForm({ id }: { id: number }) {
   const [trouble, setTrouble] = useState<{ field: string | null; text: string } | null>(null);
   const simulation = state.simulation.value;
   const fields = FIELDS[command] ?? [];
-  const valueOf = (field: { name: string; initial: string }) => values[`${command}.${field.name}`] ?? field.initial;
+  const typedIn = (field: { name: string; initial: string }) => values[`${command}.${field.name}`] ?? field.initial;
 
   const send = async (event: Event) => {
     event.preventDefault();
@@ -38,8 +38,8 @@ export function CommandForm({ id }: { id: number }) {
     setTrouble(null);
     const args: Record<string, string | number> = {};
     for (const field of fields) {
-      const value = Number(valueOf(field));
-      if (valueOf(field).trim() === "" || !Number.isFinite(value))
+      const value = Number(typedIn(field));
+      if (typedIn(field).trim() === "" || !Number.isFinite(value))
         return setTrouble({ field: `args.${field.name}`, text: `${field.label}: a number is wanted.` });
       args[field.name] = value;
     }
@@ -94,7 +94,7 @@ export function CommandForm({ id }: { id: number }) {
               <input
                 class="input"
                 inputMode="decimal"
-                value={valueOf(field)}
+                value={typedIn(field)}
                 aria-invalid={trouble?.field === `args.${field.name}`}
                 onInput={(event) => setValues({ ...values, [`${command}.${field.name}`]: event.currentTarget.value })}
               />

@@ -115,7 +115,6 @@ function Charges({ byCharge }: { byCharge: number[] }) {
       <svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label={`Machines by tenth of charge, emptiest first: ${byCharge.join(", ")}`}>
         {byCharge.map((machines, tenth) => {
           const high = (machines / most) * 30;
-          // biome-ignore lint/suspicious/noArrayIndexKey: a tenth is its place.
           return <rect key={tenth} x={tenth * 10 + 0.5} y={30 - high} width="9" height={high} />;
         })}
       </svg>

@@ -99,6 +99,8 @@ function useMachines(id: string, filters: Filters) {
   const [trouble, setTrouble] = useState<string | null>(null);
   const [isLoading, setLoading] = useState(true);
   const generation = useRef(0);
+  const held = useRef(0);
+  held.current = machines.length;
   const load = async (from: string | null, isMore: boolean, limit: number) => {
     const mine = generation.current;
     setLoading(true);
@@ -113,13 +115,12 @@ function useMachines(id: string, filters: Filters) {
     }
     setLoading(false);
   };
-  // biome-ignore lint/correctness/useExhaustiveDependencies: loaded anew for other filters alone.
   useEffect(() => {
     generation.current += 1;
     void load(null, false, PAGE);
     // Who has scrolled further than a page keeps what was loaded; the map shows what is new of it.
     const timer = setInterval(() => {
-      if (!document.hidden) setMachines((held) => (held.length <= PAGE ? (void load(null, false, PAGE), held) : held));
+      if (!document.hidden && held.current <= PAGE) void load(null, false, PAGE);
     }, REFRESH_MS);
     return () => clearInterval(timer);
   }, [id, filters.state, filters.class, filters.site]);

@@ -15,6 +15,11 @@ const choose = () => {
   state.isListOpen.value = true;
 };
 
+function leaveAndChoose(): void {
+  leave();
+  choose();
+}
+
 /** What there is to say over the map; null where machines are shown as they should be. */
 function said(): Said | null {
   const { simulation: id } = state.place.value;
@@ -30,7 +35,7 @@ function said(): Said | null {
     return { title: "No simulation is open", text: "Choose one of the list.", action: { label: "Simulations", run: choose } };
   }
   if (phase === "ended") {
-    return { title: "This simulation is gone", text: why ?? "Its stream has ended.", action: { label: "Choose another", run: () => (leave(), choose()) } };
+    return { title: "This simulation is gone", text: why ?? "Its stream has ended.", action: { label: "Choose another", run: leaveAndChoose } };
   }
   if (phase === "waiting") {
     return {

@@ -17,6 +17,7 @@ export function SimulationList() {
     state.isListOpen.value = false;
   };
   return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: by keys, Escape closes it.
     <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
       <div class="dialog-body">
         <header class="card-head">

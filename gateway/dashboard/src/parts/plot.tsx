@@ -77,7 +77,6 @@ export function Plot(props: Props) {
   const latest = useRef(props);
   latest.current = props;
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a plot is made anew only for other lines.
   useEffect(() => {
     const element = holder.current;
     if (element === null) return;
@@ -101,7 +100,6 @@ export function Plot(props: Props) {
     };
   }, [shape]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: data changes with its version.
   useEffect(() => {
     plot.current?.setData(dataOf(latest.current));
   }, [props.version]);

@@ -26,7 +26,9 @@ export class Series {
     const last = this.lastTick;
     if (last !== null && tick <= last) return;
     this.#ticks.push(tick);
-    this.#columns.forEach((column, n) => column.push(values[n] as number));
+    this.#columns.forEach((column, n) => {
+      column.push(values[n] as number);
+    });
     // A few at a time, so that not every row moves all others.
     if (this.#ticks.length >= this.#limit + Math.ceil(this.#limit / 8)) this.#cut(this.#ticks.length - this.#limit);
   }
