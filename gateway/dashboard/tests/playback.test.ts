@@ -54,3 +54,12 @@ it("stands still when nothing is left to show", () => {
   expect(playback.isMoving(50)).toBe(true);
   expect(playback.isMoving(110)).toBe(false);
 });
+
+it("a step out of a pause is shown within moments, whatever the pause was", () => {
+  for (const pausedMs of [800, 1_700, 60_000]) {
+    const playback = new Playback<{ startedAtUs: number; beforeStartedAtUs: number | null }>();
+    playback.handleFrame({ startedAtUs: 0, beforeStartedAtUs: null }, 0);
+    playback.handleFrame({ startedAtUs: pausedMs * 1000, beforeStartedAtUs: 0 }, pausedMs);
+    expect(playback.isMoving(pausedMs + LONGEST_GLIDE_MS)).toBe(false);
+  }
+});

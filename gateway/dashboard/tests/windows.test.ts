@@ -57,6 +57,14 @@ describe("alerts", () => {
     expect(alerts.list.length).toBeLessThanOrEqual(6);
     expect(alerts.list[0]).toMatchObject({ key: "key19", atMs: 99 });
   });
+  it("go by themselves where they are warnings, and stay where they are errors", () => {
+    const alerts = new Alerts();
+    alerts.raise("late", "warning", "text", 0);
+    alerts.raise("lost", "error", "text", 0);
+    expect(alerts.expire(1_000)).toBe(false);
+    expect(alerts.expire(100_000)).toBe(true);
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["lost"]);
+  });
   it("are quiet for a while once dismissed", () => {
     const alerts = new Alerts();
     alerts.raise("late", "warning", "text", 0);

@@ -12,7 +12,7 @@ export interface Timed {
 /** A longer pause between two frames than this is not played back: machines go to their new places within it, ms. */
 export const LONGEST_GLIDE_MS = 400;
 /** Where nothing came for longer than that, a frame was not due: a run that was stepped, or stood. */
-const STOOD_MS = 2_500;
+const STOOD_MS = 700;
 const SHORTEST_GLIDE_MS = 16;
 
 /** How long the way from one frame to the next takes on the screen, ms; 0 where it is shown at once. */

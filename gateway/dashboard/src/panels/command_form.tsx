@@ -4,12 +4,22 @@ import { useState } from "preact/hooks";
 import type { Command, CommandPlace } from "../api/client";
 import { asProblem } from "../api/problem";
 import { count, words } from "../parts/format";
+import { Choice, Labelled } from "../parts/labelled";
 import { api } from "../store/farm";
 import * as state from "../store/state";
 
 const COMMANDS = ["hold", "release", "return_to_charger", "goto", "set_speed_limit", "inject_fault"] as const;
 type CommandName = (typeof COMMANDS)[number];
 type Target = "machine" | "site" | "all";
+const TARGETS = [
+  ["machine", "this machine"],
+  ["site", "its site"],
+  ["all", "all machines"],
+] as const satisfies readonly (readonly [Target, string])[];
+const COMPONENTS = [
+  ["drive", "drive"],
+  ["battery", "battery"],
+] as const;
 
 const FIELDS: Partial<Record<CommandName, { name: string; label: string; initial: string }[]>> = {
   goto: [
@@ -58,47 +68,30 @@ export function CommandForm({ id }: { id: number }) {
   return (
     <form class="command" onSubmit={send} aria-label="Command">
       <div class="row">
-        <label>
-          <span class="label">Command</span>
-          <select class="input" value={command} onChange={(event) => setCommand(event.currentTarget.value as CommandName)}>
-            {COMMANDS.map((name) => (
-              <option key={name} value={name}>
-                {name === "goto" ? "go to" : words(name)}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          <span class="label">For</span>
-          <select class="input" value={target} onChange={(event) => setTarget(event.currentTarget.value as Target)}>
-            <option value="machine">this machine</option>
-            <option value="site">its site</option>
-            <option value="all">all machines</option>
-          </select>
-        </label>
+        <Choice
+          label="Command"
+          value={command}
+          options={COMMANDS.map((name) => [name, name === "goto" ? "go to" : words(name)] as const)}
+          onChange={setCommand}
+        />
+        <Choice label="For" value={target} options={TARGETS} onChange={setTarget} />
       </div>
       {(fields.length > 0 || command === "inject_fault") && (
         <div class="row">
-          {command === "inject_fault" && (
-            <label>
-              <span class="label">Component</span>
-              <select class="input" value={component} onChange={(event) => setComponent(event.currentTarget.value as "drive" | "battery")}>
-                <option value="drive">drive</option>
-                <option value="battery">battery</option>
-              </select>
-            </label>
-          )}
+          {command === "inject_fault" && <Choice label="Component" value={component} options={COMPONENTS} onChange={setComponent} />}
           {fields.map((field) => (
-            <label key={field.name}>
-              <span class="label">{field.label}</span>
-              <input
-                class="input"
-                inputMode="decimal"
-                value={typedIn(field)}
-                aria-invalid={trouble?.field === `args.${field.name}`}
-                onInput={(event) => setValues({ ...values, [`${command}.${field.name}`]: event.currentTarget.value })}
-              />
-            </label>
+            <Labelled key={field.name} label={field.label}>
+              {(at) => (
+                <input
+                  id={at}
+                  class="input"
+                  inputMode="decimal"
+                  value={typedIn(field)}
+                  aria-invalid={trouble?.field === `args.${field.name}`}
+                  onInput={(event) => setValues({ ...values, [`${command}.${field.name}`]: event.currentTarget.value })}
+                />
+              )}
+            </Labelled>
           ))}
         </div>
       )}

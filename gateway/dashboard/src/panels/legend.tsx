@@ -1,9 +1,10 @@
 /** What the colours mean, how many there are of each, and a filter: what is pressed off is not drawn. */
 
 import { useState } from "preact/hooks";
-import { COLOUR_BY, type ColourBy, KINDS, RAMP, RAMP_SPEED_M_PER_S, STATE_COLOURS } from "../map/palette";
+import { COLOUR_BY, KINDS, RAMP, RAMP_SPEED_M_PER_S, STATE_COLOURS } from "../map/palette";
 import { capital, count } from "../parts/format";
 import { Icon } from "../parts/icons";
+import { Choice } from "../parts/labelled";
 import { STATES } from "../protocol/states";
 import { changePlace, setMachineLimit } from "../store/farm";
 import { MACHINE_LIMITS } from "../store/location";
@@ -16,16 +17,13 @@ export function Legend() {
   return (
     <section class="card legend" aria-label="Legend">
       <header class="card-head">
-        <label>
-          <span class="label">Colour by</span>
-          <select class="input" value={colourBy} onChange={(event) => changePlace({ colourBy: event.currentTarget.value as ColourBy })}>
-            {COLOUR_BY.map((by) => (
-              <option key={by} value={by}>
-                {capital(by)}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice
+          label="Colour by"
+          class="grow"
+          value={colourBy}
+          options={COLOUR_BY.map((by) => [by, capital(by)] as const)}
+          onChange={(by) => changePlace({ colourBy: by })}
+        />
         <button type="button" class="icon-button" aria-expanded={isOpen} aria-label="Legend and filter" onClick={() => setOpen(!isOpen)}>
           <Icon name={isOpen ? "minus" : "plus"} />
         </button>
@@ -38,16 +36,12 @@ export function Legend() {
           <States isColoured={colourBy === "state"} />
           <Classes isColoured={colourBy === "class"} />
           <footer class="legend-foot">
-            <label>
-              <span class="label">Machines at most</span>
-              <select class="input" value={machineLimit} onChange={(event) => setMachineLimit(Number(event.currentTarget.value) as typeof machineLimit)}>
-                {MACHINE_LIMITS.map((limit) => (
-                  <option key={limit} value={limit}>
-                    {count(limit)}
-                  </option>
-                ))}
-              </select>
-            </label>
+            <Choice
+              label="Machines at most"
+              value={String(machineLimit)}
+              options={MACHINE_LIMITS.map((limit) => [String(limit), count(limit)] as const)}
+              onChange={(limit) => setMachineLimit(Number(limit) as typeof machineLimit)}
+            />
             <SampleNote />
           </footer>
         </>
@@ -85,7 +79,6 @@ function States({ isColoured }: { isColoured: boolean }) {
               <button
                 type="button"
                 aria-pressed={isShown}
-                aria-label={`Show ${name}, ${machines} machines`}
                 title="Click to hide or show; double-click for this one alone"
                 class={machines === 0 ? "state is-none" : "state"}
                 onClick={() => changePlace({ hiddenStates: hiddenStates ^ (1 << code) })}
@@ -93,7 +86,10 @@ function States({ isColoured }: { isColoured: boolean }) {
               >
                 <Swatch colour={isColoured ? STATE_COLOURS[name] : "currentColor"} isFaulted={name === "faulted"} />
                 <span class="state-name">{name}</span>
-                <span class="number">{count(machines)}</span>
+                <span class="number">
+                  {count(machines)}
+                  <span class="unseen"> machines</span>
+                </span>
                 <meter class="share" min={0} max={total} value={machines} aria-hidden="true" />
               </button>
             </li>
@@ -124,7 +120,6 @@ function Classes({ isColoured }: { isColoured: boolean }) {
             type="button"
             class="state"
             aria-pressed={(hiddenClasses & (1 << code)) === 0}
-            aria-label={`Show class ${name}`}
             onClick={() => changePlace({ hiddenClasses: hiddenClasses ^ (1 << code) })}
           >
             <Swatch colour={isColoured ? (KINDS[code % KINDS.length] as string) : "currentColor"} isFaulted={false} />

@@ -6,6 +6,7 @@ import { asProblem } from "../api/problem";
 import { STATE_COLOURS } from "../map/palette";
 import { count, fixed } from "../parts/format";
 import { Icon } from "../parts/icons";
+import { Choice, Labelled } from "../parts/labelled";
 import { STATES } from "../protocol/states";
 import { api, goTo } from "../store/farm";
 import * as state from "../store/state";
@@ -39,43 +40,35 @@ function Machines({ id, sites }: { id: string; sites: number }) {
   return (
     <section class="block block-full">
       <div class="row filters">
-        <label>
-          <span class="label">State</span>
-          <select class="input" value={filters.state} onChange={(event) => set({ state: event.currentTarget.value })}>
-            <option value="">any</option>
-            {STATES.map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice
+          label="State"
+          value={filters.state}
+          options={[["", "any"], ...STATES.map((name) => [name, name] as const)]}
+          onChange={(name) => set({ state: name })}
+        />
         {classes.length > 1 && (
-          <label>
-            <span class="label">Class</span>
-            <select class="input" value={filters.class} onChange={(event) => set({ class: event.currentTarget.value })}>
-              <option value="">any</option>
-              {classes.map((name) => (
-                <option key={name} value={name}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </label>
+          <Choice
+            label="Class"
+            value={filters.class}
+            options={[["", "any"], ...classes.map((name) => [name, name] as const)]}
+            onChange={(name) => set({ class: name })}
+          />
         )}
         {sites > 1 && (
-          <label>
-            <span class="label">Site</span>
-            <input
-              class="input"
-              type="number"
-              min="0"
-              max={sites - 1}
-              placeholder="any"
-              value={filters.site}
-              onInput={(event) => set({ site: event.currentTarget.value })}
-            />
-          </label>
+          <Labelled label="Site">
+            {(at) => (
+              <input
+                id={at}
+                class="input"
+                type="number"
+                min="0"
+                max={sites - 1}
+                placeholder="any"
+                value={filters.site}
+                onInput={(event) => set({ site: event.currentTarget.value })}
+              />
+            )}
+          </Labelled>
         )}
         <GoTo />
       </div>
@@ -143,10 +136,11 @@ function GoTo() {
         if (Number.isInteger(id) && id >= 1 && id <= most) void goTo(id);
       }}
     >
-      <label>
-        <span class="label">Go to</span>
-        <input class="input" type="number" min="1" max={most} placeholder="#" value={text} onInput={(event) => setText(event.currentTarget.value)} />
-      </label>
+      <Labelled label="Go to">
+        {(at) => (
+          <input id={at} class="input" type="number" min="1" max={most} placeholder="#" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        )}
+      </Labelled>
       <button type="submit" class="icon-button" aria-label="Go to machine">
         <Icon name="search" />
       </button>

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { factor } from "../parts/format";
+import { Choice } from "../parts/labelled";
 import { api } from "../store/farm";
 import * as state from "../store/state";
 
@@ -22,26 +23,21 @@ export function Speed() {
     }
   };
   return (
-    <label class="speed">
-      <span class="label">Speed</span>
-      <select
-        class="input"
+    <div class="speed">
+      <Choice
+        label="Speed"
         value={String(simulation.speed)}
-        aria-invalid={trouble !== null}
+        options={speeds.map((speed) => [String(speed), factor(speed)] as const)}
+        onChange={set}
         title={trouble ?? "Factor on real time"}
-        onChange={(event) => set(event.currentTarget.value)}
-      >
-        {speeds.map((speed) => (
-          <option key={speed} value={String(speed)}>
-            {factor(speed)}
-          </option>
-        ))}
-      </select>
+        isInvalid={trouble !== null}
+        class="beside"
+      />
       {trouble !== null && (
         <span class="field-error" role="alert">
           {trouble}
         </span>
       )}
-    </label>
+    </div>
   );
 }

@@ -30,9 +30,10 @@ export function TopBar() {
   const tick = state.tick.value;
   return (
     <header class="bar">
-      <button type="button" class="brand" onClick={() => (state.isListOpen.value = true)} aria-label="Simulations" aria-haspopup="dialog">
+      <button type="button" class="brand" onClick={() => (state.isListOpen.value = true)} aria-haspopup="dialog">
         <Mark />
         <span class="brand-text">
+          <span class="unseen">Simulations: </span>
           <b>{simulation?.name ?? "AutoFarm"}</b>
           <small>{simulation === null ? "Choose a simulation" : `${count(simulation.entities)} machines · ${simulation.scenario}`}</small>
         </span>

@@ -14,6 +14,8 @@ export interface Alert {
 const MAX_ALERTS = 6;
 /** What was dismissed is not said again for so long, ms. */
 const QUIET_MS = 60_000;
+/** A warning that does not come again goes by itself after so long, ms; what is an error stays until it is dismissed. */
+const WARNING_MS = 45_000;
 
 export class Alerts {
   #alerts: Alert[] = [];
@@ -34,6 +36,13 @@ export class Alerts {
   dismiss(key: string, nowMs: number): void {
     this.#alerts = this.#alerts.filter((alert) => alert.key !== key);
     this.#quietUntil.set(key, nowMs + QUIET_MS);
+  }
+
+  /** Takes away warnings that are over; says whether there were any. */
+  expire(nowMs: number): boolean {
+    const held = this.#alerts.length;
+    this.#alerts = this.#alerts.filter((alert) => alert.severity === "error" || nowMs - alert.atMs < WARNING_MS);
+    return this.#alerts.length < held;
   }
 
   /** Takes back what does not hold any more. */

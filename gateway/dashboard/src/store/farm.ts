@@ -138,6 +138,7 @@ export function openedAtOnce(simulations: readonly Simulation[]): Simulation | n
 }
 
 async function refreshSimulation(): Promise<void> {
+  if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
   const open = state.simulation.value;
   if (open === null || state.isTokenWanted.value) return;
   try {
