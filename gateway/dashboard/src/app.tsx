@@ -18,7 +18,6 @@ export function App() {
       <button type="button" class="skip" onClick={skip}>
         Skip to the numbers
       </button>
-      <h1 class="unseen">AutoFarm</h1>
       <TopBar />
       <main class="stage">
         <section class="map" aria-label="Map">

@@ -63,3 +63,14 @@ it("a step out of a pause is shown within moments, whatever the pause was", () =
     expect(playback.isMoving(pausedMs + LONGEST_GLIDE_MS)).toBe(false);
   }
 });
+
+it("never goes back to an older frame, however seldom the screen is drawn", () => {
+  const playback = new Playback<ReturnType<typeof frame>>();
+  const shown: number[] = [];
+  for (let now = 0; now <= 3000; now += 10) {
+    if (now % 70 === 0) playback.handleFrame(frame(now / 70), now);
+    if (now % 330 === 0) playback.poll(now);
+    shown.push(playback.shown?.n ?? 0);
+  }
+  expect(shown).toEqual([...shown].sort((a, b) => a - b));
+});

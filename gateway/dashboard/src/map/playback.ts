@@ -43,14 +43,14 @@ export class Playback<Frame extends Timed> {
       this.#show(frame, nowMs);
       return null;
     }
-    if (this.progress(nowMs) >= 1) {
+    if (this.#waiting === null && this.progress(nowMs) < 1) {
+      this.#waiting = frame;
+      return null;
+    }
+    if (this.#waiting === null) {
       const old = this.#shown;
       this.#show(frame, nowMs);
       return old;
-    }
-    if (this.#waiting === null) {
-      this.#waiting = frame;
-      return null;
     }
     const old = this.#shown;
     this.#show(this.#waiting, nowMs);

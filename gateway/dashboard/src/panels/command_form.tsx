@@ -66,7 +66,7 @@ export function CommandForm({ id }: { id: number }) {
   };
 
   return (
-    <form class="command" onSubmit={send} aria-label="Command">
+    <form class="command" onSubmit={send} aria-label="Give a command">
       <div class="row">
         <Choice
           label="Command"

@@ -30,6 +30,7 @@ export function TopBar() {
   const tick = state.tick.value;
   return (
     <header class="bar">
+      <h1 class="unseen">AutoFarm</h1>
       <button type="button" class="brand" onClick={() => (state.isListOpen.value = true)} aria-haspopup="dialog">
         <Mark />
         <span class="brand-text">
