@@ -104,14 +104,13 @@ export class FarmMap {
   #resize(): void {
     const { clientWidth, clientHeight } = this.#canvases.machines;
     if (clientWidth === 0 || clientHeight === 0) return;
-    const isFirst = this.#size.width === 1;
     this.#size = { width: clientWidth, height: clientHeight };
     this.#devicePx = Math.min(window.devicePixelRatio || 1, MOST_DEVICE_PX);
     for (const canvas of [this.#canvases.ground, this.#canvases.machines]) {
       canvas.width = Math.round(clientWidth * this.#devicePx);
       canvas.height = Math.round(clientHeight * this.#devicePx);
     }
-    if (isFirst && this.#ground !== null && !this.#isPlaced) this.#camera = this.#whole(this.#ground);
+    if (this.#ground !== null && !this.#isPlaced) this.#camera = this.#whole(this.#ground);
     this.#moved();
   }
 

@@ -144,6 +144,7 @@ async function refreshSimulation(): Promise<void> {
   try {
     const now = await api.simulation(open.id);
     if (state.simulation.value?.id === open.id) state.simulation.value = now;
+    if (now.achieved_speed > 0) settle("no_worker");
   } catch {
     // The stream says what is wrong with the connection.
   }
