@@ -74,3 +74,13 @@ it("never goes back to an older frame, however seldom the screen is drawn", () =
   }
   expect(shown).toEqual([...shown].sort((a, b) => a - b));
 });
+
+describe("how often pictures are drawn", () => {
+  const playback = new Playback<ReturnType<typeof frame>>();
+  playback.handleFrame(frame(0), 0);
+  playback.handleFrame(frame(1), 0);
+  it("is once a frame where nothing moves by half a pixel", () => expect(playback.nextInMs(0.1, 20)).toBe(80));
+  it("is as often as something moves by half a pixel", () => expect(playback.nextInMs(2, 20)).toBe(25));
+  it("is at once where machines run", () => expect(playback.nextInMs(500, 20)).toBeLessThan(1));
+  it("is when the way is done at the latest", () => expect(playback.nextInMs(0.6, 95)).toBe(5));
+});

@@ -15,6 +15,8 @@ import { Playback } from "./playback";
 const PICK_WITHIN_PX = 14;
 /** More pixels a point of the page than that are not drawn: nobody sees them, and everybody waits. */
 const MOST_DEVICE_PX = 2;
+/** A picture of the screen takes about so long, ms. */
+const SCREEN_MS = 17;
 /** On a wide map the legend covers so much at the left, px. */
 const LEGEND_PX = 270;
 const LEGEND_FROM_PX = 700;
@@ -59,6 +61,7 @@ export class FarmMap {
   #isCountDue = true;
   #drawn = 0;
   #request = 0;
+  #later: ReturnType<typeof setTimeout> | undefined;
   #isGone = false;
   /** Whether somebody has moved the camera, so that a new world does not move it. */
   #isPlaced = false;
@@ -88,6 +91,7 @@ export class FarmMap {
   close(): void {
     this.#isGone = true;
     cancelAnimationFrame(this.#request);
+    clearTimeout(this.#later);
     this.#observer.disconnect();
     this.#gestures.close();
     for (const frame of this.#playback.clear()) this.#events.onDone(frame);
@@ -254,8 +258,16 @@ export class FarmMap {
     if (this.#request === 0 && !this.#isGone) this.#request = requestAnimationFrame(() => this.#picture());
   }
 
+  #drawLater(farthestPx: number, now: number): void {
+    const waitMs = this.#playback.nextInMs(farthestPx, now);
+    if (waitMs <= SCREEN_MS) return this.#draw();
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.#draw(), waitMs - SCREEN_MS / 2);
+  }
+
   #picture(): void {
     this.#request = 0;
+    clearTimeout(this.#later);
     const now = performance.now();
     const done = this.#playback.poll(now);
     if (done !== null) {
@@ -279,7 +291,8 @@ export class FarmMap {
       this.#isCountDue = false;
     }
     this.#events.onPicture({ tick: frame?.tick ?? null, drawn: this.#drawn, tookMs: performance.now() - now });
-    if (this.#flight !== null || this.#playback.isMoving(performance.now())) this.#draw();
+    if (this.#flight !== null) this.#draw();
+    else if (this.#playback.isMoving(now)) this.#drawLater((frame?.longestMoveM ?? 0) * this.#camera.pxPerM, now);
   }
 
   #fly(now: number): void {

@@ -86,6 +86,16 @@ export class Playback<Frame extends Timed> {
     return this.#waiting !== null || (this.#shown !== null && this.progress(nowMs) < 1);
   }
 
+  /**
+   * When the next picture would show something else, ms from now, where the farthest way of the shown frame is so many
+   * pixels: no picture is drawn that moves nothing by half a pixel.
+   */
+  nextInMs(farthestPx: number, nowMs: number): number {
+    const leftMs = Math.max(this.#shownAtMs + this.#glideMs - nowMs, 0);
+    const steps = farthestPx * 2;
+    return steps < 1 ? leftMs : Math.min(this.#glideMs / steps, leftMs);
+  }
+
   /** Forgets everything; gives the frames that were held. */
   clear(): Frame[] {
     const held = [this.#shown, this.#waiting].filter((frame) => frame !== null);

@@ -33,6 +33,8 @@ export interface MachineFrame {
   beforeStartedAtUs: number | null;
   anchorM: [number, number];
   count: number;
+  /** How far a machine goes at most between the two frames, m. */
+  longestMoveM: number;
   machines: number;
   buffer: ArrayBuffer;
   sums: Sums;

@@ -48,6 +48,7 @@ export class Columns {
     const before = this.#frame;
     this.#frame += 1;
     let n = 0;
+    let longestMoveM = 0;
     eachRecord(tick, this.#ids, (row, xM, yM, at, block) => {
       const heading = source.getUint8(at + 4);
       let fromX = xM;
@@ -57,6 +58,7 @@ export class Columns {
         const x = this.#x[row] as number;
         const y = this.#y[row] as number;
         if (Math.abs(x - xM) < LONGEST_MOVE_M && Math.abs(y - yM) < LONGEST_MOVE_M) {
+          longestMoveM = Math.max(longestMoveM, Math.abs(x - xM), Math.abs(y - yM));
           fromX = x;
           fromY = y;
           fromHeading = this.#heading[row] as number;
@@ -93,6 +95,7 @@ export class Columns {
       beforeStartedAtUs,
       anchorM,
       count: tick.records,
+      longestMoveM,
       machines: tick.machines,
       buffer,
       sums: tick.sums,
