@@ -130,6 +130,7 @@ export function MapView() {
             <span id="scale-text" />
             <i id="scale-bar" />
           </div>
+          {state.selected.value === null && <p class="hint">Click a machine to look at it</p>}
         </div>
       )}
     </>

@@ -1,8 +1,9 @@
 /** When nothing is shown: why, and what to do. */
 
-import { count } from "../parts/format";
+import { capital, count, words } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { leave, retry } from "../store/farm";
+import { CAUSES } from "../store/occasions";
 import * as state from "../store/state";
 
 interface Said {
@@ -49,6 +50,10 @@ function said(): Said | null {
   const status = state.simulation.value?.status;
   if (status === "created") return { title: "Ready to start", text: "Its machines stand where they begin. Press Start." };
   if (state.drawn.value === 0) return nothingInView(tick.count);
+  const cause = state.simulation.value?.cause ?? "requested";
+  if ((status === "paused" || status === "failed") && cause !== "requested") {
+    return { title: `The run is ${status}`, text: `${capital(CAUSES[cause] ?? words(cause))}.` };
+  }
   return null;
 }
 

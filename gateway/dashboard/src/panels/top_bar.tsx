@@ -126,15 +126,17 @@ function Controls() {
         </form>
       )}
       {isAlive && <Speed />}
+      {(status === "running" || status === "paused") && <Stop isBusy={isBusy} onStop={() => act(() => api.lifecycle(id, "stop"))} />}
       <button
         type="button"
-        class="button button-quiet wide-only"
+        class="button button-quiet"
         disabled={isBusy || status === "created"}
         onClick={fork}
-        title="A paused copy with the same past"
+        title="Fork: a paused copy with the same past"
+        aria-label="Fork"
       >
         <Icon name="fork" />
-        Fork
+        <span class="wide-only">Fork</span>
       </button>
       {trouble !== null && (
         <div class="trouble" role="alert">
@@ -145,5 +147,28 @@ function Controls() {
         </div>
       )}
     </div>
+  );
+}
+
+/** A run that is stopped cannot go on, so that it is asked for twice. */
+function Stop({ isBusy, onStop }: { isBusy: boolean; onStop: () => void }) {
+  const [isAsking, setAsking] = useState(false);
+  if (!isAsking) {
+    return (
+      <button type="button" class="button button-quiet" disabled={isBusy} aria-label="Stop" title="Stop: it ends for good" onClick={() => setAsking(true)}>
+        <Icon name="stop" />
+        <span class="wide-only">Stop</span>
+      </button>
+    );
+  }
+  return (
+    <span class="ask" role="group" aria-label="Stop for good?">
+      <button type="button" class="button button-danger" disabled={isBusy} onClick={onStop}>
+        Stop for good
+      </button>
+      <button type="button" class="button" onClick={() => setAsking(false)}>
+        Keep
+      </button>
+    </span>
   );
 }

@@ -32,6 +32,8 @@ const ALL_EVENTS_UP_TO = 20_000;
 const CLASS_PAGE = 1_000;
 const MAX_CLASS_PAGES = 20;
 const NEAR_PX_PER_M = 9;
+/** The server's version is asked for when there is nothing else to do, ms. */
+const VERSION_AFTER_MS = 8_000;
 
 export const api = new Api();
 const link = new Link(handle);
@@ -70,8 +72,16 @@ export function start(): void {
     const open = state.simulation.value;
     if (open !== null && state.status.value.phase === "open") await refreshTimings(api, open);
   });
+  setTimeout(checkVersion, VERSION_AFTER_MS);
   const { simulation } = state.place.value;
   if (simulation !== null) void open(simulation);
+}
+
+/** Says so where the server is of another version than this page, which may then lack something or show it wrong. */
+async function checkVersion(): Promise<void> {
+  const version = await api.version().catch(() => null);
+  if (version === null || version === __VERSION__) return;
+  alert("version", `The server is of version ${version}, this page of ${__VERSION__}: reload it, and what is new may still be missing.`);
 }
 
 /** Repeats work, one after the other, less often while nobody looks. */
