@@ -17,7 +17,7 @@ const SMALLEST_POINT_PX: readonly [upTo: number, px: number][] = [
 ];
 const LARGEST_POINT_PX = 160;
 /** From this size on a machine is a shape with a heading. */
-export const SHAPE_FROM_PX = 10;
+export const SHAPE_FROM_PX = 13;
 
 /** How large a machine is drawn at a zoom, px of the page. */
 export function pointPx(pxPerM: number, machines: number): number {

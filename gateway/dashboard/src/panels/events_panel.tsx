@@ -111,7 +111,7 @@ export function told(event: FarmEvent): string {
     case "fault":
       return `${who} broke down, until tick ${count(Number(detail["repair_tick"]))}`;
     case "repaired":
-      return `${who} is repaired`;
+      return `${who} ${entities?.length === 1 ? "is" : "are"} repaired`;
     case "stand_off":
       return `${who} stood off from #${text("other")}`;
     case "lifecycle":

@@ -35,7 +35,7 @@ export function Inspector() {
       {now !== null && (
         <>
           <p class="now">
-            <Swatch colour={STATE_COLOURS[now.state as State] ?? "currentColor"} isFaulted={now.state === "faulted"} />
+            <Swatch colour={STATE_COLOURS[now.state as State] ?? null} isFaulted={now.state === "faulted"} />
             <b data-testid="machine-state">{capital(now.state)}</b>
             {info !== null && (
               <button type="button" class="link" onClick={() => goToSite(info.site)}>

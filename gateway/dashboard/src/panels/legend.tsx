@@ -55,7 +55,7 @@ function Ramp({ from, to, label }: { from: string; to: string; label: string }) 
     <div class="ramp" role="img" aria-label={`${label}: from ${from}, dark blue, to ${to}, yellow`}>
       <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
         {RAMP.map((colour, n) => (
-          <rect key={colour} x={n * 20} y="0" width="20.5" height="6" fill={colour} />
+          <rect key={colour} x={n * 20} y="0" width="20.5" height="6" fill={colour ?? "none"} />
         ))}
       </svg>
       <span>{from}</span>
@@ -84,7 +84,7 @@ function States({ isColoured }: { isColoured: boolean }) {
                 onClick={() => changePlace({ hiddenStates: hiddenStates ^ (1 << code) })}
                 onDblClick={() => changePlace({ hiddenStates: ~(1 << code) & (2 ** STATES.length - 1) })}
               >
-                <Swatch colour={isColoured ? STATE_COLOURS[name] : "currentColor"} isFaulted={name === "faulted"} />
+                <Swatch colour={isColoured ? STATE_COLOURS[name] : null} isFaulted={name === "faulted"} />
                 <span class="state-name">{name}</span>
                 <span class="number">
                   {count(machines)}
@@ -122,7 +122,7 @@ function Classes({ isColoured }: { isColoured: boolean }) {
             aria-pressed={(hiddenClasses & (1 << code)) === 0}
             onClick={() => changePlace({ hiddenClasses: hiddenClasses ^ (1 << code) })}
           >
-            <Swatch colour={isColoured ? (KINDS[code % KINDS.length] as string) : "currentColor"} isFaulted={false} />
+            <Swatch colour={isColoured ? (KINDS[code % KINDS.length] as string) : null} isFaulted={false} />
             <span class="state-name">{name}</span>
           </button>
         </li>
@@ -132,10 +132,10 @@ function Classes({ isColoured }: { isColoured: boolean }) {
 }
 
 /** The colour as it is on the map; what is faulted has its own shape there, and here. */
-export function Swatch({ colour, isFaulted }: { colour: string; isFaulted: boolean }) {
+export function Swatch({ colour, isFaulted }: { colour: string | null; isFaulted: boolean }) {
   return (
     <svg class="swatch" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
-      {isFaulted ? <path d="M6 .5 11.500 6 6 11.500.5 6z" fill={colour} /> : <circle cx="6" cy="6" r="4.800" fill={colour} />}
+      {isFaulted ? <path d="M6 .5 11.500 6 6 11.500.5 6z" fill={colour ?? "none"} /> : <circle cx="6" cy="6" r="4.800" fill={colour ?? "none"} />}
     </svg>
   );
 }
