@@ -1,6 +1,6 @@
 /** The colours of the states, seen with each kind of colour vision (Machado, Oliveira and Fernandes, 2009), by distance in OKLab. */
 
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { rgb, STATE_COLOURS } from "../src/map/palette";
 
 const VISION: Record<string, number[]> = {
@@ -33,8 +33,12 @@ function oklab(colour: string, vision: number[]): number[] {
   ];
 }
 
-it.each(Object.keys(VISION))("no two states look alike with %s vision", (kind) => {
-  const seen = Object.entries(STATE_COLOURS).map(([name, colour]) => ({ name, at: oklab(colour, VISION[kind]!) }));
-  const pairs = seen.flatMap((a, n) => seen.slice(n + 1).map((b) => ({ pair: `${a.name} ${b.name}`, apart: Math.hypot(...a.at.map((x, k) => x - b.at[k]!)) })));
-  expect(pairs.filter(({ apart }) => apart < APART)).toEqual([]);
+describe.each(["light", "dark"] as const)("on a %s map", (theme) => {
+  it.each(Object.keys(VISION))("no two states look alike with %s vision", (kind) => {
+    const seen = Object.entries(STATE_COLOURS[theme]).map(([name, colour]) => ({ name, at: oklab(colour, VISION[kind]!) }));
+    const pairs = seen.flatMap((a, n) =>
+      seen.slice(n + 1).map((b) => ({ pair: `${a.name} ${b.name}`, apart: Math.hypot(...a.at.map((x, k) => x - b.at[k]!)) })),
+    );
+    expect(pairs.filter(({ apart }) => apart < APART)).toEqual([]);
+  });
 });

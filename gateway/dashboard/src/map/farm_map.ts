@@ -8,6 +8,7 @@ import { type Bounds, type Camera, fitted, keptInside, panned, type Size, toScre
 import { Gestures } from "./gestures";
 import { drawGround, type Ground, type GroundColours } from "./ground";
 import { type Look, MachinesLayer, pointPx } from "./machines_layer";
+import type { Theme } from "./palette";
 import { countShown, machineOf, moving, nearest, type Seen } from "./picking";
 import { Playback } from "./playback";
 
@@ -53,7 +54,7 @@ export class FarmMap {
   #camera: Camera = { x: 0, y: 0, pxPerM: 1 };
   #ground: Ground | null = null;
   #colours: GroundColours | null = null;
-  #look: Look = { colourBy: "state", states: -1, classes: -1, outline: [0, 0, 0] };
+  #look: Look = { colourBy: "state", states: -1, classes: -1, outline: [0, 0, 0], theme: "light" };
   #marked: number | null = null;
   #isFollowing = false;
   #flight: { from: Camera; to: Camera; startedAtMs: number } | null = null;
@@ -131,15 +132,15 @@ export class FarmMap {
     this.#draw();
   }
 
-  setColours(colours: GroundColours, outline: [number, number, number]): void {
+  setColours(colours: GroundColours, outline: [number, number, number], theme: Theme): void {
     this.#colours = colours;
-    this.#look = { ...this.#look, outline };
+    this.#look = { ...this.#look, outline, theme };
     this.#isGroundDue = true;
     this.#draw();
   }
 
-  setLook(look: Omit<Look, "outline">): void {
-    this.#look = { ...look, outline: this.#look.outline };
+  setLook(look: Omit<Look, "outline" | "theme">): void {
+    this.#look = { ...look, outline: this.#look.outline, theme: this.#look.theme };
     this.#isCountDue = true;
     this.#draw();
   }

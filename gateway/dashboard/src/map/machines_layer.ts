@@ -3,7 +3,7 @@
 import { STATES } from "../protocol/states";
 import { type MachineFrame, STRIDE } from "../stream/channel";
 import type { Camera, Size } from "./camera";
-import { COLOUR_BY, type ColourBy, KINDS, RAMP, RAMP_SPEED_M_PER_S, rgb, STATE_COLOURS } from "./palette";
+import { COLOUR_BY, type ColourBy, KINDS, RAMP, RAMP_SPEED_M_PER_S, rgb, STATE_COLOURS, type Theme } from "./palette";
 import { FRAGMENT, VERTEX } from "./shaders";
 
 /** Length at which a machine is drawn to scale, m. */
@@ -33,7 +33,13 @@ export interface Look {
   /** A bit for each class that is shown. */
   classes: number;
   outline: [number, number, number];
+  theme: Theme;
 }
+
+const colours = {
+  light: STATES.flatMap((state) => rgb(STATE_COLOURS.light[state])),
+  dark: STATES.flatMap((state) => rgb(STATE_COLOURS.dark[state])),
+};
 
 /** No WebGL2, or none that works. */
 export class NoGraphics extends Error {
@@ -74,10 +80,6 @@ export class MachinesLayer {
     });
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.uniform3fv(
-      this.#at("stateColours"),
-      STATES.flatMap((state) => rgb(STATE_COLOURS[state])),
-    );
     gl.uniform3fv(this.#at("ramp"), RAMP.flatMap(rgb));
     gl.uniform3fv(this.#at("kinds"), KINDS.flatMap(rgb));
     gl.uniform1f(this.#at("rampSpeed"), RAMP_SPEED_M_PER_S);
@@ -115,6 +117,7 @@ export class MachinesLayer {
     gl.uniform1ui(this.#at("states"), look.states >>> 0);
     gl.uniform1ui(this.#at("classes"), look.classes >>> 0);
     gl.uniform3fv(this.#at("outline"), look.outline);
+    gl.uniform3fv(this.#at("stateColours"), colours[look.theme]);
     gl.drawArrays(gl.POINTS, 0, this.#count);
   }
 }

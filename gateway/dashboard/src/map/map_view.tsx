@@ -73,15 +73,11 @@ export function MapView() {
         const { colourBy, hiddenStates, hiddenClasses } = state.place.value;
         map.setLook({ colourBy, states: ~hiddenStates, classes: ~hiddenClasses });
       }),
+      effect(() => map.setColours(groundColours(), rgb(property("--map-outline")), state.theme.value)),
       effect(() => map.mark(state.selected.value?.row ?? null, state.place.value.isFollowed)),
     ];
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const setColours = () => map.setColours(groundColours(), rgb(property("--map-outline")));
-    setColours();
-    dark.addEventListener("change", setColours);
     return () => {
       for (const stop of stops) stop();
-      dark.removeEventListener("change", setColours);
       farm.handleMap(null);
       rate.close();
       map.close();

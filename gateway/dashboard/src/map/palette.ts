@@ -9,17 +9,33 @@ export type ColourBy = "state" | "charge" | "speed" | "class" | "site";
 
 export const COLOUR_BY: readonly ColourBy[] = ["state", "charge", "speed", "class", "site"];
 
-export const STATE_COLOURS: Record<State, string> = {
-  idle: "#aeb19e",
-  travelling: "#1ec1fe",
-  working: "#00715b",
-  turning: "#a4f7d2",
-  returning: "#3c81ff",
-  refilling: "#b75bac",
-  queueing: "#e89e00",
-  charging: "#ffd753",
-  faulted: "#cc0200",
-  holding: "#8420ae",
+export type Theme = "light" | "dark";
+
+export const STATE_COLOURS: Record<Theme, Record<State, string>> = {
+  light: {
+    idle: "#aeb19e",
+    travelling: "#1ec1fe",
+    working: "#00715b",
+    turning: "#a4f7d2",
+    returning: "#3c81ff",
+    refilling: "#b75bac",
+    queueing: "#e89e00",
+    charging: "#ffd753",
+    faulted: "#cc0200",
+    holding: "#8420ae",
+  },
+  dark: {
+    idle: "#826474",
+    travelling: "#a5dcff",
+    working: "#22c98a",
+    turning: "#eaffff",
+    returning: "#4461bd",
+    refilling: "#b58dcc",
+    queueing: "#fd9027",
+    charging: "#ffd104",
+    faulted: "#e60021",
+    holding: "#8875ff",
+  },
 };
 
 /** From none to full: dark blue to yellow, even in lightness (after cividis). */

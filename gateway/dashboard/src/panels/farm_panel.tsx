@@ -1,6 +1,5 @@
 /** The farm as a whole: what its machines do over time, its energy, and what has been counted since it was created. */
 
-import { STATE_COLOURS } from "../map/palette";
 import { capital, count, fixed, percent, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { STATES } from "../protocol/states";
@@ -70,7 +69,7 @@ function StatesOverTime() {
     timings.column(name).forEach((machines, n) => {
       below[n] = (below[n] as number) + (Number.isFinite(machines) ? machines : 0);
     });
-    return { name: name as string, colour: STATE_COLOURS[name], values: [...below], isFilled: true };
+    return { name: name as string, colour: state.stateColours.value[name], values: [...below], isFilled: true };
   });
   const isThere = (name: (typeof STATES)[number]) => timings.column(name).some((machines) => machines > 0);
   return (

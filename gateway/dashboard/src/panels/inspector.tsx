@@ -1,6 +1,5 @@
 /** The machine that is looked at: what it does, its last minutes, and what it may be told to do. */
 
-import { STATE_COLOURS } from "../map/palette";
 import { capital, duration, fixed, percent } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Plot } from "../parts/plot";
@@ -35,7 +34,7 @@ export function Inspector() {
       {now !== null && (
         <>
           <p class="now">
-            <Swatch colour={STATE_COLOURS[now.state as State] ?? null} isFaulted={now.state === "faulted"} />
+            <Swatch colour={state.stateColours.value[now.state as State] ?? null} isFaulted={now.state === "faulted"} />
             <b data-testid="machine-state">{capital(now.state)}</b>
             {info !== null && (
               <button type="button" class="link" onClick={() => goToSite(info.site)}>

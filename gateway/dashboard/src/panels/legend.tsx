@@ -1,7 +1,7 @@
 /** What the colours mean, how many there are of each, and a filter: what is pressed off is not drawn. */
 
 import { useState } from "preact/hooks";
-import { COLOUR_BY, KINDS, RAMP, RAMP_SPEED_M_PER_S, STATE_COLOURS } from "../map/palette";
+import { COLOUR_BY, KINDS, RAMP, RAMP_SPEED_M_PER_S } from "../map/palette";
 import { capital, count } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Choice } from "../parts/labelled";
@@ -84,7 +84,7 @@ function States({ isColoured }: { isColoured: boolean }) {
                 onClick={() => changePlace({ hiddenStates: hiddenStates ^ (1 << code) })}
                 onDblClick={() => changePlace({ hiddenStates: ~(1 << code) & (2 ** STATES.length - 1) })}
               >
-                <Swatch colour={isColoured ? STATE_COLOURS[name] : null} isFaulted={name === "faulted"} />
+                <Swatch colour={isColoured ? state.stateColours.value[name] : null} isFaulted={name === "faulted"} />
                 <span class="state-name">{name}</span>
                 <span class="number">
                   {count(machines)}

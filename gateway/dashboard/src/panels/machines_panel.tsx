@@ -3,7 +3,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Machine } from "../api/client";
 import { asProblem } from "../api/problem";
-import { STATE_COLOURS } from "../map/palette";
 import { count, fixed } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Choice, Labelled } from "../parts/labelled";
@@ -198,7 +197,7 @@ function Rows({ machines, sort, setSort, onEnd }: RowsProps) {
                 </button>
               </th>
               <td>
-                {machine.now !== null && <Swatch colour={STATE_COLOURS[machine.now.state]} isFaulted={machine.now.state === "faulted"} />}{" "}
+                {machine.now !== null && <Swatch colour={state.stateColours.value[machine.now.state]} isFaulted={machine.now.state === "faulted"} />}{" "}
                 {machine.now?.state ?? "–"}
               </td>
               <td>{machine.now === null ? "–" : `${fixed(machine.now.battery, 0)} %`}</td>

@@ -73,7 +73,7 @@ function options(props: Props, width: number): uPlot.Options {
 export function Plot(props: Props) {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const shape = props.lines.map((line) => line.name).join();
+  const shape = props.lines.map((line) => line.name + line.colour).join();
   const latest = useRef(props);
   latest.current = props;
 

@@ -3,6 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import type { MachineAt, Scenario, Simulation, Worker } from "../api/client";
 import type { Layout } from "../map/ground";
+import { STATE_COLOURS, type Theme } from "../map/palette";
 import type { Seen } from "../map/picking";
 import type { Sums } from "../protocol/sums";
 import type { Fleet, Status, Traffic } from "../stream/channel";
@@ -19,6 +20,14 @@ export const simulations = signal<Simulation[] | null>(null);
 export const listTrouble = signal<string | null>(null);
 export const scenarios = signal<Scenario[]>([]);
 export const workers = signal<Worker[]>([]);
+
+/** Light or dark, as the visitor prefers it. */
+const dark = matchMedia("(prefers-color-scheme: dark)");
+export const theme = signal<Theme>(dark.matches ? "dark" : "light");
+dark.addEventListener("change", () => {
+  theme.value = dark.matches ? "dark" : "light";
+});
+export const stateColours = computed(() => STATE_COLOURS[theme.value]);
 
 /** The simulation that is open. */
 export const simulation = signal<Simulation | null>(null);
