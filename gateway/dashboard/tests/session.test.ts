@@ -38,6 +38,15 @@ it("resumes nothing before the first hello, and what is next after it", () => {
   expect(session.resume()["from_event"]).toBe("21");
 });
 
+it("asks for nothing older once it has given up catching up", () => {
+  const session = new Session();
+  session.handleHello(hello(2, [], [5000, 9]));
+  session.skipPast();
+  expect(session.resume()).toEqual({ from_epoch: "2" });
+  session.handleHello(hello(2, [], [9000, 12]));
+  expect(session.resume()).toEqual({ from_event: "9000", from_system_event: "12", from_epoch: "2" });
+});
+
 describe("after a close", () => {
   it("waits twice as long after every failure, up to a bound, and begins anew after a hello", () => {
     const session = new Session();

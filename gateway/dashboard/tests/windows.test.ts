@@ -39,6 +39,14 @@ describe("events", () => {
     expect(log.events.at(-1)?.seq).toBe(MAX_EVENTS * 3);
     expect(log.passedOver).toBe(MAX_EVENTS * 2 + 5);
   });
+  it("of before come first, once, and no more than there is room for", () => {
+    const log = new EventLog();
+    log.add([event("sim", 700), event("system", 3)]);
+    log.addPast([...Array.from({ length: 700 }, (_, n) => event("sim", n + 1)), event("system", 3)]);
+    expect(log.events).toHaveLength(MAX_EVENTS);
+    expect(log.events.at(-3)?.seq).toBe(699);
+    expect(log.events.filter((one) => one.log === "system")).toHaveLength(1);
+  });
   it("that are void go, each log by its own number", () => {
     const log = new EventLog();
     log.add([event("sim", 87), event("sim", 88), event("system", 8), event("system", 9), event("system", 88)]);

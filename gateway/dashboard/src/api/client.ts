@@ -72,6 +72,10 @@ export class Api {
     return this.#get(`/v1/simulations/${id}/metrics`, query);
   }
 
+  events(id: string, query: { from_tick: number; kind: string; limit: number; cursor?: string | null }): Promise<Page<Schemas["Event"]>> {
+    return this.#get(`/v1/simulations/${id}/events`, query);
+  }
+
   latency(id: string): Promise<{ stages: StagePercentiles[] }> {
     return this.#get(`/v1/simulations/${id}/latency`);
   }

@@ -29,7 +29,7 @@ export interface GroundColours {
 }
 
 /** A site less wide than that is a part of one even land, px. */
-const SITE_FROM_PX = 3;
+const SITE_FROM_PX = 6;
 const FIELDS_FROM_PX = 40;
 const LABEL_FROM_PX = 140;
 /** Rows less far apart than that are not drawn, px. */

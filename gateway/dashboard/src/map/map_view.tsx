@@ -6,6 +6,8 @@ import { count } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { stateName } from "../protocol/states";
 import * as farm from "../store/farm";
+import { changePlace } from "../store/page";
+import { select, visit } from "../store/selection";
 import * as state from "../store/state";
 import { scaleLength } from "./camera";
 import { FarmMap } from "./farm_map";
@@ -47,18 +49,18 @@ export function MapView() {
           },
           onPick: (seen) => {
             const id = seen === null ? undefined : state.fleet.value?.ids[seen.row];
-            farm.select(id ?? null);
+            select(id ?? null);
           },
           onHover: (seen, px, py) => hover(tip.current, canvas, seen, px, py),
           onDone: farm.recycle,
           onMarked: (mark) => place(marker.current, mark),
-          onFollowEnded: () => farm.changePlace({ isFollowed: false }),
+          onFollowEnded: () => changePlace({ isFollowed: false }),
         },
       );
     } catch (error) {
       if (!(error instanceof NoGraphics)) throw error;
       state.noGraphics.value = error.message;
-      farm.changePlace({ tab: "machines" });
+      changePlace({ tab: "machines" });
       return;
     }
     shown.current = map;
@@ -118,7 +120,7 @@ export function MapView() {
             <button type="button" title="Show everything (0)" aria-label="Show everything" onClick={() => shown.current?.fit()}>
               <Icon name="fit" />
             </button>
-            <button type="button" title="Visit a machine at work" aria-label="Visit a machine" onClick={farm.visit}>
+            <button type="button" title="Visit a machine at work" aria-label="Visit a machine" onClick={visit}>
               <Icon name="eye" />
             </button>
           </div>
@@ -169,14 +171,14 @@ function handleKey(event: KeyboardEvent, map: FarmMap): void {
       // Whatever stands nearest to the middle.
       const seen = map.pick(map.size.width / 2, map.size.height / 2);
       const id = seen === null ? undefined : state.fleet.value?.ids[seen.row];
-      if (id !== undefined) farm.select(id);
+      if (id !== undefined) select(id);
       break;
     }
     case "f":
-      if (state.selected.value !== null) farm.changePlace({ isFollowed: !state.place.value.isFollowed });
+      if (state.selected.value !== null) changePlace({ isFollowed: !state.place.value.isFollowed });
       break;
     case "Escape":
-      farm.select(null);
+      select(null);
       break;
     default:
       return;

@@ -1,7 +1,7 @@
 /** Alerts over the map, each to be dismissed. */
 
 import { Icon } from "../parts/icons";
-import { dismiss } from "../store/farm";
+import { dismiss } from "../store/page";
 import { alertList, alertVersion } from "../store/state";
 
 export function Alerts() {

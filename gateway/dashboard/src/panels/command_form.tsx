@@ -5,7 +5,7 @@ import type { Command, CommandPlace } from "../api/client";
 import { asProblem } from "../api/problem";
 import { count, words } from "../parts/format";
 import { Choice, Labelled } from "../parts/labelled";
-import { api } from "../store/farm";
+import { api } from "../store/page";
 import * as state from "../store/state";
 
 const COMMANDS = ["hold", "release", "return_to_charger", "goto", "set_speed_limit", "inject_fault"] as const;

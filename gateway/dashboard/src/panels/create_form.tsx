@@ -3,7 +3,8 @@
 import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { capital } from "../parts/format";
-import { api, open, refreshList } from "../store/farm";
+import { open, refreshList } from "../store/farm";
+import { api } from "../store/page";
 import { allowed, type FormField, fieldsOf, written } from "../store/schema_form";
 import * as state from "../store/state";
 

@@ -4,8 +4,9 @@ import { useState } from "preact/hooks";
 import { capital, count, words } from "../parts/format";
 import { Icon, type IconName } from "../parts/icons";
 import type { FarmEvent } from "../protocol/messages";
-import { goTo, goToSite, setWantsAllEvents } from "../store/farm";
+import { setWantsAllEvents } from "../store/farm";
 import { CAUSES } from "../store/occasions";
+import { goTo, goToSite } from "../store/selection";
 import * as state from "../store/state";
 
 /** Events on the page at once: the newest. */

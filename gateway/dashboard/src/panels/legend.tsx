@@ -6,8 +6,9 @@ import { capital, count } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Choice } from "../parts/labelled";
 import { STATES } from "../protocol/states";
-import { changePlace, setMachineLimit } from "../store/farm";
+import { setMachineLimit } from "../store/farm";
 import { MACHINE_LIMITS } from "../store/location";
+import { changePlace } from "../store/page";
 import * as state from "../store/state";
 import { SampleNote } from "./notice";
 

@@ -1,8 +1,8 @@
 /** The panel beside the map, below it on a phone: four tabs. */
 
 import { capital } from "../parts/format";
-import { changePlace } from "../store/farm";
 import { TABS, type Tab } from "../store/location";
+import { changePlace } from "../store/page";
 import { place } from "../store/state";
 import { EventsPanel } from "./events_panel";
 import { FarmPanel } from "./farm_panel";

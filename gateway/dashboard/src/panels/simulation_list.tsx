@@ -5,7 +5,8 @@ import { asProblem } from "../api/problem";
 import { count, duration, factor } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { useModal } from "../parts/modal";
-import { api, leave, open, refreshList } from "../store/farm";
+import { leave, open, refreshList } from "../store/farm";
+import { api } from "../store/page";
 import * as state from "../store/state";
 import { CreateForm } from "./create_form";
 

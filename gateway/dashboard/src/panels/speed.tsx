@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { factor } from "../parts/format";
 import { Choice } from "../parts/labelled";
-import { api } from "../store/farm";
+import { api } from "../store/page";
 import * as state from "../store/state";
 
 const SPEEDS: readonly (number | "max")[] = [0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, "max"];

@@ -5,7 +5,7 @@ import type { StagePercentiles } from "../api/client";
 import { asProblem } from "../api/problem";
 import { bytes, capital, count, factor, fixed, latency, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
-import { api } from "../store/farm";
+import { api } from "../store/page";
 import * as state from "../store/state";
 import { timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";

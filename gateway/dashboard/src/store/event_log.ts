@@ -26,6 +26,14 @@ export class EventLog {
     }
   }
 
+  /** Puts before the others what happened before the first of them; what is held already is passed over. */
+  addPast(events: readonly FarmEvent[]): void {
+    const held = new Set(this.#events.map((event) => `${event.log}${event.seq}`));
+    const room = MAX_EVENTS - this.#events.length;
+    const past = events.filter((event) => !held.has(`${event.log}${event.seq}`));
+    this.#events = [...past.slice(Math.max(past.length - room, 0)), ...this.#events];
+  }
+
   /** Takes out what did not happen after all. */
   drop(voided: Voided): void {
     this.#events = this.#events.filter((event) => {

@@ -4,17 +4,19 @@
  */
 
 import { batch, effect } from "@preact/signals";
-import { Api, type Simulation } from "../api/client";
+import type { Simulation } from "../api/client";
 import { asProblem } from "../api/problem";
-import { askedBounds, type Camera, fitted, type Size } from "../map/camera";
+import { askedBounds, type Camera, type Size } from "../map/camera";
 import type { FarmMap } from "../map/farm_map";
 import type { Hello } from "../protocol/messages";
-import { stateName } from "../protocol/states";
 import type { FromWorker, MachineFrame, View } from "../stream/channel";
 import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
 import { type Place, readPlace, writePlace } from "./location";
+import { loadClasses, loadPast } from "./lookup";
 import { occasionOf } from "./occasions";
+import { alert, api, changePlace, settle, shown } from "./page";
+import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
 import { refreshTimings, timings, timingsVersion } from "./timings";
 
@@ -28,18 +30,11 @@ const RATE_HZ = 10;
 const HIDDEN_RATE_HZ = 1;
 /** Above so many machines the farm's events are not asked for at first: there are more than anybody reads. */
 const ALL_EVENTS_UP_TO = 20_000;
-/** Classes are told machine by machine, in pages; no more are asked for than this. */
-const CLASS_PAGE = 1_000;
-const MAX_CLASS_PAGES = 20;
-const NEAR_PX_PER_M = 9;
 /** The server's version is asked for when there is nothing else to do, ms. */
 const VERSION_AFTER_MS = 8_000;
 
-export const api = new Api();
 const link = new Link(handle);
-let map: FarmMap | null = null;
 let size: Size = { width: 0, height: 0 };
-let lastFrame: MachineFrame | null = null;
 let isListed = false;
 
 // Beginning
@@ -55,7 +50,7 @@ export function start(): void {
     const isOther = place.simulation !== state.place.value.simulation;
     state.place.value = place;
     if (isOther && place.simulation !== null) void open(place.simulation);
-    else if (place.camera !== null) map?.setCamera(place.camera);
+    else if (place.camera !== null) shown.map?.setCamera(place.camera);
   });
   document.addEventListener("visibilitychange", () => {
     askView();
@@ -173,7 +168,7 @@ export async function open(id: string): Promise<void> {
     state.status.value = { phase: "connecting", why: null, retryAtMs: null };
   });
   const { camera, machine } = state.place.value;
-  if (camera !== null) map?.setCamera(camera);
+  if (camera !== null) shown.map?.setCamera(camera);
   if (machine !== null) select(machine, state.place.value.isFollowed);
   state.wantsAllEvents.value = (state.simulation.value?.entities ?? 0) <= ALL_EVENTS_UP_TO;
   link.open(id, api.token, view());
@@ -198,8 +193,7 @@ export function leave(): void {
 }
 
 function forget(): void {
-  map?.clear();
-  lastFrame = null;
+  shown.map?.clear();
   timings.clear();
   state.eventLog.clear();
   state.alertList.clear();
@@ -225,7 +219,7 @@ function view(): View {
   const events = state.wantsAllEvents.value ? "all" : "lifecycle";
   if (document.hidden) return { boundsM: null, maxEntities: 0, rateHz: HIDDEN_RATE_HZ, events };
   const known = state.fleet.value;
-  const camera = map?.camera;
+  const camera = shown.map?.camera;
   const boundsM = known === null || camera === undefined || size.width === 0 ? null : askedBounds(camera, size, known.worldM);
   const maxEntities = state.noGraphics.value === null ? machineLimit : 0;
   return { boundsM, maxEntities, rateHz: RATE_HZ, events };
@@ -234,7 +228,7 @@ function view(): View {
 /** Asks for what is seen now. The worker sends no more than a few views a second. */
 export function askView(): void {
   if (state.place.value.simulation === null) return;
-  const camera = map?.camera;
+  const camera = shown.map?.camera;
   link.setView(view(), camera === undefined ? [0, 0] : [camera.x, camera.y]);
 }
 
@@ -246,15 +240,11 @@ export function handleCamera(camera: Camera, mapSize: Size): void {
   askView();
 }
 
-export function handleMap(shown: FarmMap | null): void {
-  map = shown;
+export function handleMap(map: FarmMap | null): void {
+  shown.map = map;
   if (map === null) return;
   const { camera } = state.place.value;
   if (camera !== null) map.setCamera(camera);
-}
-
-export function changePlace(change: Partial<Place>): void {
-  state.place.value = { ...state.place.value, ...change };
 }
 
 export function setMachineLimit(machineLimit: Place["machineLimit"]): void {
@@ -289,7 +279,7 @@ function handle(message: FromWorker): void {
       break;
     case "fleet":
       state.fleet.value = message.fleet;
-      void loadClasses();
+      void loadClasses().then((classes) => classes !== null && link.setClasses(classes));
       break;
     case "frame":
       handleFrame(message.frame);
@@ -326,6 +316,7 @@ function handle(message: FromWorker): void {
 function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
+  if (state.tick.value === null) void loadPast(hello);
   batch(() => {
     if (state.simulation.value === null) state.wantsAllEvents.value = hello.simulation.entities <= ALL_EVENTS_UP_TO;
     state.simulation.value = hello.simulation;
@@ -342,147 +333,7 @@ function handleHello(hello: Hello, voided: Voided | null): void {
 function handleFrame(frame: MachineFrame): void {
   const { tick, simTimeS, count, machines, sums } = frame;
   state.tick.value = { tick, simTimeS, count, machines, sums };
-  if (map === null) return recycle(frame);
-  lastFrame = frame;
-  map.setFrame(frame);
-}
-
-/** Whether the newest frame holds every machine that its view asks for. */
-export function isSampled(): boolean {
-  return lastFrame !== null && lastFrame.count >= state.place.value.machineLimit;
-}
-
-async function loadClasses(): Promise<void> {
-  const open = state.simulation.value;
-  const known = state.fleet.value;
-  if (open === null || known === null) return;
-  if (state.scenarios.value.length === 0) state.scenarios.value = (await api.scenarios().catch(() => ({ items: [] }))).items;
-  const names = state.scenarios.value.find((scenario) => scenario.name === open.scenario)?.classes ?? [];
-  state.classNames.value = names;
-  if (names.length === 0) return;
-  const classOfRow = new Uint8Array(known.machines);
-  // The stream does not tell classes. All but the first are asked for; who is not listed is of the first.
-  if (names.length > 1 && known.machines > CLASS_PAGE * MAX_CLASS_PAGES) return;
-  const rowOfId = new Map(Array.from(known.ids, (id, row) => [id, row]));
-  for (let kind = 1; kind < names.length; kind += 1) {
-    let cursor: string | null = null;
-    do {
-      const page: Awaited<ReturnType<Api["machines"]>> | null = await api
-        .machines(open.id, { class: names[kind] as string, limit: CLASS_PAGE, cursor })
-        .catch(() => null);
-      if (page === null || state.fleet.value !== known) return;
-      for (const machine of page.items) {
-        const row = rowOfId.get(machine.id);
-        if (row !== undefined) classOfRow[row] = kind;
-      }
-      cursor = page.next_cursor;
-    } while (cursor !== null);
-  }
-  state.classOfRow.value = classOfRow;
-  link.setClasses(classOfRow);
-}
-
-// The machine that is looked at
-
-export function select(id: number | null, isFollowed = false): void {
-  state.machineSeries.clear();
-  if (id === null) {
-    state.selected.value = null;
-    changePlace({ machine: null, isFollowed: false });
-    return;
-  }
-  state.selected.value = { id, row: rowOf(id), info: null, now: null, trouble: null };
-  changePlace({ machine: id, isFollowed });
-  void refreshSelected();
-}
-
-function rowOf(id: number): number | null {
-  const row = state.fleet.value?.ids.indexOf(id) ?? -1;
-  return row < 0 ? null : row;
-}
-
-/** Brings what is known of the selected machine up to the present: from the frame, else from the API. */
-async function refreshSelected(): Promise<void> {
-  const before = state.selected.value;
-  const open = state.simulation.value;
-  if (before === null || open === null) return;
-  const row = before.row ?? rowOf(before.id);
-  const seen = row === null ? null : (map?.machine(row) ?? null);
-  let { info, trouble } = before;
-  if (info === null || seen === null) {
-    try {
-      info = await api.machine(open.id, before.id);
-      trouble = null;
-    } catch (error) {
-      trouble = asProblem(error).sentence;
-    }
-  }
-  if (state.selected.value?.id !== before.id) return;
-  const now = seen === null ? nowOf(info) : { ...seen, state: stateName(seen.state) };
-  state.selected.value = { id: before.id, row, info, now, trouble };
-  if (now !== null && state.tick.value !== null) {
-    state.machineSeries.push(state.tick.value.tick, [state.tick.value.simTimeS, now.charge * 100, now.speedMPerS]);
-    state.machineSamples.value += 1;
-  }
-}
-
-function nowOf(info: state.Selected["info"]): state.Selected["now"] {
-  const now = info?.now ?? null;
-  if (now === null) return null;
-  return {
-    xM: now.x,
-    yM: now.y,
-    headingTurns: now.heading / (2 * Math.PI),
-    speedMPerS: now.speed,
-    charge: now.battery / 100,
-    state: now.state,
-  };
-}
-
-/** Shows a machine on the map, near enough to see its shape, and looks at it. */
-export async function goTo(id: number): Promise<void> {
-  select(id);
-  const open = state.simulation.value;
-  if (open === null) return;
-  await refreshSelected();
-  const now = state.selected.value?.id === id ? state.selected.value.now : null;
-  if (now === null || map === null) return;
-  map.flyTo({ x: now.xM, y: now.yM, pxPerM: Math.max(map.camera.pxPerM, NEAR_PX_PER_M) });
-}
-
-/** Goes to a machine that does something, looks at it and follows it. */
-export function visit(): void {
-  const known = state.fleet.value;
-  const seen = map?.busy() ?? null;
-  const id = seen === null ? undefined : known?.ids[seen.row];
-  if (seen === null || id === undefined || map === null) return;
-  select(id, true);
-  map.flyTo({ x: seen.xM, y: seen.yM, pxPerM: Math.max(map.camera.pxPerM, NEAR_PX_PER_M) });
-}
-
-/** Shows a site whole. */
-export function goToSite(site: number): void {
-  const known = state.fleet.value;
-  const bounds = state.layout.value?.bounds_m;
-  if (known === null || bounds === undefined || map === null) return;
-  const [x, y] = [known.originsM[site * 2], known.originsM[site * 2 + 1]];
-  if (x === undefined || y === undefined || Number.isNaN(x)) return;
-  map.flyTo(fitted([bounds[0]! + x, bounds[1]! + y, bounds[2]! + x, bounds[3]! + y], map.size));
-}
-
-// Alerts
-
-function alert(key: string, text: string, severity: "warning" | "error" = "warning"): void {
-  state.alertList.raise(key, severity, text, Date.now());
-  state.alertVersion.value += 1;
-}
-
-function settle(key: string): void {
-  state.alertList.settle(key);
-  state.alertVersion.value += 1;
-}
-
-export function dismiss(key: string): void {
-  state.alertList.dismiss(key, Date.now());
-  state.alertVersion.value += 1;
+  if (shown.map === null) return recycle(frame);
+  shown.map.setFrame(frame);
+  showSelected();
 }

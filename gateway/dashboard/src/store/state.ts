@@ -1,4 +1,4 @@
-/** What the page shows, as signals. Changed by `farm.ts` and `commands.ts` alone; nothing here does I/O. */
+/** What the page shows, as signals. Changed by the modules beside it alone; nothing here does I/O. */
 
 import { computed, signal } from "@preact/signals";
 import type { MachineAt, Scenario, Simulation, Worker } from "../api/client";

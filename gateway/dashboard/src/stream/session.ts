@@ -80,11 +80,10 @@ export class Session {
   /** The part of the query that resumes; of the first connection none. */
   resume(): Record<string, string> {
     if (this.#epoch === null) return {};
-    return {
-      from_event: String((this.#seen.sim ?? 0) + 1),
-      from_system_event: String((this.#seen.system ?? 0) + 1),
-      from_epoch: String(this.#epoch),
-    };
+    const resumed: Record<string, string> = { from_epoch: String(this.#epoch) };
+    if (this.#seen.sim !== null) resumed["from_event"] = String(this.#seen.sim + 1);
+    if (this.#seen.system !== null) resumed["from_system_event"] = String(this.#seen.system + 1);
+    return resumed;
   }
 
   /** Gives up resuming: events begin with what happens next, for the past has become too much to catch up with. */
