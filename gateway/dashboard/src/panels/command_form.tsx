@@ -49,8 +49,7 @@ export function CommandForm({ id }: { id: number }) {
     const args: Record<string, string | number> = {};
     for (const field of fields) {
       const value = Number(typedIn(field));
-      if (typedIn(field).trim() === "" || !Number.isFinite(value))
-        return setTrouble({ field: `args.${field.name}`, text: `${field.label}: a number is wanted.` });
+      if (typedIn(field).trim() === "" || !Number.isFinite(value)) return setTrouble({ field: field.name, text: `${field.label}: a number is wanted.` });
       args[field.name] = value;
     }
     if (command === "inject_fault") args["component"] = component;
@@ -61,7 +60,10 @@ export function CommandForm({ id }: { id: number }) {
     } catch (error) {
       const problem = asProblem(error);
       const at = problem.fields[0];
-      setTrouble({ field: at?.field ?? null, text: problem.status === 403 ? `${problem.sentence} Use a token of the role operator.` : problem.sentence });
+      setTrouble({
+        field: at?.field.replace(/^args\./, "") ?? null,
+        text: problem.status === 403 ? `${problem.sentence} Use a token of the role operator.` : problem.sentence,
+      });
     }
   };
 
@@ -87,7 +89,7 @@ export function CommandForm({ id }: { id: number }) {
                   class="input"
                   inputMode="decimal"
                   value={typedIn(field)}
-                  aria-invalid={trouble?.field === `args.${field.name}`}
+                  aria-invalid={trouble?.field === field.name}
                   onInput={(event) => setValues({ ...values, [`${command}.${field.name}`]: event.currentTarget.value })}
                 />
               )}

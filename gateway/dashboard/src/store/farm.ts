@@ -145,7 +145,7 @@ export function openedAtOnce(simulations: readonly Simulation[]): Simulation | n
 async function refreshSimulation(): Promise<void> {
   if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
   const open = state.simulation.value;
-  if (open === null || state.isTokenWanted.value) return;
+  if (open === null || state.isTokenWanted.value || state.status.value.phase === "ended") return;
   try {
     const now = await api.simulation(open.id);
     if (state.simulation.value?.id === open.id) state.simulation.value = now;
