@@ -170,7 +170,8 @@ export async function open(id: string): Promise<void> {
   const { camera, machine } = state.place.value;
   if (camera !== null) shown.map?.setCamera(camera);
   if (machine !== null) select(machine, state.place.value.isFollowed);
-  state.wantsAllEvents.value = (state.simulation.value?.entities ?? 0) <= ALL_EVENTS_UP_TO;
+  // As long as it is not known how many machines there are, their events are not asked for.
+  state.wantsAllEvents.value = (state.simulation.value?.entities ?? Number.POSITIVE_INFINITY) <= ALL_EVENTS_UP_TO;
   link.open(id, api.token, view());
   try {
     const world = await api.world(id);
@@ -279,6 +280,8 @@ function handle(message: FromWorker): void {
       break;
     case "fleet":
       state.fleet.value = message.fleet;
+      // Only now is it known what of the world is seen.
+      askView();
       void loadClasses().then((classes) => classes !== null && link.setClasses(classes));
       break;
     case "frame":

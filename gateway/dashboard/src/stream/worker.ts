@@ -48,6 +48,8 @@ class Stream {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #viewTimer: ReturnType<typeof setTimeout> | undefined;
   #viewSentAt = 0;
+  /** The view that the gateway has, as a message. */
+  #viewSent = "";
   #heardAt = 0;
   #isPinged = false;
   #isClosed = false;
@@ -107,6 +109,7 @@ class Stream {
   async #open(): Promise<void> {
     this.#retry = undefined;
     this.#status("connecting", null);
+    this.#viewSent = viewMessage(this.#view);
     const query = new URLSearchParams({ ...viewQuery(this.#view), ...this.#session.resume() });
     if (this.#token !== null) {
       const ticket = await this.#ticket(this.#token);
@@ -285,9 +288,11 @@ class Stream {
   }
 
   #sendView(): void {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    const message = viewMessage(this.#view);
+    if (this.#socket?.readyState !== WebSocket.OPEN || message === this.#viewSent) return;
+    this.#viewSent = message;
     this.#viewSentAt = performance.now();
-    this.#socket.send(viewMessage(this.#view));
+    this.#socket.send(message);
   }
 
   #handOnEvents(): void {
