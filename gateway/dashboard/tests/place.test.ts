@@ -39,7 +39,7 @@ describe("the camera", () => {
   });
   it("asks for what is seen and a margin, and for everything by null", () => {
     const world: [number, number, number, number] = [-1000, -1000, 1000, 1000];
-    expect(askedBounds(camera, SIZE, world)).toEqual([-200, -175, 400, 275]);
+    expect(askedBounds(camera, SIZE, world)).toEqual([-140, -130, 340, 230]);
     expect(askedBounds(fitted([-5000, -5000, 5000, 5000], SIZE), SIZE, world)).toBeNull();
   });
   it("fits a world beside what covers the map", () => {

@@ -20,7 +20,7 @@ const MIN_PX_PER_M = 1e-5;
 /** Share of the map that is left free around what is fitted into it. */
 const FIT_MARGIN = 0.05;
 /** Share of the map's sides by which the view that is asked for is larger, so that a short pan shows machines at once. */
-const VIEW_MARGIN = 0.25;
+const VIEW_MARGIN = 0.1;
 /** Widest coordinate that the stream takes, m. */
 const MAX_COORDINATE_M = 10_000_000;
 

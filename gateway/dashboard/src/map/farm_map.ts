@@ -150,7 +150,7 @@ export class FarmMap {
     const done = this.#playback.handleFrame(frame, performance.now());
     if (this.#playback.shown !== before) this.#show();
     if (done !== null) this.#events.onDone(done);
-    this.#draw();
+    this.#drawOn(performance.now());
   }
 
   #show(): void {
@@ -259,7 +259,9 @@ export class FarmMap {
     if (this.#request === 0 && !this.#isGone) this.#request = requestAnimationFrame(() => this.#picture());
   }
 
-  #drawLater(farthestPx: number, now: number): void {
+  /** Draws when there will be something new to see: at once, or when something has moved by half a pixel. */
+  #drawOn(now: number): void {
+    const farthestPx = (this.#playback.shown?.longestMoveM ?? 0) * this.#camera.pxPerM;
     const waitMs = this.#playback.nextInMs(farthestPx, now);
     if (waitMs <= SCREEN_MS) return this.#draw();
     clearTimeout(this.#later);
@@ -293,7 +295,7 @@ export class FarmMap {
     }
     this.#events.onPicture({ tick: frame?.tick ?? null, drawn: this.#drawn, tookMs: performance.now() - now });
     if (this.#flight !== null) this.#draw();
-    else if (this.#playback.isMoving(now)) this.#drawLater((frame?.longestMoveM ?? 0) * this.#camera.pxPerM, now);
+    else if (this.#playback.isMoving(now)) this.#drawOn(now);
   }
 
   #fly(now: number): void {
