@@ -1,6 +1,6 @@
 /** The farm as a whole: what its machines do over time, its energy, and what has been counted since it was created. */
 
-import { capital, count, fixed, percent, words } from "../parts/format";
+import { capital, count, fixed, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { STATES } from "../protocol/states";
 import { COUNTERS } from "../protocol/sums";
@@ -81,7 +81,7 @@ function StatesOverTime() {
         version={version}
         x={timings.column("at_s")}
         formatX={clock}
-        formatY={(y) => (y >= 10_000 ? `${y / 1000}k` : String(y))}
+        formatY={short}
         lines={stacked.filter((line) => isThere(line.name as (typeof STATES)[number])).reverse()}
       />
     </section>
