@@ -81,6 +81,20 @@ describe("hostile frames", () => {
     for (let length = 0; length < tickBytes().byteLength; length += 1) expect(() => decodeTick(tickBytes().slice(0, length), ids)).toThrow(Malformed);
   });
 
+  it("refuses more machines than a block has, though the bytes are there", () => {
+    const longer = new Uint8Array(tickBytes().byteLength + 8);
+    longer.set(new Uint8Array(tickBytes()));
+    const data = new DataView(longer.buffer);
+    data.setUint32(48, 3, true);
+    data.setUint32(348, 3, true);
+    expect(() => decodeTick(longer.buffer, ids)).toThrow(/3 of 2 machines/);
+  });
+
+  it("refuses fewer records than the blocks have", () => {
+    const shorter = changed(tickBytes().slice(0, -8), (data) => data.setUint32(48, 1, true));
+    expect(() => decodeTick(shorter, ids)).toThrow(/2 records in blocks, 1 in all/);
+  });
+
   it("refuses a block that comes twice", () => {
     const twice = new Uint8Array(tickBytes().byteLength + 24);
     const old = new Uint8Array(tickBytes());

@@ -22,6 +22,7 @@ describe("the address", () => {
     };
     expect(readPlace(writePlace(place))).toEqual(place);
   });
+  it("knows no machine 0", () => expect(readPlace("#machine=0").machine).toBeNull());
   it("that makes no sense is as the first visit", () => {
     expect(readPlace("#sim=../../x&x=NaN&y=1&z=-3&by=colour&hide=-1&machine=1.5&tab=nowhere&max=999999999&follow=yes")).toEqual(HOME);
   });

@@ -47,6 +47,7 @@ it("has a field for everything that it understands", () => {
 
 describe("what was typed", () => {
   it("leaves out what is empty", () => expect(written(fields, { name: "", entities: " " })).toEqual({ body: '{"scenario":"weeding"}', errors: {} }));
+  it.each(["1", "1000000"])("takes the bound %s", (entities) => expect(written(fields, { entities }).errors).toEqual({}));
   it("keeps every digit of a seed", () => expect(written(fields, { seed: "18446744073709551615" }).body).toContain('"seed":18446744073709551615'));
   it("takes a word in a number's place", () => expect(written(fields, { speed: "max" }).body).toContain('"speed":"max"'));
   it("writes markup as the text it is", () => expect(JSON.parse(written(fields, { name: '<"b>' }).body)).toEqual({ name: '<"b>', scenario: "weeding" }));
