@@ -128,7 +128,14 @@ export function MapView() {
             <span id="scale-text" />
             <i id="scale-bar" />
           </div>
-          {state.selected.value === null && <p class="hint">Click a machine to look at it</p>}
+          {state.selected.value === null && (
+            <p class="hint">
+              Click a machine, or{" "}
+              <button type="button" class="link" onClick={visit}>
+                follow one at work
+              </button>
+            </p>
+          )}
         </div>
       )}
     </>

@@ -5,7 +5,7 @@ import { asProblem } from "../api/problem";
 import { count, duration, factor } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { useModal } from "../parts/modal";
-import { leave, open, refreshList } from "../store/farm";
+import { leave, open, refreshList, setToken } from "../store/farm";
 import { api } from "../store/page";
 import * as state from "../store/state";
 import { CreateForm } from "./create_form";
@@ -49,6 +49,11 @@ export function SimulationList() {
         )}
         <p class="note links">
           <a href="/docs">API</a> <a href="/openapi.json">OpenAPI</a> <a href="/metrics">Metrics</a>
+          {state.hasToken.value && (
+            <button type="button" class="link" onClick={() => setToken("")}>
+              Forget the token
+            </button>
+          )}
         </p>
       </div>
     </dialog>

@@ -61,6 +61,10 @@ export function start(): void {
     const written = writePlace(state.place.value);
     scheduleAddress(written);
   });
+  effect(() => {
+    const open = state.simulation.value;
+    document.title = open === null ? "AutoFarm" : `${open.name} (${open.status}) – AutoFarm`;
+  });
   repeat(LIST_EVERY_MS, refreshList);
   repeat(SIMULATION_EVERY_MS, refreshSimulation);
   repeat(TIMINGS_EVERY_MS, async () => {
