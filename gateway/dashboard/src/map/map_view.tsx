@@ -2,7 +2,7 @@
 
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { count } from "../parts/format";
+import { machines } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { stateName } from "../protocol/states";
 import * as farm from "../store/farm";
@@ -23,14 +23,14 @@ const RATE_WINDOW_MS = 1_000;
 
 export function MapView() {
   const ground = useRef<HTMLCanvasElement>(null);
-  const machines = useRef<HTMLCanvasElement>(null);
+  const dots = useRef<HTMLCanvasElement>(null);
   const marker = useRef<HTMLDivElement>(null);
   const tip = useRef<HTMLDivElement>(null);
   const shown = useRef<FarmMap | null>(null);
 
   useEffect(() => {
-    if (ground.current === null || machines.current === null) return;
-    const canvas = machines.current;
+    if (ground.current === null || dots.current === null) return;
+    const canvas = dots.current;
     const rate = new PictureRate();
     let map: FarmMap;
     try {
@@ -98,7 +98,7 @@ export function MapView() {
         onKeyDown={(event) => shown.current !== null && handleKey(event, shown.current)}
       >
         <canvas ref={ground} class="layer" aria-hidden="true" />
-        <canvas ref={machines} class="layer layer-machines" role="img" aria-label={described()} data-testid="machines" />
+        <canvas ref={dots} class="layer layer-machines" role="img" aria-label={described()} data-testid="machines" />
         <div ref={marker} class="marker" hidden />
         <div ref={tip} class="tip" hidden />
       </div>
@@ -145,7 +145,7 @@ export function MapView() {
 function described(): string {
   const simulation = state.simulation.value;
   if (simulation === null) return "No farm is shown.";
-  return `${count(state.drawn.value)} machines of ${simulation.name} on the farm`;
+  return `${machines(state.drawn.value)} of ${simulation.name} on the farm`;
 }
 
 function handleKey(event: KeyboardEvent, map: FarmMap): void {

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
-import { count, duration, factor } from "../parts/format";
+import { count, duration, factor, machines } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { useModal } from "../parts/modal";
 import { leave, open, refreshList, setToken } from "../store/farm";
@@ -81,7 +81,7 @@ function Item({ simulation }: { simulation: Simulation }) {
         <b>{simulation.name}</b>
         <span class={`pill status-${simulation.status}`}>{simulation.status}</span>
         <small>
-          {count(simulation.entities)} machines · {simulation.scenario} · {factor(simulation.speed)} · {duration(simulation.sim_time_s)}
+          {machines(simulation.entities)} · {simulation.scenario} · {factor(simulation.speed)} · {duration(simulation.sim_time_s)}
           {simulation.parent !== null && ` · fork at tick ${count(simulation.parent_tick ?? 0)}`}
         </small>
       </button>

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { Lifecycle, Simulation } from "../api/client";
 import { asProblem } from "../api/problem";
-import { count, duration, factor } from "../parts/format";
+import { count, duration, factor, machines } from "../parts/format";
 import { Icon, type IconName, Mark } from "../parts/icons";
 import { open, refreshList } from "../store/farm";
 import { api } from "../store/page";
@@ -37,7 +37,7 @@ export function TopBar() {
         <span class="brand-text">
           <span class="unseen">Simulations: </span>
           <b>{simulation?.name ?? "AutoFarm"}</b>
-          <small>{simulation === null ? "Choose a simulation" : `${count(simulation.entities)} machines · ${simulation.scenario}`}</small>
+          <small>{simulation === null ? "Choose a simulation" : `${machines(simulation.entities)} · ${simulation.scenario}`}</small>
         </span>
         <Icon name="chevron" />
       </button>

@@ -9,6 +9,11 @@ export function count(value: number): string {
   return Number.isFinite(value) ? whole.format(value) : NONE;
 }
 
+/** "1 machine", "2,000 machines". */
+export function machines(value: number): string {
+  return `${count(value)} ${value === 1 ? "machine" : "machines"}`;
+}
+
 export function short(value: number): string {
   return Number.isFinite(value) ? compact.format(value) : NONE;
 }

@@ -324,6 +324,8 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
   if (state.tick.value === null) void loadPast(hello);
+  // Who comes back may meet another server.
+  else void checkVersion();
   batch(() => {
     if (state.simulation.value === null) state.wantsAllEvents.value = hello.simulation.entities <= ALL_EVENTS_UP_TO;
     state.simulation.value = hello.simulation;

@@ -12,6 +12,10 @@ export class Link {
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.simulation === this.#simulation) handle(data);
     };
+    this.#worker.onerror = () => {
+      const why = "A part of this page failed or could not be loaded. Reload the page.";
+      handle({ type: "status", simulation: this.#simulation ?? "", status: { phase: "waiting", why, retryAtMs: null } });
+    };
   }
 
   open(simulation: string, token: string | null, view: View): void {
