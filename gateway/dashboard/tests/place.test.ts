@@ -1,8 +1,9 @@
 /** The address of the page, and the camera. */
 
 import { describe, expect, it } from "vitest";
+import type { Simulation } from "../src/api/client";
 import { askedBounds, fitted, toScreen, toWorld, zoomedAt } from "../src/map/camera";
-import { HOME, readPlace, writePlace } from "../src/store/location";
+import { HOME, openedAtOnce, readPlace, writePlace } from "../src/store/location";
 
 const SIZE = { width: 800, height: 600 };
 
@@ -47,5 +48,15 @@ describe("the camera", () => {
     const fit = fitted([0, 0, 100, 10], SIZE, 300);
     expect(toScreen(fit, SIZE, 0, 0)[0]).toBeGreaterThan(300);
     expect(toScreen(fit, SIZE, 100, 0)[0]).toBeLessThan(800);
+  });
+});
+
+describe("a page without an address", () => {
+  const named = (...names: string[]) => names.map((name) => ({ name })) as Simulation[];
+  it("opens the only simulation", () => expect(openedAtOnce(named("mine"))?.name).toBe("mine"));
+  it("opens the demo among several", () => expect(openedAtOnce(named("a", "demo", "b"))?.name).toBe("demo"));
+  it("opens none of several others, and none of none", () => {
+    expect(openedAtOnce(named("a", "b"))).toBeNull();
+    expect(openedAtOnce([])).toBeNull();
   });
 });

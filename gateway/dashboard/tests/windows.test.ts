@@ -11,10 +11,12 @@ const event = (log: "sim" | "system", seq: number): FarmEvent => ({ log, seq, ti
 describe("series", () => {
   it("never holds more than its limit and an eighth, however long it runs", () => {
     const series = new Series(["a"], 80);
+    let most = 0;
     for (let tick = 0; tick < 100_000; tick += 1) {
       series.push(tick, [tick]);
-      expect(series.length).toBeLessThan(90);
+      most = Math.max(most, series.length);
     }
+    expect(most).toBe(89);
     expect(series.lastTick).toBe(99_999);
     expect(series.column("a").at(-1)).toBe(99_999);
     expect(series.column("a")).toHaveLength(series.length);

@@ -4,7 +4,7 @@
  */
 
 import type { MachineFrame } from "../stream/channel";
-import { type Bounds, type Camera, fitted, keptInside, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
+import { type Camera, fitted, keptInside, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
 import { Gestures } from "./gestures";
 import { drawGround, type Ground, type GroundColours } from "./ground";
 import { type Look, MachinesLayer, pointPx } from "./machines_layer";
@@ -333,5 +333,3 @@ export class FarmMap {
     this.#events.onMarked({ px, py, radiusPx, seen });
   }
 }
-
-export type { Bounds };

@@ -17,7 +17,6 @@ export interface Ground {
 }
 
 export interface GroundColours {
-  land: string;
   site: string;
   field: string;
   row: string;

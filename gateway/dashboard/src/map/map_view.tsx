@@ -235,7 +235,6 @@ function property(name: string): string {
 
 function groundColours(): GroundColours {
   return {
-    land: property("--map-land"),
     site: property("--map-site"),
     field: property("--map-field"),
     row: property("--map-row"),

@@ -4,7 +4,6 @@
  */
 
 import { batch, effect } from "@preact/signals";
-import type { Simulation } from "../api/client";
 import { asProblem } from "../api/problem";
 import { askedBounds, type Camera, type Size } from "../map/camera";
 import type { FarmMap } from "../map/farm_map";
@@ -12,7 +11,7 @@ import type { Hello } from "../protocol/messages";
 import type { FromWorker, MachineFrame, View } from "../stream/channel";
 import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
-import { type Place, readPlace, writePlace } from "./location";
+import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
 import { occasionOf } from "./occasions";
 import { alert, api, changePlace, settle, shown } from "./page";
@@ -138,12 +137,6 @@ export async function refreshList(): Promise<void> {
       else state.isListOpen.value = true;
     }
   }
-}
-
-/** What a page without an address opens: the only simulation there is, or the demo. */
-export function openedAtOnce(simulations: readonly Simulation[]): Simulation | null {
-  if (simulations.length === 1) return simulations[0] ?? null;
-  return simulations.find((one) => one.name === "demo") ?? null;
 }
 
 async function refreshSimulation(): Promise<void> {

@@ -1,5 +1,6 @@
 /** The view as the page's address holds it, after `#`, so that it can be sent to somebody. Pure. */
 
+import type { Simulation } from "../api/client";
 import { type Camera, clampedZoom } from "../map/camera";
 import { COLOUR_BY, type ColourBy } from "../map/palette";
 import { STATES } from "../protocol/states";
@@ -85,4 +86,10 @@ export function writePlace(place: Place): string {
   if (place.machineLimit !== HOME.machineLimit) written.set("max", String(place.machineLimit));
   const text = written.toString();
   return text === "" ? "" : `#${text}`;
+}
+
+/** What a page without an address opens: the only simulation there is, or the demo. */
+export function openedAtOnce(simulations: readonly Simulation[]): Simulation | null {
+  if (simulations.length === 1) return simulations[0] ?? null;
+  return simulations.find((one) => one.name === "demo") ?? null;
 }

@@ -6,9 +6,6 @@ import { asProblem } from "../api/problem";
 import { STATES } from "../protocol/states";
 import { Series } from "./series";
 
-/** The stages of a tick, in the order in which it passes them, and what they come to. */
-export const STAGES = ["deadline_lateness", "dispatch", "network", "worker_queue", "compute", "aggregate", "publish", "tick_latency"] as const;
-
 /** Wall time that the window shows, s, and rows in it. */
 const WINDOW_S = 300;
 const MAX_ROWS = 160;
