@@ -1,0 +1,142 @@
+/** Commands for a machine, its site, or all; with the answer's number and tick, and what became of it. */
+
+import { useState } from "preact/hooks";
+import type { Command, CommandPlace } from "../api/client";
+import { asProblem } from "../api/problem";
+import { count, words } from "../parts/format";
+import { Choice, Labelled } from "../parts/labelled";
+import { api } from "../store/page";
+import * as state from "../store/state";
+
+const COMMANDS = ["hold", "release", "return_to_charger", "goto", "set_speed_limit", "inject_fault"] as const;
+type CommandName = (typeof COMMANDS)[number];
+type Target = "machine" | "site" | "all";
+const TARGETS = [
+  ["machine", "this machine"],
+  ["site", "its site"],
+  ["all", "all machines"],
+] as const satisfies readonly (readonly [Target, string])[];
+const COMPONENTS = [
+  ["drive", "drive"],
+  ["battery", "battery"],
+] as const;
+
+const FIELDS: Partial<Record<CommandName, { name: string; label: string; initial: string }[]>> = {
+  goto: [
+    { name: "x_m", label: "East, m", initial: "" },
+    { name: "y_m", label: "North, m", initial: "" },
+  ],
+  set_speed_limit: [{ name: "m_per_s", label: "m/s", initial: "0.5" }],
+  inject_fault: [{ name: "for_s", label: "For, s", initial: "60" }],
+};
+
+export function CommandForm({ id }: { id: number }) {
+  const [command, setCommand] = useState<CommandName>("hold");
+  const [target, setTarget] = useState<Target>("machine");
+  const [component, setComponent] = useState<"drive" | "battery">("drive");
+  const [values, setValues] = useState<Record<string, string>>({});
+  const [taken, setTaken] = useState<CommandPlace | null>(null);
+  const [trouble, setTrouble] = useState<{ field: string | null; text: string } | null>(null);
+  const simulation = state.simulation.value;
+  const fields = FIELDS[command] ?? [];
+  const typedIn = (field: { name: string; initial: string }) => values[`${command}.${field.name}`] ?? field.initial;
+
+  const send = async (event: Event) => {
+    event.preventDefault();
+    if (simulation === null) return;
+    setTaken(null);
+    setTrouble(null);
+    const args: Record<string, string | number> = {};
+    for (const field of fields) {
+      const value = Number(typedIn(field));
+      if (typedIn(field).trim() === "" || !Number.isFinite(value)) return setTrouble({ field: field.name, text: `${field.label}: a number is wanted.` });
+      args[field.name] = value;
+    }
+    if (command === "inject_fault") args["component"] = component;
+    if (command === "goto") toSiteFrame(args);
+    const given: Command = { command, ...targetOf(target, id), ...(Object.keys(args).length > 0 ? { args } : {}) };
+    try {
+      setTaken(await api.command(simulation.id, given));
+    } catch (error) {
+      const problem = asProblem(error);
+      const at = problem.fields[0];
+      setTrouble({
+        field: at?.field.replace(/^args\./, "") ?? null,
+        text: problem.status === 403 ? `${problem.sentence} Use a token of the role operator.` : problem.sentence,
+      });
+    }
+  };
+
+  return (
+    <form class="command" onSubmit={send} aria-label="Give a command">
+      <div class="row">
+        <Choice
+          label="Command"
+          value={command}
+          options={COMMANDS.map((name) => [name, name === "goto" ? "go to" : words(name)] as const)}
+          onChange={setCommand}
+        />
+        <Choice label="For" value={target} options={TARGETS} onChange={setTarget} />
+      </div>
+      {(fields.length > 0 || command === "inject_fault") && (
+        <div class="row">
+          {command === "inject_fault" && <Choice label="Component" value={component} options={COMPONENTS} onChange={setComponent} />}
+          {fields.map((field) => (
+            <Labelled key={field.name} label={field.label}>
+              {(at) => (
+                <input
+                  id={at}
+                  class="input"
+                  inputMode="decimal"
+                  value={typedIn(field)}
+                  aria-invalid={trouble?.field === field.name}
+                  onInput={(event) => setValues({ ...values, [`${command}.${field.name}`]: event.currentTarget.value })}
+                />
+              )}
+            </Labelled>
+          ))}
+        </div>
+      )}
+      <button type="submit" class="button button-main button-wide">
+        Give command
+      </button>
+      {taken !== null && <Outcome taken={taken} />}
+      {trouble !== null && (
+        <p class="field-error" role="alert">
+          {trouble.text}
+        </p>
+      )}
+    </form>
+  );
+}
+
+function targetOf(target: Target, id: number): Pick<Command, "entity" | "site" | "all"> {
+  if (target === "all") return { all: true };
+  const site = state.selected.value?.info?.site;
+  return target === "site" && site !== undefined ? { site } : { entity: id };
+}
+
+/** Places are typed in the world, as the page shows them; the API takes them in the frame of the machine's site. */
+function toSiteFrame(args: Record<string, string | number>): void {
+  const { row } = state.selected.value ?? { row: null };
+  const fleet = state.fleet.value;
+  if (row === null || fleet === null) return;
+  const site = fleet.siteOfRow[row] ?? 0;
+  args["x_m"] = Number(args["x_m"]) - (fleet.originsM[site * 2] ?? 0);
+  args["y_m"] = Number(args["y_m"]) - (fleet.originsM[site * 2 + 1] ?? 0);
+}
+
+/** What the server answered, and what the log has said since. */
+function Outcome({ taken }: { taken: CommandPlace }) {
+  void state.eventVersion.value;
+  const said = state.eventLog.events.filter((event) => event.detail["command_seq"] === taken.seq);
+  const rejected = said.find((event) => event.kind === "command_rejected");
+  const done = said.find((event) => event.kind === "command");
+  return (
+    <p class="outcome" role="status">
+      Taken as command <b class="number">{taken.seq}</b> for tick <b class="number">{count(taken.tick)}</b>.{" "}
+      {rejected !== undefined && `Rejected by ${count(rejected.entities?.length ?? 1)}: ${words(String(rejected.detail["reason"]))}. `}
+      {done !== undefined && `Carried out by ${count(done.entities?.length ?? 1)}.`}
+    </p>
+  );
+}

@@ -1,0 +1,145 @@
+/** What happened, newest first; a click jumps to where it happened. */
+
+import { useState } from "preact/hooks";
+import { capital, count, words } from "../parts/format";
+import { Icon, type IconName } from "../parts/icons";
+import type { FarmEvent } from "../protocol/messages";
+import { setWantsAllEvents } from "../store/farm";
+import { CAUSES } from "../store/occasions";
+import { goTo, goToSite } from "../store/selection";
+import * as state from "../store/state";
+
+/** Events on the page at once: the newest. */
+const SHOWN = 150;
+
+const GROUPS = {
+  faults: { label: "Faults", kinds: ["fault", "repaired"] },
+  commands: { label: "Commands", kinds: ["command", "command_rejected"] },
+  traffic: { label: "Right of way", kinds: ["stand_off"] },
+  run: { label: "Run", kinds: ["lifecycle", "system"] },
+  transitions: { label: "State changes", kinds: ["transition"] },
+} as const;
+type Group = keyof typeof GROUPS;
+
+const ICONS: Record<string, IconName> = {
+  transition: "swap",
+  command: "flag",
+  command_rejected: "cross",
+  fault: "warning",
+  repaired: "wrench",
+  stand_off: "arrow",
+  lifecycle: "play",
+  system: "gear",
+};
+
+export function EventsPanel() {
+  void state.eventVersion.value;
+  const [groups, setGroups] = useState<ReadonlySet<Group>>(new Set(["faults", "commands", "traffic", "run"] as const));
+  const isWanted = (event: FarmEvent) => {
+    const group = (Object.keys(GROUPS) as Group[]).find((name) => (GROUPS[name].kinds as readonly string[]).includes(event.kind));
+    return group === undefined || groups.has(group);
+  };
+  const shown: FarmEvent[] = [];
+  const { events } = state.eventLog;
+  for (let n = events.length - 1; n >= 0 && shown.length < SHOWN; n -= 1) {
+    const event = events[n] as FarmEvent;
+    if (isWanted(event)) shown.push(event);
+  }
+  const toggle = (group: Group) => {
+    const next = new Set(groups);
+    if (!next.delete(group)) next.add(group);
+    setGroups(next);
+  };
+  return (
+    <section class="block">
+      <div class="chips" role="group" aria-label="Kinds of events">
+        {(Object.keys(GROUPS) as Group[]).map((group) => (
+          <button key={group} type="button" class="chip" aria-pressed={groups.has(group)} onClick={() => toggle(group)}>
+            {GROUPS[group].label}
+          </button>
+        ))}
+      </div>
+      <label class="switch">
+        <input type="checkbox" checked={state.wantsAllEvents.value} onChange={() => setWantsAllEvents(!state.wantsAllEvents.value)} />
+        Events of machines, not of the run alone
+      </label>
+      {shown.length === 0 && <p class="note">Nothing of these kinds happened since this page was opened.</p>}
+      <ol class="events" aria-label="Events">
+        {shown.map((event) => (
+          <li key={`${event.log}${event.seq}`}>
+            <EventRow event={event} />
+          </li>
+        ))}
+      </ol>
+      {state.eventLog.passedOver > 0 && <p class="note">{count(state.eventLog.passedOver)} earlier ones are not held by this page; the API has them.</p>}
+    </section>
+  );
+}
+
+function EventRow({ event }: { event: FarmEvent }) {
+  const machine = event.entities?.[0];
+  const jump = machine !== undefined ? () => goTo(machine) : typeof event.site === "number" ? () => goToSite(event.site as number) : null;
+  const inner = (
+    <>
+      <span class={`event-icon event-${event.kind}`}>
+        <Icon name={ICONS[event.kind] ?? "clock"} />
+      </span>
+      <span class="event-text">{told(event)}</span>
+      <span class="event-tick number">{count(event.tick)}</span>
+    </>
+  );
+  if (jump === null) return <div class="event">{inner}</div>;
+  return (
+    <button type="button" class="event" title="Show where it happened" onClick={jump}>
+      {inner}
+    </button>
+  );
+}
+
+/** An event in words. */
+export function told(event: FarmEvent): string {
+  const { detail, entities } = event;
+  const who =
+    entities == null || entities.length === 0 ? "" : entities.length === 1 ? `#${entities[0]}` : `#${entities[0]} and ${count(entities.length - 1)} more`;
+  const text = (name: string) => String(detail[name] ?? "");
+  switch (event.kind) {
+    case "transition":
+      return `${who} ${words(text("state"))}`;
+    case "command":
+      return `${who} carried out command ${text("command_seq")}`;
+    case "command_rejected":
+      return `${who} rejected command ${text("command_seq")}: ${words(text("reason"))}`;
+    case "fault":
+      return `${who} broke down, until tick ${count(Number(detail["repair_tick"]))}`;
+    case "repaired":
+      return `${who} ${entities?.length === 1 ? "is" : "are"} repaired`;
+    case "stand_off":
+      return `${who} stood off from #${text("other")}`;
+    case "lifecycle":
+      return `${capital(text("status"))}: ${CAUSES[text("cause")] ?? words(text("cause"))}`;
+    case "system":
+      return system(detail);
+    default:
+      return `${capital(words(event.kind))} ${who}`;
+  }
+}
+
+function system(detail: FarmEvent["detail"]): string {
+  const text = (name: string) => String(detail[name] ?? "");
+  switch (detail["event"]) {
+    case "late":
+      return `${count(Number(detail["ticks"]))} late ticks, the worst by latency ${(Number(detail["latency_us"]) / 1000).toFixed(1)} ms`;
+    case "worker_lost":
+      return `Worker ${text("worker")} was lost: ${text("reason")}`;
+    case "worker_suspect":
+      return `Worker ${text("worker")} does not answer`;
+    case "worker_draining":
+      return `Worker ${text("worker")} is drained`;
+    case "no_worker":
+      return "No worker is there";
+    case "dilated":
+      return `Deadlines were shifted by ${(Number(detail["by_us"]) / 1000).toFixed(0)} ms`;
+    default:
+      return capital(words(text("event")));
+  }
+}

@@ -1,0 +1,95 @@
+/** When nothing is shown: why, and what to do. */
+
+import { capital, count, words } from "../parts/format";
+import { Icon } from "../parts/icons";
+import { leave, retry } from "../store/farm";
+import { CAUSES } from "../store/occasions";
+import * as state from "../store/state";
+
+interface Said {
+  title: string;
+  text: string;
+  action?: { label: string; run: () => void };
+}
+
+const choose = () => {
+  state.isListOpen.value = true;
+};
+
+function leaveAndChoose(): void {
+  leave();
+  choose();
+}
+
+/** What there is to say over the map; null where machines are shown as they should be. */
+function said(): Said | null {
+  const { simulation: id } = state.place.value;
+  const { phase, why } = state.status.value;
+  if (state.noGraphics.value !== null) return null;
+  if (id === null) {
+    const trouble = state.listTrouble.value;
+    if (trouble !== null) return { title: "The server does not answer", text: `${trouble} This page tries again by itself.` };
+    if (state.simulations.value === null) return { title: "Loading", text: "Asking the server for its simulations." };
+    if (state.simulations.value.length === 0) {
+      return { title: "No simulation yet", text: "Create one to see machines at work.", action: { label: "Create a simulation", run: choose } };
+    }
+    return { title: "No simulation is open", text: "Choose one of the list.", action: { label: "Simulations", run: choose } };
+  }
+  if (phase === "ended") {
+    return { title: "This simulation is gone", text: why ?? "Its stream has ended.", action: { label: "Choose another", run: leaveAndChoose } };
+  }
+  if (phase === "waiting") {
+    return {
+      title: "Disconnected",
+      text: `${why ?? ""} What is shown is the last that was seen; it goes on as soon as the server is back.`,
+      action: { label: "Retry now", run: retry },
+    };
+  }
+  const tick = state.tick.value;
+  if (tick === null) return { title: "Loading", text: "Waiting for the newest tick." };
+  const status = state.simulation.value?.status;
+  if (status === "created") return { title: "Ready to start", text: "Its machines stand where they begin. Press Start." };
+  if (state.drawn.value === 0) return nothingInView(tick.count);
+  const cause = state.simulation.value?.cause ?? "requested";
+  if ((status === "paused" || status === "failed") && cause !== "requested") {
+    return { title: `The run is ${status}`, text: `${capital(CAUSES[cause] ?? words(cause))}.` };
+  }
+  return null;
+}
+
+function nothingInView(inMessage: number): Said | null {
+  const { hiddenStates, hiddenClasses } = state.place.value;
+  if ((hiddenStates !== 0 || hiddenClasses !== 0) && inMessage > 0) {
+    return { title: "All machines here are filtered out", text: "Show more states in the legend." };
+  }
+  return { title: "No machine in this part of the farm", text: "Zoom out, or press 0 to show everything." };
+}
+
+export function Notice() {
+  const notice = said();
+  if (notice === null) return null;
+  const isWhole = state.tick.value === null;
+  return (
+    <div class={isWhole ? "notice" : "notice notice-low"} role="status">
+      <h2>{notice.title}</h2>
+      <p>{notice.text}</p>
+      {notice.action !== undefined && (
+        <button type="button" class="button button-main" onClick={notice.action.run}>
+          {notice.action.label}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** A line under the legend where not every machine is shown. */
+export function SampleNote() {
+  const tick = state.tick.value;
+  const limit = state.place.value.machineLimit;
+  if (tick === null || tick.count < limit || tick.machines <= limit) return null;
+  return (
+    <p class="note">
+      <Icon name="eye" /> An even sample of {count(limit)}; zoom in to see every machine.
+    </p>
+  );
+}

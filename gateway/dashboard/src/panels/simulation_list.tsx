@@ -1,0 +1,109 @@
+/** All simulations, to be opened, deleted, and created. */
+
+import { useState } from "preact/hooks";
+import { asProblem } from "../api/problem";
+import { count, duration, factor, machines } from "../parts/format";
+import { Icon } from "../parts/icons";
+import { useModal } from "../parts/modal";
+import { leave, open, refreshList, setToken } from "../store/farm";
+import { api } from "../store/page";
+import * as state from "../store/state";
+import { CreateForm } from "./create_form";
+
+export function SimulationList() {
+  const dialog = useModal();
+  const simulations = state.simulations.value;
+  const [isCreating, setCreating] = useState(simulations !== null && simulations.length === 0);
+  const close = () => {
+    state.isListOpen.value = false;
+  };
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: by keys, Escape closes it.
+    <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+      <div class="dialog-body">
+        <header class="card-head">
+          <h2 id="list-title">{isCreating ? "New simulation" : "Simulations"}</h2>
+          {!isCreating && (
+            <button type="button" class="button button-main" onClick={() => setCreating(true)}>
+              <Icon name="plus" />
+              New
+            </button>
+          )}
+          <button type="button" class="icon-button" aria-label="Close" onClick={close}>
+            <Icon name="close" />
+          </button>
+        </header>
+        {state.listTrouble.value !== null && <p class="field-error">{state.listTrouble.value}</p>}
+        {isCreating ? (
+          <CreateForm onCancel={() => setCreating(false)} />
+        ) : simulations === null ? (
+          <p class="note">Loading …</p>
+        ) : simulations.length === 0 ? (
+          <p class="note">There is none yet.</p>
+        ) : (
+          <ul class="simulations">
+            {simulations.map((simulation) => (
+              <Item key={simulation.id} simulation={simulation} />
+            ))}
+          </ul>
+        )}
+        <p class="note links">
+          <a href="/docs">API</a> <a href="/openapi.json">OpenAPI</a> <a href="/metrics">Metrics</a>
+          {state.hasToken.value && (
+            <button type="button" class="link" onClick={() => setToken("")}>
+              Forget the token
+            </button>
+          )}
+        </p>
+      </div>
+    </dialog>
+  );
+}
+
+type Simulation = NonNullable<typeof state.simulation.value>;
+
+function Item({ simulation }: { simulation: Simulation }) {
+  const [isAsking, setAsking] = useState(false);
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const isOpen = state.place.value.simulation === simulation.id;
+  const remove = async () => {
+    try {
+      await api.remove(simulation.id);
+      if (isOpen) leave();
+      await refreshList();
+    } catch (error) {
+      setTrouble(asProblem(error).sentence);
+    }
+  };
+  return (
+    <li class={isOpen ? "is-open" : undefined}>
+      <button type="button" class="simulation" aria-current={isOpen} onClick={() => open(simulation.id)}>
+        <b>{simulation.name}</b>
+        <span class={`pill status-${simulation.status}`}>{simulation.status}</span>
+        <small>
+          {machines(simulation.entities)} · {simulation.scenario} · {factor(simulation.speed)} · {duration(simulation.sim_time_s)}
+          {simulation.parent !== null && ` · fork at tick ${count(simulation.parent_tick ?? 0)}`}
+        </small>
+      </button>
+      {isAsking ? (
+        <span class="ask" role="group" aria-label={`Delete ${simulation.name}?`}>
+          <button type="button" class="button button-danger" onClick={remove}>
+            Delete for good
+          </button>
+          <button type="button" class="button" onClick={() => setAsking(false)}>
+            Keep
+          </button>
+        </span>
+      ) : (
+        <button type="button" class="icon-button" aria-label={`Delete ${simulation.name}`} onClick={() => setAsking(true)}>
+          <Icon name="trash" />
+        </button>
+      )}
+      {trouble !== null && (
+        <p class="field-error" role="alert">
+          {trouble}
+        </p>
+      )}
+    </li>
+  );
+}

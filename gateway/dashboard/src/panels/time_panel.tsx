@@ -1,0 +1,183 @@
+/** Time: where a tick's time goes, whether its deadline was met, who computes, and what this page itself takes. */
+
+import { useEffect, useState } from "preact/hooks";
+import type { StagePercentiles } from "../api/client";
+import { asProblem } from "../api/problem";
+import { bytes, capital, count, factor, fixed, latency, percent, short, words } from "../parts/format";
+import { Plot } from "../parts/plot";
+import { api } from "../store/page";
+import * as state from "../store/state";
+import { timings, timingsVersion } from "../store/timings";
+import { clock, NoHistory, Tile } from "./farm_panel";
+
+const EVERY_MS = 2_000;
+
+export function TimePanel() {
+  const simulation = state.simulation.value;
+  if (simulation === null) return <p class="note">Waiting for the simulation.</p>;
+  const deadlineUs = simulation.speed === "max" ? null : (simulation.tick_ms * 1000) / simulation.speed;
+  const { late_ticks, tick, dilated_ms } = simulation;
+  return (
+    <>
+      <section class="block">
+        <h2>Pace</h2>
+        <dl class="tiles">
+          <Tile name="Asked speed" value={factor(simulation.speed)} />
+          <Tile name="Achieved" value={factor(simulation.achieved_speed)} />
+          <Tile name="Deadline" value={deadlineUs === null ? "none" : latency(deadlineUs)} />
+          <Tile name="Late ticks" value={count(late_ticks)} />
+          <Tile name="Of all" value={tick === 0 ? "0 %" : `${((late_ticks / tick) * 100).toFixed(2)} %`} />
+          <Tile name="Shifted" value={`${count(dilated_ms)} ms`} />
+        </dl>
+      </section>
+      <Stages key={simulation.id} id={simulation.id} deadlineUs={deadlineUs} />
+      <LatencyOverTime deadlineMs={deadlineUs === null ? null : deadlineUs / 1000} />
+      <Workers />
+      <ThisPage />
+    </>
+  );
+}
+
+function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
+  const [stages, setStages] = useState<StagePercentiles[]>([]);
+  const [trouble, setTrouble] = useState<string | null>(null);
+  useEffect(() => {
+    let isGone = false;
+    const ask = async () => {
+      if (document.hidden) return;
+      try {
+        const answer = await api.latency(id);
+        if (!isGone) setStages(answer.stages);
+        setTrouble(null);
+      } catch (error) {
+        if (!isGone) setTrouble(asProblem(error).sentence);
+      }
+    };
+    void ask();
+    const timer = setInterval(ask, EVERY_MS);
+    return () => {
+      isGone = true;
+      clearInterval(timer);
+    };
+  }, [id]);
+  const whole = stages.find((stage) => stage.stage === "tick_latency");
+  return (
+    <section class="block">
+      <h2>Latency of a tick</h2>
+      {deadlineUs !== null && whole !== undefined && (
+        <p class={whole.p99_us <= deadlineUs ? "verdict verdict-good" : "verdict verdict-bad"}>
+          {whole.p99_us <= deadlineUs ? "99 % of all ticks are complete within" : "The slowest hundredth of all ticks takes longer than"} the deadline of{" "}
+          {latency(deadlineUs)}.
+        </p>
+      )}
+      {trouble !== null && <p class="field-error">{trouble}</p>}
+      <table class="table">
+        <thead>
+          <tr>
+            <th scope="col">Stage</th>
+            <th scope="col">p50</th>
+            <th scope="col">p99</th>
+            <th scope="col">Worst</th>
+          </tr>
+        </thead>
+        <tbody>
+          {stages.map((stage) => (
+            <tr key={stage.stage} class={stage.stage === "tick_latency" ? "is-total" : undefined}>
+              <th scope="row">{capital(words(stage.stage))}</th>
+              <td>{latency(stage.p50_us)}</td>
+              <td class={isOver(stage.p99_us, deadlineUs)}>{latency(stage.p99_us)}</td>
+              <td class={isOver(stage.max_us, deadlineUs)}>{latency(stage.max_us)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function isOver(us: number, deadlineUs: number | null): string | undefined {
+  return deadlineUs !== null && us > deadlineUs ? "is-over" : undefined;
+}
+
+function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
+  const version = timingsVersion.value;
+  if (timings.length < 2) return <NoHistory title="Over time" />;
+  const x = timings.column("at_s");
+  const p99 = timings.column("p99");
+  const deadline = deadlineMs === null ? [] : [{ name: "Deadline", colour: "--muted", values: p99.map(() => deadlineMs), isDashed: true }];
+  return (
+    <section class="block">
+      <h2>Over time</h2>
+      <Plot
+        label="Latency of a tick over the last minutes, ms"
+        height={130}
+        version={version}
+        x={x}
+        formatX={clock}
+        lines={[{ name: "p50, ms", colour: "--plot-1", values: timings.column("p50") }, { name: "p99, ms", colour: "--plot-2", values: p99 }, ...deadline]}
+      />
+      <Plot
+        label="Achieved speed over the last minutes"
+        height={100}
+        version={version}
+        x={x}
+        formatX={clock}
+        lines={[{ name: "Achieved speed", colour: "--plot-3", values: timings.column("achieved") }]}
+      />
+    </section>
+  );
+}
+
+function Workers() {
+  const workers = state.workers.value;
+  return (
+    <section class="block">
+      <h2>Workers</h2>
+      {workers.length === 0 ? (
+        <p class="note">No worker is there: nothing can run. Start one with autofarm worker.</p>
+      ) : (
+        <table class="table">
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col">Load</th>
+              <th scope="col">Machines</th>
+              <th scope="col">Steps/s</th>
+            </tr>
+          </thead>
+          <tbody>
+            {workers.map((worker) => (
+              <tr key={worker.id}>
+                <th scope="row">
+                  {worker.name} <small class={worker.state === "ready" ? undefined : "is-over"}>{worker.state}</small>
+                </th>
+                <td>{percent(worker.load)}</td>
+                <td>{short(worker.machines)}</td>
+                <td>{short(worker.machine_ticks_per_s)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+function ThisPage() {
+  const { picturesPerS, pictureMs, bytesPerS } = state.rates.value;
+  const { bytes: all, undrawn, lagged, malformed } = state.traffic.value;
+  return (
+    <section class="block">
+      <h2>This page</h2>
+      <dl class="rows">
+        <Tile name="Pictures" value={`${fixed(picturesPerS, 0)} /s`} />
+        <Tile name="To prepare one" value={`${fixed(pictureMs, 1)} ms`} />
+        <Tile name="Machines drawn" value={count(state.drawn.value)} />
+        <Tile name="Received" value={`${bytes(bytesPerS)}/s, ${bytes(all)} in all`} />
+        <Tile name="Skipped here, not drawn in time" value={count(undrawn)} />
+        <Tile name="Skipped by the server" value={count(lagged)} />
+        <Tile name="Not understood" value={count(malformed)} />
+      </dl>
+    </section>
+  );
+}

@@ -1,0 +1,132 @@
+/** A plot over time by uPlot, in the page's own colours. It is drawn anew only when `version` changes. */
+
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+export interface Line {
+  name: string;
+  /** Name of a colour property of the page, or a colour. */
+  colour: string;
+  values: readonly number[];
+  range?: [number, number];
+  /** A scale of its own, on the right. */
+  scale?: "right";
+  /** Filled down to the line below it. */
+  isFilled?: boolean;
+  isDashed?: boolean;
+}
+
+interface Props {
+  label: string;
+  height: number;
+  version: number;
+  x: readonly number[];
+  lines: Line[];
+  formatX: (x: number) => string;
+  formatY?: (y: number) => string;
+}
+
+function resolved(colour: string): string {
+  return colour.startsWith("--") ? getComputedStyle(document.documentElement).getPropertyValue(colour).trim() : colour;
+}
+
+function options(props: Props, width: number): uPlot.Options {
+  const text = resolved("--muted");
+  const grid = { stroke: resolved("--line"), width: 1 };
+  const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const formatY = props.formatY ?? ((y: number) => String(y));
+  const left = props.lines.find((line) => line.scale === undefined);
+  const isRightUsed = props.lines.some((line) => line.scale === "right");
+  return {
+    width,
+    height: props.height,
+    padding: [6, isRightUsed ? 0 : 6, 0, 0],
+    cursor: { show: true, drag: { setScale: false }, points: { size: 5 } },
+    legend: { show: false },
+    scales: {
+      x: { time: false },
+      y: { range: (_, low, high) => left?.range ?? [Math.min(low, 0), high > 0 ? high * 1.05 : 1] },
+      right: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
+    },
+    axes: [
+      { ...axis, size: 20, space: 70, values: (_, splits) => splits.map(props.formatX) },
+      { ...axis, size: 38, space: 22, values: (_, splits) => splits.map(formatY) },
+      ...(isRightUsed ? [{ ...axis, scale: "right", side: 1 as const, size: 30, space: 22, grid: { show: false } }] : []),
+    ],
+    series: [
+      {},
+      ...props.lines.map((line) => ({
+        label: line.name,
+        scale: line.scale ?? "y",
+        stroke: resolved(line.colour),
+        width: line.isFilled === true ? 0 : 1.5,
+        points: { show: false },
+        spanGaps: false,
+        ...(line.isFilled === true ? { fill: resolved(line.colour) } : {}),
+        ...(line.isDashed === true ? { dash: [4, 4] } : {}),
+      })),
+    ],
+  };
+}
+
+export function Plot(props: Props) {
+  const holder = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const shape = props.lines.map((line) => line.name + line.colour).join();
+  const latest = useRef(props);
+  latest.current = props;
+
+  useEffect(() => {
+    const element = holder.current;
+    if (element === null) return;
+    const make = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(latest.current, element.clientWidth || 300), dataOf(latest.current), element);
+    };
+    make();
+    const observer = new ResizeObserver(() => {
+      const width = element.clientWidth;
+      if (width > 0 && plot.current?.width !== width) plot.current?.setSize({ width, height: latest.current.height });
+    });
+    observer.observe(element);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", make);
+    return () => {
+      observer.disconnect();
+      dark.removeEventListener("change", make);
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useEffect(() => {
+    plot.current?.setData(dataOf(latest.current));
+  }, [props.version]);
+
+  return (
+    <figure class="plot">
+      <div ref={holder} role="img" aria-label={`${props.label}. ${spoken(props)}`} />
+      <figcaption>
+        {props.lines.map((line) => (
+          <span key={line.name}>
+            <svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">
+              <rect width="10" height="10" rx="2" fill={line.colour.startsWith("--") ? `var(${line.colour})` : line.colour} />
+            </svg>
+            {line.name}
+          </span>
+        ))}
+      </figcaption>
+    </figure>
+  );
+}
+
+function dataOf(props: Props): uPlot.AlignedData {
+  const gaps = (values: readonly number[]) => values.map((value) => (Number.isFinite(value) ? value : null));
+  return [[...props.x], ...props.lines.map((line) => gaps(line.values))];
+}
+
+/** The newest values, for who cannot see the plot. */
+function spoken(props: Props): string {
+  return props.lines.map((line) => `${line.name}: ${Number((line.values.at(-1) ?? Number.NaN).toPrecision(3))}`).join("; ");
+}

@@ -1,0 +1,341 @@
+/**
+ * Keeps what is shown in step with the server: the list of simulations, the one that is open and its stream, the view that
+ * is asked for, and the address of the page. The one module that the stream's worker talks to.
+ */
+
+import { batch, effect } from "@preact/signals";
+import { asProblem } from "../api/problem";
+import { askedBounds, type Camera, type Size } from "../map/camera";
+import type { FarmMap } from "../map/farm_map";
+import type { Hello } from "../protocol/messages";
+import type { FromWorker, MachineFrame, View } from "../stream/channel";
+import { Link } from "../stream/link";
+import type { Voided } from "../stream/session";
+import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
+import { loadClasses, loadPast } from "./lookup";
+import { occasionOf } from "./occasions";
+import { alert, api, changePlace, settle, shown } from "./page";
+import { refreshSelected, select, showSelected } from "./selection";
+import * as state from "./state";
+import { refreshTimings, timings, timingsVersion } from "./timings";
+
+const TOKEN_KEY = "autofarm.token";
+const LIST_EVERY_MS = 3_000;
+const SIMULATION_EVERY_MS = 1_000;
+const TIMINGS_EVERY_MS = 2_000;
+/** A page that nobody sees asks this much less often. */
+const HIDDEN_FACTOR = 10;
+const RATE_HZ = 10;
+const HIDDEN_RATE_HZ = 1;
+/** Above so many machines the farm's events are not asked for at first: there are more than anybody reads. */
+const ALL_EVENTS_UP_TO = 20_000;
+/** The server's version is asked for when there is nothing else to do, ms. */
+const VERSION_AFTER_MS = 8_000;
+
+const link = new Link(handle);
+let size: Size = { width: 0, height: 0 };
+let isListed = false;
+
+// Beginning
+
+export function start(): void {
+  api.token = sessionStorage.getItem(TOKEN_KEY);
+  state.hasToken.value = api.token !== null;
+  api.onUnauthorized = () => {
+    state.isTokenWanted.value = true;
+  };
+  addEventListener("hashchange", () => {
+    const place = readPlace(location.hash);
+    const isOther = place.simulation !== state.place.value.simulation;
+    state.place.value = place;
+    if (isOther && place.simulation !== null) void open(place.simulation);
+    else if (place.camera !== null) shown.map?.setCamera(place.camera);
+  });
+  document.addEventListener("visibilitychange", () => {
+    askView();
+    if (!document.hidden) link.retry();
+  });
+  addEventListener("online", () => link.retry());
+  effect(() => {
+    const written = writePlace(state.place.value);
+    scheduleAddress(written);
+  });
+  effect(() => {
+    const open = state.simulation.value;
+    document.title = open === null ? "AutoFarm" : `${open.name} (${open.status}) – AutoFarm`;
+  });
+  repeat(LIST_EVERY_MS, refreshList);
+  repeat(SIMULATION_EVERY_MS, refreshSimulation);
+  repeat(TIMINGS_EVERY_MS, async () => {
+    const open = state.simulation.value;
+    if (open !== null && state.status.value.phase === "open") await refreshTimings(api, open);
+  });
+  setTimeout(checkVersion, VERSION_AFTER_MS);
+  const { simulation } = state.place.value;
+  if (simulation !== null) void open(simulation);
+}
+
+/** Says so where the server is of another version than this page, which may then lack something or show it wrong. */
+async function checkVersion(): Promise<void> {
+  const version = await api.version().catch(() => null);
+  if (version === null || version === __VERSION__) return;
+  alert("version", `The server is of version ${version}, this page of ${__VERSION__}: reload it, and what is new may still be missing.`);
+}
+
+/** Repeats work, one after the other, less often while nobody looks. */
+function repeat(everyMs: number, work: () => Promise<void>): void {
+  const again = async () => {
+    await work();
+    setTimeout(again, everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
+  };
+  void again();
+}
+
+let addressTimer: ReturnType<typeof setTimeout> | undefined;
+
+/** The address follows at rest, for browsers refuse to have it changed at every move of a hand. */
+function scheduleAddress(written: string): void {
+  clearTimeout(addressTimer);
+  addressTimer = setTimeout(() => {
+    if (location.hash !== written) history.replaceState(null, "", `${location.pathname}${written}`);
+  }, 300);
+}
+
+export function setToken(token: string): void {
+  api.token = token === "" ? null : token;
+  if (api.token === null) sessionStorage.removeItem(TOKEN_KEY);
+  else sessionStorage.setItem(TOKEN_KEY, api.token);
+  state.hasToken.value = api.token !== null;
+  state.isTokenWanted.value = false;
+  isListed = false;
+  void refreshList();
+  const id = state.place.value.simulation;
+  if (id !== null) void open(id);
+}
+
+// The list, and which one to open
+
+export async function refreshList(): Promise<void> {
+  if (state.isTokenWanted.value) return;
+  try {
+    const page = await api.simulations();
+    batch(() => {
+      state.simulations.value = page.items;
+      state.listTrouble.value = null;
+    });
+    if (state.scenarios.value.length === 0) state.scenarios.value = (await api.scenarios()).items;
+    state.workers.value = (await api.workers()).items;
+  } catch (error) {
+    state.listTrouble.value = asProblem(error).sentence;
+    return;
+  }
+  if (!isListed) {
+    isListed = true;
+    if (state.place.value.simulation === null) {
+      const first = openedAtOnce(state.simulations.value ?? []);
+      if (first !== null) void open(first.id);
+      else state.isListOpen.value = true;
+    }
+  }
+}
+
+async function refreshSimulation(): Promise<void> {
+  if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
+  const open = state.simulation.value;
+  if (open === null || state.isTokenWanted.value || state.status.value.phase === "ended") return;
+  try {
+    const now = await api.simulation(open.id);
+    if (state.simulation.value?.id === open.id) state.simulation.value = now;
+    if (now.achieved_speed > 0) settle("no_worker");
+  } catch {
+    // The stream says what is wrong with the connection.
+  }
+  await refreshSelected();
+}
+
+/** Opens a simulation: nothing of the last one stays. */
+export async function open(id: string): Promise<void> {
+  const isSame = state.place.value.simulation === id;
+  forget();
+  batch(() => {
+    const before = state.place.value;
+    state.place.value = isSame ? before : { ...before, simulation: id, camera: null, machine: null, isFollowed: false, hiddenClasses: 0 };
+    state.simulation.value = state.simulations.value?.find((one) => one.id === id) ?? null;
+    state.isListOpen.value = false;
+    state.status.value = { phase: "connecting", why: null, retryAtMs: null };
+  });
+  const { camera, machine } = state.place.value;
+  if (camera !== null) shown.map?.setCamera(camera);
+  if (machine !== null) select(machine, state.place.value.isFollowed);
+  // As long as it is not known how many machines there are, their events are not asked for.
+  state.wantsAllEvents.value = (state.simulation.value?.entities ?? Number.POSITIVE_INFINITY) <= ALL_EVENTS_UP_TO;
+  link.open(id, api.token, view());
+  try {
+    const world = await api.world(id);
+    if (state.place.value.simulation === id && world.layout !== null) state.layout.value = world.layout;
+  } catch (error) {
+    const problem = asProblem(error);
+    if (problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
+  }
+}
+
+/** Shows no simulation. */
+export function leave(): void {
+  link.close();
+  forget();
+  batch(() => {
+    state.place.value = { ...state.place.value, simulation: null, camera: null, machine: null, isFollowed: false };
+    state.simulation.value = null;
+    state.status.value = { phase: "ended", why: null, retryAtMs: null };
+  });
+}
+
+function forget(): void {
+  shown.map?.clear();
+  timings.clear();
+  state.eventLog.clear();
+  state.alertList.clear();
+  batch(() => {
+    state.fleet.value = null;
+    state.layout.value = null;
+    state.classNames.value = [];
+    state.classOfRow.value = null;
+    state.tick.value = null;
+    state.selected.value = null;
+    state.traffic.value = state.NO_TRAFFIC;
+    state.drawn.value = 0;
+    timingsVersion.value += 1;
+    state.eventVersion.value += 1;
+    state.alertVersion.value += 1;
+  });
+}
+
+// The view
+
+function view(): View {
+  const { machineLimit } = state.place.value;
+  const events = state.wantsAllEvents.value ? "all" : "lifecycle";
+  if (document.hidden) return { boundsM: null, maxEntities: 0, rateHz: HIDDEN_RATE_HZ, events };
+  const known = state.fleet.value;
+  const camera = shown.map?.camera;
+  const boundsM = known === null || camera === undefined || size.width === 0 ? null : askedBounds(camera, size, known.worldM);
+  const maxEntities = state.noGraphics.value === null ? machineLimit : 0;
+  return { boundsM, maxEntities, rateHz: RATE_HZ, events };
+}
+
+/** Asks for what is seen now. The worker sends no more than a few views a second. */
+export function askView(): void {
+  if (state.place.value.simulation === null) return;
+  const camera = shown.map?.camera;
+  link.setView(view(), camera === undefined ? [0, 0] : [camera.x, camera.y]);
+}
+
+export function handleCamera(camera: Camera, mapSize: Size): void {
+  size = mapSize;
+  // A map without a farm is nowhere.
+  if (state.fleet.value === null) return;
+  state.place.value = { ...state.place.value, camera };
+  askView();
+}
+
+export function handleMap(map: FarmMap | null): void {
+  shown.map = map;
+  if (map === null) return;
+  const { camera } = state.place.value;
+  if (camera !== null) map.setCamera(camera);
+}
+
+export function setMachineLimit(machineLimit: Place["machineLimit"]): void {
+  changePlace({ machineLimit });
+  askView();
+}
+
+export function setWantsAllEvents(wantsAll: boolean): void {
+  state.wantsAllEvents.value = wantsAll;
+  askView();
+}
+
+export function recycle(frame: MachineFrame): void {
+  link.recycle(frame.buffer);
+}
+
+export function retry(): void {
+  link.retry();
+}
+
+// What the stream says
+
+function handle(message: FromWorker): void {
+  switch (message.type) {
+    case "status":
+      state.status.value = message.status;
+      if (message.status.phase === "token") state.isTokenWanted.value = true;
+      if (message.status.phase === "ended") void refreshList();
+      break;
+    case "hello":
+      handleHello(message.hello, message.voided);
+      break;
+    case "fleet":
+      state.fleet.value = message.fleet;
+      // Only now is it known what of the world is seen.
+      askView();
+      void loadClasses().then((classes) => classes !== null && link.setClasses(classes));
+      break;
+    case "frame":
+      handleFrame(message.frame);
+      break;
+    case "events":
+      state.eventLog.add(message.events, message.dropped);
+      state.eventVersion.value += 1;
+      for (const event of message.events) {
+        const occasion = occasionOf(event);
+        if (occasion !== null) alert(occasion.key, occasion.text, occasion.severity);
+        if (event.kind === "lifecycle") void refreshSimulation();
+      }
+      break;
+    case "missing":
+      alert("missing", `Events ${message.fromSeq} to ${message.toSeq} of the log ${message.log} are not kept any more.`);
+      break;
+    case "view":
+      if (message.isRefused) alert("view", `The server did not take the view: ${message.detail}.`);
+      else settle("view");
+      break;
+    case "fewer_events":
+      state.wantsAllEvents.value = false;
+      alert("fewer_events", "More happened than this page could take: only events of the run itself are shown from here on.");
+      break;
+    case "traffic":
+      state.traffic.value = message.traffic;
+      if (message.traffic.malformed > 0) {
+        alert("malformed", "Messages of the stream cannot be read: the server may be of another version. Reload the page.", "error");
+      }
+      break;
+  }
+}
+
+function handleHello(hello: Hello, voided: Voided | null): void {
+  const isOfThis = hello.simulation.id === state.place.value.simulation;
+  if (!isOfThis) return;
+  if (state.tick.value === null) void loadPast(hello);
+  // Who comes back may meet another server.
+  else void checkVersion();
+  batch(() => {
+    if (state.simulation.value === null) state.wantsAllEvents.value = hello.simulation.entities <= ALL_EVENTS_UP_TO;
+    state.simulation.value = hello.simulation;
+    if (voided !== null) {
+      state.eventLog.drop(voided);
+      timings.dropFrom(voided.fromTick);
+      state.eventVersion.value += 1;
+      timingsVersion.value += 1;
+      alert("voided", `The orchestrator was restarted: what happened from tick ${voided.fromTick} on is void, and happens anew.`);
+    }
+  });
+}
+
+function handleFrame(frame: MachineFrame): void {
+  const { tick, simTimeS, count, machines, sums } = frame;
+  state.tick.value = { tick, simTimeS, count, machines, sums };
+  if (shown.map === null) return recycle(frame);
+  shown.map.setFrame(frame);
+  showSelected();
+}

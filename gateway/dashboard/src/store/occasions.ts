@@ -1,0 +1,58 @@
+/** Which events are occasions for an alert, and how they are said. Pure. */
+
+import type { FarmEvent } from "../protocol/messages";
+import type { Severity } from "./alerts";
+
+export interface Occasion {
+  key: string;
+  severity: Severity;
+  text: string;
+}
+
+/** Why a run has the status it has, for people. */
+export const CAUSES: Record<string, string> = {
+  requested: "as requested",
+  last_tick: "its last tick is done",
+  digest_mismatch: "two workers computed different states; see the log of the orchestrator",
+  late: "it was a second behind, and was created to fail then; create it with late_policy dilate",
+  unable: "a worker cannot compute it; see the worker's log",
+  history_full: "its history waits for a database that does not write; mend that, then resume",
+  disk_full: "the disk is full; free some space, then resume",
+  unrecoverable: "its state could not be restored; see the log of the orchestrator",
+};
+
+/** Late ticks a second of the log from which on somebody should know: a handful is a hiccup of the computer. */
+const MANY_LATE_TICKS = 50;
+
+/** The alert that an event is an occasion for; null where it is none. */
+export function occasionOf(event: FarmEvent): Occasion | null {
+  const { detail } = event;
+  const text = (name: string) => (typeof detail[name] === "string" || typeof detail[name] === "number" ? String(detail[name]) : "");
+  if (event.kind === "lifecycle") {
+    const cause = text("cause");
+    if (["", "requested", "last_tick"].includes(cause)) return null;
+    return { key: "lifecycle", severity: "error", text: `The run is ${text("status")}: ${CAUSES[cause] ?? cause}.` };
+  }
+  if (event.kind !== "system") return null;
+  switch (detail["event"]) {
+    case "worker_lost":
+      return { key: "worker_lost", severity: "error", text: `Worker ${text("worker")} was lost: ${text("reason")}. Its machines go to others.` };
+    case "worker_suspect":
+      return { key: "worker_suspect", severity: "warning", text: `Worker ${text("worker")} does not answer in time.` };
+    case "no_worker":
+      return { key: "no_worker", severity: "error", text: "No worker is there: the run waits. Start one with autofarm worker." };
+    case "digest_mismatch":
+      return { key: "digest_mismatch", severity: "error", text: "Two workers computed different states of the same tick." };
+    case "unrecoverable":
+      return { key: "unrecoverable", severity: "error", text: `The run cannot be restored: ${text("reason")}.` };
+    case "dilated":
+      return { key: "dilated", severity: "warning", text: "The run fell more than a second behind: its deadlines were shifted." };
+    case "late": {
+      const ticks = Number(detail["ticks"]);
+      if (!(ticks >= MANY_LATE_TICKS)) return null;
+      return { key: "late", severity: "warning", text: `${ticks} ticks of the last second were complete only after their deadline.` };
+    }
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,30 @@
+/** What the modules that change the page share: the API, the map that is shown, the place, and alerts. */
+
+import { Api } from "../api/client";
+import type { FarmMap } from "../map/farm_map";
+import type { Place } from "./location";
+import * as state from "./state";
+
+export const api = new Api();
+
+/** The map, as long as one is drawn. */
+export const shown: { map: FarmMap | null } = { map: null };
+
+export function changePlace(change: Partial<Place>): void {
+  state.place.value = { ...state.place.value, ...change };
+}
+
+export function alert(key: string, text: string, severity: "warning" | "error" = "warning"): void {
+  state.alertList.raise(key, severity, text, Date.now());
+  state.alertVersion.value += 1;
+}
+
+export function settle(key: string): void {
+  state.alertList.settle(key);
+  state.alertVersion.value += 1;
+}
+
+export function dismiss(key: string): void {
+  state.alertList.dismiss(key, Date.now());
+  state.alertVersion.value += 1;
+}

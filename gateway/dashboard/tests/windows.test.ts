@@ -1,0 +1,87 @@
+/** What is kept is bounded, and void things go. */
+
+import { describe, expect, it } from "vitest";
+import type { FarmEvent } from "../src/protocol/messages";
+import { Alerts } from "../src/store/alerts";
+import { EventLog, MAX_EVENTS } from "../src/store/event_log";
+import { Series } from "../src/store/series";
+
+const event = (log: "sim" | "system", seq: number): FarmEvent => ({ log, seq, tick: seq, kind: "fault", detail: {} });
+
+describe("series", () => {
+  it("never holds more than its limit and an eighth, however long it runs", () => {
+    const series = new Series(["a"], 80);
+    let most = 0;
+    for (let tick = 0; tick < 100_000; tick += 1) {
+      series.push(tick, [tick]);
+      most = Math.max(most, series.length);
+    }
+    expect(most).toBe(89);
+    expect(series.lastTick).toBe(99_999);
+    expect(series.column("a").at(-1)).toBe(99_999);
+    expect(series.column("a")).toHaveLength(series.length);
+  });
+  it("passes over what is not newer, and drops what is void", () => {
+    const series = new Series(["a", "b"], 10);
+    for (const tick of [1, 2, 2, 1, 5, 9]) series.push(tick, [tick, -tick]);
+    expect(series.column("a")).toEqual([1, 2, 5, 9]);
+    series.dropFrom(5);
+    expect(series.column("b")).toEqual([-1, -2]);
+    series.push(5, [50, 60]);
+    expect(series.lastTick).toBe(5);
+  });
+  it("refuses a row of another width", () => expect(() => new Series(["a"], 4).push(1, [])).toThrow());
+});
+
+describe("events", () => {
+  it("are the newest, and those passed over are counted", () => {
+    const log = new EventLog();
+    for (let seq = 1; seq <= MAX_EVENTS * 3; seq += 1) log.add([event("sim", seq)], seq === 1 ? 5 : 0);
+    expect(log.events).toHaveLength(MAX_EVENTS);
+    expect(log.events.at(-1)?.seq).toBe(MAX_EVENTS * 3);
+    expect(log.passedOver).toBe(MAX_EVENTS * 2 + 5);
+  });
+  it("of before come first, once, and no more than there is room for", () => {
+    const log = new EventLog();
+    log.add([event("sim", 700), event("system", 3)]);
+    log.addPast([...Array.from({ length: 700 }, (_, n) => event("sim", n + 1)), event("system", 3)]);
+    expect(log.events).toHaveLength(MAX_EVENTS);
+    expect(log.events.at(-3)?.seq).toBe(699);
+    expect(log.events.filter((one) => one.log === "system")).toHaveLength(1);
+  });
+  it("that are void go, each log by its own number", () => {
+    const log = new EventLog();
+    log.add([event("sim", 87), event("sim", 88), event("system", 8), event("system", 9), event("system", 88)]);
+    log.drop({ fromTick: 1, fromEvent: 88, fromSystemEvent: 9 });
+    expect(log.events.map((one) => [one.log, one.seq])).toEqual([
+      ["sim", 87],
+      ["system", 8],
+    ]);
+  });
+});
+
+describe("alerts", () => {
+  it("are one an occasion, counted, and few", () => {
+    const alerts = new Alerts();
+    for (let n = 0; n < 100; n += 1) alerts.raise(`key${n % 20}`, "warning", "text", n);
+    expect(alerts.list.length).toBeLessThanOrEqual(6);
+    expect(alerts.list[0]).toMatchObject({ key: "key19", atMs: 99 });
+  });
+  it("go by themselves where they are warnings, and stay where they are errors", () => {
+    const alerts = new Alerts();
+    alerts.raise("late", "warning", "text", 0);
+    alerts.raise("lost", "error", "text", 0);
+    expect(alerts.expire(1_000)).toBe(false);
+    expect(alerts.expire(100_000)).toBe(true);
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["lost"]);
+  });
+  it("are quiet for a while once dismissed", () => {
+    const alerts = new Alerts();
+    alerts.raise("late", "warning", "text", 0);
+    alerts.dismiss("late", 1_000);
+    alerts.raise("late", "warning", "text", 2_000);
+    expect(alerts.list).toEqual([]);
+    alerts.raise("late", "warning", "text", 62_000);
+    expect(alerts.list).toHaveLength(1);
+  });
+});
