@@ -43,7 +43,6 @@ pub(crate) struct StreamParams {
 /// Which events a stream brings.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it stands for the words in the document")]
 pub(crate) enum WantedEvents {
     /// None.
     None,
