@@ -1,11 +1,13 @@
 //! PostgreSQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres as Driver, SqlSafeStr as _};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::error::StoreError;
@@ -22,6 +24,8 @@ use crate::session::{
 pub(crate) struct Postgres {
     pool: PgPool,
     connections: u32,
+    /// Who fetches a connection for somebody, as many as there are connections.
+    fetchers: Arc<Semaphore>,
     /// Longest wait for a connection that answers, and of those that were idle for the answer.
     patience: Duration,
 }
@@ -83,15 +87,24 @@ impl Postgres {
         Ok(Postgres {
             pool,
             connections,
+            fetchers: Arc::new(Semaphore::new(connections as usize)),
             patience,
         })
     }
 
     /// A connection, an idle one or a new one. It is opened even if nobody waits for it any more: where the way to the
-    /// server is slow, whoever asks next has it, and not everyone begins anew and gives up.
+    /// server is slow, whoever asks next has it, and not everyone begins anew and gives up. Of a server that says nothing no
+    /// more are waited for than there can be, however many ask.
     async fn connection(&self) -> Result<PoolConnection<Driver>, StoreError> {
+        let fetchers = Arc::clone(&self.fetchers).acquire_owned();
+        let place = fetchers.await.expect("it is never closed");
         let pool = self.pool.clone();
-        in_task(async move { Ok(pool.acquire().await?) }).await
+        in_task(async move {
+            let connection = pool.acquire().await?;
+            drop(place);
+            Ok(connection)
+        })
+        .await
     }
 }
 

@@ -118,7 +118,7 @@ fn misfit(said: &str) -> Option<Wording> {
 fn unreadable(said: &str) -> Option<Wording> {
     let allowed = match said {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
-            "a whole number, not below 0"
+            "a whole number of 0 or more"
         }
         "number too large to fit in target type" => "a smaller number",
         "number too small to fit in target type" => "a greater number",
@@ -139,7 +139,8 @@ fn type_in_words(rust: &str) -> String {
         "u8" => unsigned(8),
         "u16" => unsigned(16),
         "u32" => unsigned(32),
-        "u64" | "usize" => unsigned(64),
+        // Every number is bounded more closely than by its type, which is told where it is one.
+        "u64" | "usize" => "a whole number of 0 or more".to_owned(),
         "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
         "i64" => format!("a whole number from {} to {}", i64::MIN, i64::MAX),
         "f32" | "f64" => "a number".to_owned(),
