@@ -23,6 +23,8 @@ const SCHEMA_VERSION: u32 = 1;
 const MAX_BYTES: u64 = 4 << 20;
 /// Samples that must lie above a percentile before it is judged: one sample decides nothing.
 const MIN_TAIL_SAMPLES: f64 = 10.0;
+/// What says how busy the machine was.
+const TIMER: &str = "timer_jitter.p99";
 /// A difference of this share is none.
 const SAME: f64 = 1e-9;
 
@@ -190,6 +192,22 @@ impl Baseline {
     }
 }
 
+/// What to think of a comparison where this machine was busier than it was for the baseline.
+pub(crate) fn caution(ratios: &[Ratio]) -> Option<String> {
+    /// Lateness of the timer that is worth a word, over the baseline's.
+    const FACTOR: f64 = 1.5;
+    let timer = ratios.iter().find(|ratio| ratio.measure == TIMER)?;
+    let is_busier =
+        timer.now > FACTOR * timer.before && timer.now - timer.before > noise(Unit::Time);
+    is_busier.then(|| {
+        format!(
+            "this machine was busier than for the baseline, its own timer late by {} and not {} at p99: compare anew when it is quiet",
+            Unit::Time.show(timer.now),
+            Unit::Time.show(timer.before)
+        )
+    })
+}
+
 /// A difference that is nothing, whatever share it is: what two runs of the same program differ by.
 fn noise(unit: Unit) -> f64 {
     match unit {
@@ -274,10 +292,33 @@ mod tests {
         let mut figures = Figures::default();
         let mut durations = Durations::default();
         durations.record_n_us(us, 2_000);
-        figures.keep("tick", durations);
+        figures.keep("tick", &durations);
         figures.set("late_ticks", late);
         figures.set("achieved_speed", speed);
         figures
+    }
+
+    #[test]
+    fn a_machine_that_was_busier_is_told() {
+        let timer = |us| {
+            let mut figures = Figures::default();
+            let mut durations = Durations::default();
+            durations.record_n_us(us, 2_000);
+            figures.keep("timer_jitter", &durations);
+            figures
+        };
+        let caution = |before, now| {
+            let baseline = Baseline::new(parameters("1"), &timer(before));
+            let ratios = baseline.compare(&timer(now), |_| Allowance::Share(0.1));
+            assert!(
+                ratios.iter().all(|ratio| !ratio.regressed),
+                "the timer is not judged"
+            );
+            super::caution(&ratios)
+        };
+        assert_eq!((caution(500, 600), caution(10, 100)), (None, None));
+        let said = caution(500, 5_000).unwrap();
+        assert!(said.contains("late by 5 ms and not 500 us"), "{said}");
     }
 
     fn parameters(entities: &str) -> Parameters {
@@ -372,7 +413,7 @@ mod tests {
             let mut figures = Figures::default();
             let mut durations = Durations::default();
             us.iter().for_each(|us| durations.record_n_us(*us, 100));
-            figures.keep("rest", durations);
+            figures.keep("rest", &durations);
             for (name, value) in ["late_ticks", "rss.perf", "achieved_speed"].iter().zip(numbers) {
                 figures.set(*name, value);
             }

@@ -15,9 +15,9 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Adds to a histogram, that of nothing if it was not there.
-    pub(crate) fn keep(&mut self, name: impl Into<String>, durations: Durations) {
+    pub(crate) fn keep(&mut self, name: impl Into<String>, durations: &Durations) {
         let all = self.durations.entry(name.into()).or_default();
-        all.add(&durations);
+        all.add(durations);
     }
 
     /// Says a number.

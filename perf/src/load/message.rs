@@ -21,7 +21,7 @@ pub(crate) enum Depth {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
     /// The first of a connection.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// A tick.
     Tick(Box<Tick>),
     /// An event of a log.
@@ -166,13 +166,13 @@ pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
     let fields: Fields<'_> = serde_json::from_str(head).map_err(|error| error.to_string())?;
     let want = |value: Option<u64>, name: &str| value.ok_or_else(|| format!("it has no {name}"));
     Ok(match fields.message.as_ref() {
-        "hello" => Message::Hello(Hello {
+        "hello" => Message::Hello(Box::new(Hello {
             epoch: fields.epoch,
             next_event: fields.next_event,
             next_system_event: fields.next_system_event,
             epochs: fields.epochs,
             simulation: fields.simulation.ok_or("it has no simulation")?,
-        }),
+        })),
         "tick" => {
             let machines = match (&split, depth) {
                 (Some(_), Depth::Head) => None,

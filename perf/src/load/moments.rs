@@ -160,7 +160,7 @@ mod tests {
             (3.0, Some(60.0)),
         ] {
             let found = at(&line, moment);
-            assert_eq!(found.map(|v| v.round()), value, "{moment}");
+            assert_eq!(found.map(f64::round), value, "{moment}");
         }
         assert_eq!(at(&[], 1.0), None);
     }

@@ -26,20 +26,20 @@ pub(crate) fn single(report: &SingleReport) -> String {
     let body = html! {
         (tiles::of_run(run, report.figures()))
         (judgement(&report.verdict))
-        (section("Latency by percentile", html! {
+        (section("Latency by percentile", &html! {
             p.lead { "How long at most the given share took. The axis is stretched towards 100 %, since the slowest few are what is felt." }
             (percentiles::of_run(report.figures()))
         }))
-        (section("Latency over time", over_time::latency(run)))
-        (section("Stages of a tick", stages::of_run(run)))
-        (section("What was read and answered", over_time::throughput(run)))
-        (section("Processors, memory and bytes by role", html! {
+        (section("Latency over time", &over_time::latency(run)))
+        (section("Stages of a tick", &stages::of_run(run)))
+        (section("What was read and answered", &over_time::throughput(run)))
+        (section("Processors, memory and bytes by role", &html! {
             (over_time::processes(run))
             (tables::processes(run))
         }))
-        (section("Every duration", tables::durations(report.figures())))
-        (section("Requests", tables::routes(run)))
-        (section("Simulations and clients", tables::standing(run)))
+        (section("Every duration", &tables::durations(report.figures())))
+        (section("Requests", &tables::routes(run)))
+        (section("Simulations and clients", &tables::standing(run)))
         (tables::checks(&report.verdict.checks))
         (tables::parameters(&report.frame.parameters))
     };
@@ -61,11 +61,11 @@ pub(crate) fn pairs(report: &PairsReport) -> String {
     let body = html! {
         (tiles::of_pairs(report))
         (judgement(&report.verdict))
-        (section("End to end by percentile", html! {
+        (section("End to end by percentile", &html! {
             p.lead { "All pairs together, without and with the clients that read nothing. Where the curves lie on each other, those cost the others nothing." }
             (percentiles::of_pairs(report))
         }))
-        (section("Pairs", tables::pairs(report)))
+        (section("Pairs", &tables::pairs(report)))
         (tables::checks(&report.verdict.checks))
         (tables::parameters(&report.frame.parameters))
     };
@@ -140,17 +140,17 @@ fn thousands(n: u64) -> String {
     text
 }
 
-fn section(title: &str, content: Markup) -> Markup {
+fn section(title: &str, content: &Markup) -> Markup {
     html! { section { h2 { (title) } (content) } }
 }
 
 fn judgement(verdict: &Verdict) -> Markup {
     html! {
         @if !verdict.thresholds.is_empty() {
-            (section("Thresholds", tables::thresholds(&verdict.thresholds)))
+            (section("Thresholds", &tables::thresholds(&verdict.thresholds)))
         }
         @if let Some(ratios) = &verdict.comparison {
-            (section("Beside the baseline", tables::comparison(ratios)))
+            (section("Beside the baseline", &tables::comparison(ratios)))
         }
     }
 }

@@ -80,10 +80,8 @@ pub(crate) fn differences(there: &Parameters, here: &Parameters) -> Vec<String> 
     let mut names: Vec<_> = there.keys().chain(here.keys()).collect();
     names.sort_unstable();
     names.dedup();
-    let shown = |of: &Parameters, name: &String| {
-        of.get(name)
-            .map_or("not there".to_owned(), |value| value.clone())
-    };
+    let shown =
+        |of: &Parameters, name: &String| of.get(name).map_or("not there".to_owned(), String::clone);
     names
         .into_iter()
         .filter(|name| there.get(*name) != here.get(*name))

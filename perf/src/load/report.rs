@@ -10,6 +10,9 @@ use crate::load::run_report::{Percentiles, RunReport};
 use crate::load::threshold::Judged;
 use crate::load::violation::Found;
 
+/// Measures that became worse and are told one by one where it is said why a run has failed.
+const MAX_TOLD: usize = 8;
+
 /// What was checked.
 #[derive(Serialize)]
 pub(crate) struct CheckReport {
@@ -79,10 +82,21 @@ impl Verdict {
         }
         let failed = self.thresholds.iter().filter(|judged| judged.failed);
         failures.extend(failed.map(|judged| format!("{}: {}", judged.threshold, judged.says)));
-        let worse = (self.comparison.iter().flatten()).filter(|ratio| ratio.regressed);
-        failures.extend(
-            worse.map(|r| format!("{} is worse than the baseline's: {}", r.measure, r.says)),
-        );
+        let worse: Vec<_> = (self.comparison.iter().flatten())
+            .filter(|ratio| ratio.regressed)
+            .collect();
+        failures.extend(worse.iter().take(MAX_TOLD).map(|ratio| {
+            format!(
+                "{} is worse than the baseline's: {}",
+                ratio.measure, ratio.says
+            )
+        }));
+        if worse.len() > MAX_TOLD {
+            failures.push(format!(
+                "{} further measures are worse than the baseline's; the report says which",
+                worse.len() - MAX_TOLD
+            ));
+        }
         failures
     }
 }

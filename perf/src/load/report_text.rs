@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::load::baseline::caution;
 use crate::load::processes::Usage;
 use crate::load::report::{CheckReport, Frame, SingleReport, Verdict};
 use crate::load::run_report::{Percentiles, RestReport, RunReport, SimulationReport, StreamReport};
@@ -30,6 +31,9 @@ impl fmt::Display for Verdict {
         }
         if let Some(ratios) = &self.comparison {
             writeln!(f, "\nbeside the baseline:")?;
+            if let Some(caution) = caution(ratios) {
+                writeln!(f, "note: {caution}")?;
+            }
             ratios.iter().try_for_each(|ratio| writeln!(f, "{ratio}"))?;
         }
         Ok(())

@@ -170,7 +170,7 @@ impl RunReport {
         figures.set("not_joined", not_joined as f64);
         let jitter = us_of(&measured.jitter_ns);
         let timer_jitter = Percentiles::of(&jitter.0);
-        figures.keep("timer_jitter", jitter);
+        figures.keep("timer_jitter", &jitter);
         RunReport {
             measured_s: seconds,
             clients: measured.clients,
@@ -255,7 +255,7 @@ impl RestReport {
         let (mut answers, mut refused, mut unanswered) = (0, 0, tally.not_sent);
         for (name, route) in &tally.routes {
             all.add(&route.latency);
-            figures.keep(format!("rest.{name}"), route.latency.clone());
+            figures.keep(format!("rest.{name}"), &route.latency);
             answers += route.statuses.values().sum::<u64>();
             let above = route.statuses.range(FIRST_REFUSAL..);
             refused += above.map(|(_, n)| n).sum::<u64>();
@@ -264,7 +264,7 @@ impl RestReport {
         figures.set("rest.answers_per_s", per_second(answers, seconds));
         figures.set("rest.refused", refused as f64);
         figures.set("rest.unanswered", unanswered as f64);
-        figures.keep("rest.send_lateness", tally.send_lateness.clone());
+        figures.keep("rest.send_lateness", &tally.send_lateness);
         let report = RestReport {
             all: Percentiles::of(&all.0),
             routes: (tally.routes.iter())
@@ -274,7 +274,7 @@ impl RestReport {
             not_sent: tally.not_sent,
             bytes: tally.bytes,
         };
-        figures.keep("rest", all);
+        figures.keep("rest", &all);
         report
     }
 }
@@ -295,7 +295,7 @@ impl StreamReport {
         for (form, received) in [("json", &tally.json), ("binary", &tally.binary)] {
             end_to_end.add(&received.end_to_end.durations);
             let mut keep = |name: &str, durations: &Durations| {
-                figures.keep(format!("{form}.{name}"), durations.clone());
+                figures.keep(format!("{form}.{name}"), durations);
             };
             keep("end_to_end", &received.end_to_end.durations);
             keep("sent_to_received", &received.sent_to_received.durations);
@@ -316,8 +316,8 @@ impl StreamReport {
             stalled_opened,
             stalled_closed,
         } = &tally.connections;
-        figures.keep("connect", connect.clone());
-        figures.keep("hello", hello.clone());
+        figures.keep("connect", connect);
+        figures.keep("hello", hello);
         figures.set("reconnects", *reconnects as f64);
         figures.set("failed_attempts", *failed as f64);
         let report = StreamReport {
@@ -332,7 +332,7 @@ impl StreamReport {
             stalled_opened: *stalled_opened,
             stalled_closed: *stalled_closed,
         };
-        figures.keep("end_to_end", end_to_end);
+        figures.keep("end_to_end", &end_to_end);
         report
     }
 }
@@ -374,9 +374,9 @@ impl SimulationReport {
             stages.insert(name.clone(), Percentiles::of(&added.0));
             // Of all simulations together; a stage that another version has is told, and has no name here.
             if name == TICK_LATENCY {
-                figures.keep("tick", added);
+                figures.keep("tick", &added);
             } else if STAGES.contains(&name.as_str()) {
-                figures.keep(format!("stage.{name}"), added);
+                figures.keep(format!("stage.{name}"), &added);
             }
         }
         SimulationReport {

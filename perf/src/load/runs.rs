@@ -183,8 +183,8 @@ impl Work<'_> {
         }
         self.check(&field).await?;
         let checks = self.checks();
-        let idle = plan.idle_timer_jitter.clone();
-        run.figures.keep("idle_timer_jitter", idle);
+        run.figures
+            .keep("idle_timer_jitter", &plan.idle_timer_jitter);
         run.figures.set("violations", checks.violations as f64);
         let frame = plan.frame(parameters, self.stop.is_asked());
         let verdict = self.verdict(checks, &run.figures);

@@ -134,7 +134,7 @@ mod tests {
         let mut figures = Figures::default();
         let mut durations = crate::load::tally::Durations::default();
         (1..=100).for_each(|ms| durations.record_us(1_000 * ms));
-        figures.keep("tick", durations);
+        figures.keep("tick", &durations);
         figures.set("late_ticks", 3.0);
         figures.set("achieved_speed", 0.98);
         figures

@@ -85,7 +85,7 @@ fn a_run_is_compared_with_one_that_was_saved() {
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("held    rest.answers_per_s"), "{said}");
     rewrite(&file, |saved| {
-        saved["measures"]["achieved_speed"] = 200.into()
+        saved["measures"]["achieved_speed"] = 200.into();
     });
     let speed = ["--tolerance", "achieved_speed=50x"];
     let (code, _, error) = run(&fake, &[&compare[..], &speed].concat());

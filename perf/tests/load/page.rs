@@ -105,8 +105,8 @@ fn a_page_has_the_figures_and_plots_of_its_run_and_needs_nothing_else() {
     let plots = attributes(&page, "svg.drawn", "data-series");
     assert_eq!(
         plots.len(),
-        9,
-        "percentiles, latency twice, three rates, CPU, memory, bytes"
+        10,
+        "percentiles, latency twice, four rates, CPU, memory, bytes"
     );
     let series: Vec<Value> = plots
         .iter()

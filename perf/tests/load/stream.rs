@@ -130,7 +130,7 @@ async fn tell(farm: &Farm, mut socket: Socket, binary: bool, begin: &Begin) -> R
             }
             Fault::TickTwice => send(farm, &mut socket, binary, begin.epoch, tick, fault).await?,
             Fault::TickBack => {
-                send(farm, &mut socket, binary, begin.epoch, tick - 3, fault).await?
+                send(farm, &mut socket, binary, begin.epoch, tick - 3, fault).await?;
             }
             Fault::EventGap => event += 1,
             Fault::Closes | Fault::TakenOver => return socket.close(None).await,

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::plot::{Axis, HALF, Plot, Point, Series, WHOLE};
+use super::plot::{Axis, HALF, Plot, Point, Series, Shape, WHOLE};
 use crate::load::catalogue::WAYS;
 use crate::load::moments::{Moment, Times};
 use crate::load::run_report::RunReport;
@@ -39,7 +39,7 @@ pub(super) fn latency(run: &RunReport) -> Markup {
     };
     let lines = |pick: fn(&Moment) -> Option<Times>| {
         let mut max = line(run, "max", 2, Unit::Time, of(pick, |t| t.max_us));
-        max.dots = true;
+        max.shape = Shape::Dots;
         vec![
             line(run, "p50", 0, Unit::Time, of(pick, |t| t.p50_us)),
             line(run, "p99", 1, Unit::Time, of(pick, |t| t.p99_us)),
@@ -57,24 +57,19 @@ pub(super) fn latency(run: &RunReport) -> Markup {
 
 /// Slots in which a tick was late or skipped.
 fn incidents(run: &RunReport) -> Markup {
-    let odd: Vec<&Moment> = (run.timeline.iter())
-        .filter(|m| m.skipped > 0 || m.late_ticks.is_some_and(|late| late >= 0.5))
-        .collect();
-    /// More than these are told by their number.
-    const MAX_TOLD: usize = 12;
+    let late = |moment: &Moment| moment.late_ticks.unwrap_or(0.0);
+    let is_odd = |m: &&Moment| m.skipped > 0 || late(m) > 0.0;
+    let odd = run.timeline.iter().filter(is_odd).count();
+    let worst = (run.timeline.iter().filter(is_odd))
+        .max_by(|a, b| (late(a) + a.skipped as f64).total_cmp(&(late(b) + b.skipped as f64)));
     html! {
-        @if odd.is_empty() {
-            p.note { "No tick was late in any slot, and none was skipped for a client." }
-        } @else {
-            p.note {
-                (odd.len()) " of " (run.timeline.len()) " slots had late or skipped ticks: "
-                @for (n, m) in odd.iter().take(MAX_TOLD).enumerate() {
-                    @if n > 0 { "; " }
-                    "at " (format!("{:.0}", m.from_s)) " s "
-                    (format!("{:.0}", m.late_ticks.unwrap_or(0.0))) " late, " (m.skipped) " skipped"
+        p.note {
+            @match worst {
+                None => "No tick was late in any slot, and none was skipped for a client.",
+                Some(worst) => {
+                    (odd) " of " (run.timeline.len()) " slots had late or skipped ticks; the worst at "
+                    (format!("{:.0}", worst.from_s)) " s: " (late(worst)) " late, " (worst.skipped) " skipped."
                 }
-                @if odd.len() > MAX_TOLD { "; …" }
-                "."
             }
         }
     }
@@ -90,11 +85,28 @@ pub(super) fn throughput(run: &RunReport) -> Markup {
     let draw = |unit, says, title, series| {
         over_time(run, unit, says, title, Size::Half, vec![series]).draw()
     };
+    let bars = |label, number, of: fn(&Moment) -> Option<f64>| Series {
+        shape: Shape::Bars,
+        ..line(run, label, number, Unit::Count, of)
+    };
+    let odd = vec![
+        bars("late, at the server", 1, |m| m.late_ticks),
+        bars("skipped, for a client", 3, |m| Some(m.skipped as f64)),
+    ];
+    let odd = over_time(
+        run,
+        Unit::Count,
+        "Late and skipped ticks over time",
+        "ticks",
+        Size::Half,
+        odd,
+    );
     html! {
         div.columns {
             div { h3 { "Messages read by all clients" } (draw(Unit::Rate, "Messages over time", "messages", messages)) }
             div { h3 { "Bytes of their payloads" } (draw(Unit::ByteRate, "Bytes over time", "bytes", bytes)) }
             div { h3 { "Requests answered" } (draw(Unit::Rate, "Answers over time", "answers", answers)) }
+            div { h3 { "Late and skipped ticks, of each slot" } (odd.draw()) }
         }
     }
 }
@@ -115,7 +127,12 @@ pub(super) fn processes(run: &RunReport) -> Markup {
             let label = way.replace('_', " ");
             // A logarithm of nothing is nowhere.
             let of = |m: &Moment| m.traffic.get(way).copied().filter(|bytes| *bytes >= 1.0);
-            line(run, &label, n, Unit::ByteRate, of)
+            // What one role sends another receives: the lines lie on each other.
+            let is_other = way.starts_with("worker");
+            Series {
+                shape: if is_other { Shape::Dashed } else { Shape::Line },
+                ..line(run, &label, n, Unit::ByteRate, of)
+            }
         })
         .collect();
     let (cpu, rss) = (
@@ -181,7 +198,9 @@ fn over_time(
             .map(|p| p.y)
     };
     let show = |value| unit.show(value);
-    let most = || values().fold(0.0, f64::max);
+    // There is no half of a tick.
+    let least = if unit == Unit::Count { STEPS } else { 0.0 };
+    let most = || values().fold(least, f64::max);
     let round_in = if unit == Unit::Bytes {
         1_048_576.0
     } else {

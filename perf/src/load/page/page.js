@@ -1,4 +1,9 @@
 "use strict";
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});
+
 // Reads values off the plots: under the pointer, and by the arrow keys for whoever has none.
 for (const svg of document.querySelectorAll("svg.drawn")) {
   const series = JSON.parse(svg.dataset.series).filter((one) => one.points.length > 0);

@@ -79,6 +79,12 @@ fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).log10()
 }
 
+/// A share with digits enough to tell its nines.
+fn percent(quantile: f64) -> String {
+    let digits = nines(quantile).floor().clamp(1.0, MAX_NINES) as usize;
+    format!("{:.digits$} %", 100.0 * quantile)
+}
+
 fn axis(most: f64) -> Axis {
     let whole = ["90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
     let whole = (1..)
@@ -100,14 +106,16 @@ fn curve(label: &str, number: usize, durations: &Durations) -> Series {
     let us = &durations.0;
     let last = nines(1.0 - 1.0 / us.len().max(2) as f64).min(MAX_NINES);
     let mut points = Vec::new();
-    for step in us.iter_quantiles(STEPS_PER_HALF) {
+    // The first step is the shortest of all, which says less than the room it would take.
+    let skipped = usize::from(us.len() > 1);
+    for step in us.iter_quantiles(STEPS_PER_HALF).skip(skipped) {
         let quantile = step.quantile_iterated_to();
         let (x, y) = (nines(quantile).min(last), step.value_iterated_to() as f64);
         points.push(Some(Point {
             x,
             y,
             at: match quantile < 1.0 && x < last {
-                true => format!("{} %", (quantile * 1e7).round() / 1e5),
+                true => percent(quantile),
                 false => format!("of {}", us.len()),
             },
             value: Unit::Time.show(y),
@@ -119,5 +127,53 @@ fn curve(label: &str, number: usize, durations: &Durations) -> Series {
     Series {
         points,
         ..Series::line(label, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_nine_has_the_room_of_the_one_before() {
+        let at: Vec<_> = [0.0, 0.9, 0.99, 0.999, 0.9999].map(nines).into();
+        let apart = at.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(
+            apart.into_iter().all(|room| (room - 1.0).abs() < 1e-9),
+            "{at:?}"
+        );
+        let labels: Vec<_> = axis(2.5)
+            .ticks
+            .into_iter()
+            .map(|(_, label)| label)
+            .collect();
+        assert_eq!(labels, ["0 %", "50 %", "90 %", "99 %"]);
+    }
+
+    #[test]
+    fn a_curve_rises_and_ends_where_single_samples_decide() {
+        let mut durations = Durations::default();
+        (1..=1_000).for_each(|us| durations.record_us(us));
+        let points: Vec<_> = curve("", 0, &durations)
+            .points
+            .into_iter()
+            .flatten()
+            .collect();
+        assert!(points.is_sorted_by(|a, b| a.x <= b.x && a.y <= b.y));
+        let last = points.last().unwrap();
+        assert!((last.x - 3.0).abs() < 1e-9 && last.y == 1_000.0, "{last:?}");
+        let p50 = points.iter().find(|point| point.x >= nines(0.5)).unwrap();
+        assert!((p50.y - 500.0).abs() < 5.0, "{p50:?}");
+    }
+
+    #[test]
+    fn percentiles_are_told_with_their_nines() {
+        for (quantile, told) in [
+            (0.5, "50.0 %"),
+            (0.994_629, "99.46 %"),
+            (0.999_95, "99.9950 %"),
+        ] {
+            assert_eq!(percent(quantile), told);
+        }
     }
 }

@@ -15,6 +15,8 @@ const TOP: f64 = 12.0;
 const LABEL: f64 = 20.0;
 /// Below the axis: its numbers and its title.
 const FOOT: f64 = 44.0;
+/// Numbers on a logarithmic axis that have room beside each other.
+const MAX_FINE_TICKS: usize = 16;
 /// Colours that there are; further series have them again, dashed otherwise.
 const COLOURS: usize = 6;
 
@@ -38,14 +40,27 @@ pub(super) struct Axis {
     pub(super) ticks: Vec<(f64, String)>,
 }
 
+/// How points are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Joined by a line.
+    Line,
+    /// The same, dashed: for what lies on another line.
+    Dashed,
+    /// Each by itself.
+    Dots,
+    /// From the axis up.
+    Bars,
+}
+
 /// One line.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) label: String,
     /// Of its colour and dashes.
     pub(super) number: usize,
-    /// Dots instead of a line.
-    pub(super) dots: bool,
+    /// How its points are drawn.
+    pub(super) shape: Shape,
     /// From left to right, with what the script shows of each; `None` where the line is broken.
     pub(super) points: Vec<Option<Point>>,
 }
@@ -146,19 +161,20 @@ impl Axis {
             .find(|step| **step >= most && **step > from)
             .copied();
         let to = to.unwrap_or(most);
-        // Over many decades 2 and 5 are left out.
-        let shown = if to / from > 2_000.0 {
-            steps(&[1.0])
-        } else {
-            fine
+        let within = |steps: Vec<f64>| -> Vec<f64> {
+            let kept = steps.into_iter();
+            kept.filter(|step| (from..=to).contains(step)).collect()
         };
-        let shown = shown.into_iter().filter(|step| (from..=to).contains(step));
+        // Over many decades 2 and 5 are left out.
+        let fine = within(fine);
+        let is_many = fine.len() > MAX_FINE_TICKS;
+        let shown = if is_many { within(steps(&[1.0])) } else { fine };
         Axis {
             title,
             scale: Scale::Log,
             from,
             to,
-            ticks: shown.map(|step| (step, show(step))).collect(),
+            ticks: shown.into_iter().map(|step| (step, show(step))).collect(),
         }
     }
 
@@ -189,13 +205,16 @@ impl Series {
         Series {
             label: label.into(),
             number,
-            dots: false,
+            shape: Shape::Line,
             points: Vec::new(),
         }
     }
 
     fn class(&self) -> String {
-        let dashes = self.number / COLOURS;
+        let dashes = match self.shape {
+            Shape::Dashed => 1,
+            _ => self.number / COLOURS,
+        };
         format!("s{} d{dashes}", self.number % COLOURS)
     }
 }
@@ -236,7 +255,8 @@ impl Plot {
                         @for series in &self.series {
                             span {
                                 svg.key viewBox="0 0 26 10" aria-hidden="true" {
-                                    @if series.dots { circle.(series.class()) cx="13" cy="5" r="3.5" {} }
+                                    @if series.shape == Shape::Dots { circle.(series.class()) cx="13" cy="5" r="3.5" {} }
+                                    @else if series.shape == Shape::Bars { rect.(series.class()) x="8" y="0" width="10" height="10" {} }
                                     @else { path.(series.class()) d="M1 5H25" {} }
                                 }
                                 (series.label)
@@ -258,11 +278,13 @@ impl Plot {
                     path.axis d={ "M" (LEFT) " " (TOP) "V" (bottom) "H" (right) } {}
                     text.title x=(middle) y=(self.height - 6.0) text-anchor="middle" { (self.x.title) }
                     text.title transform=(turned) text-anchor="middle" { (self.y.title) }
-                    @if let Some((value, label)) = &self.mark {
+                    @if let Some((value, _)) = &self.mark {
                         path.mark d={ "M" (LEFT) " " (self.y(*value)) "H" (right) } {}
-                        text.mark-label x=(right - 4.0) y=(self.beside(*value)) text-anchor="end" { (label) }
                     }
                     @for series in &self.series { (self.series(series)) }
+                    @if let Some((value, label)) = &self.mark {
+                        text.mark-label x=(right - 4.0) y=(self.beside(*value)) text-anchor="end" { (label) }
+                    }
                 }
             }
         }
@@ -271,7 +293,13 @@ impl Plot {
     fn series(&self, series: &Series) -> Markup {
         let points = || series.points.iter().flatten();
         html! {
-            @if series.dots {
+            @if series.shape == Shape::Bars {
+                @let (width, offset) = self.bar(series);
+                @for point in points() {
+                    rect.(series.class()) x=(tenths(self.x(point.x) + offset)) y=(self.y(point.y))
+                        width=(tenths(width)) height=(tenths(self.bottom() - self.y(point.y))) {}
+                }
+            } @else if series.shape == Shape::Dots {
                 @for point in points() {
                     circle.(series.class()) cx=(self.x(point.x)) cy=(self.y(point.y)) r="2.6" {}
                 }
@@ -284,6 +312,15 @@ impl Plot {
                 path.(series.class()) d=(self.path(series)) {}
             }
         }
+    }
+
+    /// How wide a bar is and where it begins beside its point: series of bars stand beside each other.
+    fn bar(&self, series: &Series) -> (f64, f64) {
+        let bars = self.series.iter().filter(|s| s.shape == Shape::Bars);
+        let place = bars.clone().position(|s| s.number == series.number);
+        let whole = 0.8 * (self.right() - LEFT) / series.points.len().max(1) as f64;
+        let width = whole / bars.count().max(1) as f64;
+        (width, width * place.unwrap_or(0) as f64 - whole / 2.0)
     }
 
     fn path(&self, series: &Series) -> String {
@@ -353,8 +390,8 @@ mod tests {
         let log = |values: &[f64]| Axis::log("", values.iter().copied(), plain);
         assert_eq!(shown(&log(&[130.0, 900.0])), ["100", "200", "500", "1000"]);
         assert_eq!(
-            shown(&log(&[3.0, 90_000.0])),
-            ["10", "100", "1000", "10000", "100000"]
+            shown(&log(&[3.0, 900_000.0])),
+            ["10", "100", "1000", "10000", "100000", "1000000"]
         );
         assert_eq!(shown(&log(&[])), ["1", "2", "5", "10"]);
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::load::baseline::Ratio;
+use crate::load::baseline::{Ratio, caution};
 use crate::load::figures::Figures;
 use crate::load::pairs::PairsReport;
 use crate::load::parameters::Parameters;
@@ -70,12 +70,22 @@ fn verdict(failed: bool) -> Markup {
     html! { @if failed { span.failed { "✗ failed" } } @else { span.held { "✓ held" } } }
 }
 
-/// Every measure that is judged, and the others where they are asked for.
+/// What became worse first; the others where they are asked for.
 pub(super) fn comparison(ratios: &[Ratio]) -> Markup {
     let (judged, told): (Vec<_>, Vec<_>) = ratios.iter().partition(|ratio| ratio.judged);
+    let (worse, held): (Vec<_>, Vec<_>) = judged.iter().partition(|ratio| ratio.regressed);
     html! {
-        (ratios_table(&judged))
-        details { summary { (told.len()) " further measures, told and not judged" } (ratios_table(&told)) }
+        @if let Some(caution) = caution(ratios) { p.warn { "Note: " (caution) "." } }
+        p.lead {
+            @if worse.is_empty() { "None of " (judged.len()) " judged measures is worse than it may be." }
+            @else { (worse.len()) " of " (judged.len()) " judged measures are worse than they may be." }
+        }
+        @if !worse.is_empty() { (ratios_table(&worse)) }
+        @for (rest, says) in [(&held, "judged measures held"), (&told, "further measures, told and not judged")] {
+            @if !rest.is_empty() {
+                details { summary { (rest.len()) " " (says) } (ratios_table(rest)) }
+            }
+        }
     }
 }
 
@@ -241,13 +251,16 @@ pub(super) fn checks(checks: &CheckReport) -> Markup {
     }
 }
 
+/// Longest value that has room beside others.
+const MAX_SHORT: usize = 24;
+
 /// What was asked for.
 pub(super) fn parameters(parameters: &Parameters) -> Markup {
     html! {
         section {
             h2 { "What was asked for" }
             dl.parameters {
-                @for (name, value) in parameters { div { dt { (name) } dd { (value) } } }
+                @for (name, value) in parameters { div.long[value.len() > MAX_SHORT] { dt { (name) } dd { (value) } } }
             }
         }
     }
