@@ -15,7 +15,7 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// The system's own gives the memory of large messages back after each, which cost the packed rival
 /// up to four tenths of its time; with this one no contestant pays for another's memory.
@@ -39,7 +39,13 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = match load::profile::with_profile(Cli::command(), &arguments) {
+        Ok(command) => command,
+        Err(error) => return Ok(load::wrong_input(&format!("{error:#}"))),
+    };
+    let cli = Cli::from_arg_matches(&command.get_matches_from(arguments));
+    match cli.unwrap_or_else(|error| error.exit()).command {
         Command::Exchange(args) => exchange::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Load(args) => load::run(&args),
     }

@@ -27,12 +27,21 @@ pub(crate) struct Resource {
     pub(crate) id: String,
     /// Machines.
     pub(crate) entities: u64,
+    /// Scenario.
+    #[serde(default)]
+    pub(crate) scenario: String,
     /// Length of a tick, ms.
     pub(crate) tick_ms: u32,
+    /// Factor on real time that it is to keep; a text where it goes as fast as it can.
+    #[serde(default)]
+    speed: Value,
     /// Where it stands.
     pub(crate) status: String,
     /// Last complete tick.
     pub(crate) tick: u64,
+    /// The tick up to which it is being brought; `None` where it stands or runs.
+    #[serde(default)]
+    pub(crate) replaying_to: Option<u64>,
     /// Ticks that were complete only after their time.
     #[serde(default)]
     pub(crate) late_ticks: u64,
@@ -49,6 +58,21 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
+    /// One of that id and size, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(id: &str, entities: u64) -> Resource {
+        Resource {
+            id: id.to_owned(),
+            entities,
+            ..Resource::default()
+        }
+    }
+
+    /// Factor on real time that it is to keep; `None` for as fast as it goes.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        self.speed.as_f64()
+    }
+
     /// The newest digest and its tick.
     ///
     /// # Errors
@@ -113,17 +137,13 @@ impl Api {
     /// # Errors
     /// What was answered.
     pub(crate) async fn create(&mut self, args: &LoadArgs, n: u32) -> anyhow::Result<Resource> {
-        let speed: Value = match args.speed {
-            Speed::Factor(factor) => json!(factor),
-            Speed::Max => json!("max"),
-        };
         let body = json!({
             "name": format!("perf load {:08x}-{n}", self.run >> 32),
             "scenario": args.scenario,
             "entities": args.entities,
             "tick_ms": args.tick_ms,
             "seed": args.seed + u64::from(n),
-            "speed": speed,
+            "speed": speed_json(args.speed),
         });
         let reply = self.post("/v1/simulations", body.to_string()).await?;
         resource(&reply, 201).context("a simulation could not be created")
@@ -134,9 +154,50 @@ impl Api {
     /// # Errors
     /// What was answered.
     pub(crate) async fn start(&mut self, id: &str) -> anyhow::Result<Resource> {
-        let path = format!("/v1/simulations/{id}/start");
-        let reply = self.post(&path, String::new()).await?;
-        resource(&reply, 200).with_context(|| format!("simulation {id} could not be started"))
+        self.act(id, "start", String::new()).await
+    }
+
+    /// Pauses one.
+    ///
+    /// # Errors
+    /// What was answered.
+    pub(crate) async fn pause(&mut self, id: &str) -> anyhow::Result<Resource> {
+        self.act(id, "pause", String::new()).await
+    }
+
+    /// Lets a paused one go on.
+    ///
+    /// # Errors
+    /// What was answered.
+    pub(crate) async fn resume(&mut self, id: &str) -> anyhow::Result<Resource> {
+        self.act(id, "resume", String::new()).await
+    }
+
+    /// Advances a paused one by so many ticks, which may follow after the answer.
+    ///
+    /// # Errors
+    /// What was answered.
+    pub(crate) async fn step(&mut self, id: &str, ticks: u64) -> anyhow::Result<Resource> {
+        let body = json!({ "ticks": ticks }).to_string();
+        self.act(id, "step", body).await
+    }
+
+    /// A paused copy of one, at a tick of its past.
+    ///
+    /// # Errors
+    /// What was answered.
+    pub(crate) async fn fork(&mut self, id: &str, tick: u64) -> anyhow::Result<Resource> {
+        let path = format!("/v1/simulations/{id}/fork");
+        let reply = self
+            .post(&path, json!({ "tick": tick }).to_string())
+            .await?;
+        resource(&reply, 201).with_context(|| format!("simulation {id} could not be forked"))
+    }
+
+    async fn act(&mut self, id: &str, what: &str, body: String) -> anyhow::Result<Resource> {
+        let path = format!("/v1/simulations/{id}/{what}");
+        let reply = self.post(&path, body).await?;
+        resource(&reply, 200).with_context(|| format!("simulation {id} does not {what}"))
     }
 
     /// Reads one.
@@ -240,6 +301,13 @@ impl Api {
         let reply = connection.call(call).await;
         self.connection = Some(connection);
         reply
+    }
+}
+
+fn speed_json(speed: Speed) -> Value {
+    match speed {
+        Speed::Factor(factor) => json!(factor),
+        Speed::Max => json!("max"),
     }
 }
 

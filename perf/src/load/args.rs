@@ -1,5 +1,6 @@
 //! What `perf load` is asked to do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
@@ -8,7 +9,8 @@ use kernel::config::MAX_ENTITIES;
 use transport::control::MAX_VIEW_HZ;
 
 use crate::load::mix::Mix;
-use crate::load::processes::Named;
+use crate::load::output_args::OutputArgs;
+use crate::load::processes::{Named, OWN_NAME};
 
 /// Most clients of one kind: what the ports of one address allow.
 const MAX_CLIENTS: i64 = 20_000;
@@ -17,6 +19,14 @@ const MAX_CLIENTS: i64 = 20_000;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LoadArgs {
+    /// TOML file of settings: keys are the names of these flags, with - or _. Flags count more, and so do
+    /// variables.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Print every measure that --fail-if and baselines know, with its unit, and end.
+    #[arg(long)]
+    pub(crate) list_measures: bool,
+
     /// The gateway: http://HOST:PORT or https://HOST:PORT.
     #[arg(long, env = "AUTOFARM_URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) url: Uri,
@@ -52,6 +62,10 @@ pub(crate) struct LoadArgs {
     /// Seed of the first simulation, and of the order of requests; further ones have the next.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Simulated seconds that what is created goes on for, as fast as it goes, before anybody connects: a farm
+    /// that was just created has all machines at home.
+    #[arg(long, default_value_t = 0.0, value_parser = parse_seconds)]
+    pub(crate) begin_at: f64,
     /// Do not delete what was created.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -111,18 +125,22 @@ pub(crate) struct LoadArgs {
     /// What is not, from when all clients have joined until then, s.
     #[arg(long, default_value_t = 5.0, value_parser = parse_seconds)]
     pub(crate) warm_up: f64,
-    /// Measures so many pairs: once without the stalled clients and once with them, in turns.
-    #[arg(long, value_parser = value_parser!(u32).range(1..=1_000), requires = "stalled_clients")]
+    /// Measures so many pairs: once without the stalled clients and once with them, in turns. Both halves of a
+    /// pair run the same ticks of the same farm: each on a fork of what is created, at one tick. One that
+    /// --simulation names is watched as it goes on.
+    #[arg(long, value_parser = value_parser!(u32).range(1..=1_000))]
     pub(crate) pairs: Option<u32>,
     /// A process of AutoFarm on this machine whose CPU time and memory are reported; repeatable.
     #[arg(long, value_name = "NAME=PID")]
     pub(crate) pid: Vec<Named>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Directory to write the histograms to, as .hgrm in ms.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) hgrm: Option<PathBuf>,
+    /// Page of metrics of a role that runs apart, http://HOST:PORT/metrics; repeatable. The gateway's own is
+    /// always read.
+    #[arg(long, value_name = "URL")]
+    pub(crate) metrics: Vec<Uri>,
+
+    /// What comes out of it, and how it is judged.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// What `--help` ends with.
@@ -139,14 +157,16 @@ is by how much two ticks of a client came further apart, or closer together, tha
 
 Checked: ticks in order and none twice, none missing where every one was asked for, events without a gap,
 numbers of machines, sums, bounds, what clients are told of the same tick, digests, answers,
-places of commands. Exit code 0: measured, and every check held; 1: it could not be measured, or a check
-failed, which is told with client and simulation; 2: wrong arguments. Ctrl-C ends it early, with
-what was measured so far.
+places of commands. Exit code 0: measured, and every check and threshold held; 1: it could not be measured, or a
+check or threshold failed, or something became worse than the baseline, each of which is told; 2: wrong
+arguments, profile or baseline. Ctrl-C ends it early, with what was measured so far.
 
 Examples:
   cargo run --release -p perf -- load --entities 10000 --rate-hz 50 --pid gateway=4711
   cargo run --release -p perf -- load --stalled-clients 200 --pairs 5 --duration 20 --json
-  cargo run --release -p perf -- load --json-clients 0 --binary-clients 1000 --hgrm histograms";
+  cargo run --release -p perf -- load --json-clients 0 --binary-clients 1000 --hgrm histograms
+  cargo run --release -p perf -- load --fail-if 'tick.p99>12ms' --fail-if 'late_ticks>0' --html load.html
+  cargo run --release -p perf -- load --profile nightly.toml --compare nightly.json --tolerance 15%";
 
 /// Which events clients ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -203,7 +223,27 @@ impl LoadArgs {
         if self.duration <= 0.0 {
             return Err("--duration is 0".into());
         }
+        self.names_of_processes()?;
+        self.output.validate(self)
+    }
+
+    /// Names of the processes that are watched, this one's first.
+    ///
+    /// # Errors
+    /// Where two have one.
+    fn names_of_processes(&self) -> Result<(), String> {
+        let mut names = BTreeSet::from([OWN_NAME]);
+        for named in &self.pid {
+            if !names.insert(&named.name) {
+                return Err(format!("--pid {}: the name is taken", named.name));
+            }
+        }
         Ok(())
+    }
+
+    /// Whether a process of that name is watched.
+    pub(crate) fn watches(&self, process: &str) -> bool {
+        process == OWN_NAME || self.pid.iter().any(|named| named.name == process)
     }
 }
 

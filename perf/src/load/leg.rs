@@ -14,8 +14,8 @@ use crate::jitter::Beside;
 use crate::load::api::{Api, Resource};
 use crate::load::args::LoadArgs;
 use crate::load::gateway::Gateway;
-use crate::load::processes::{Named, Processes, Usage};
-use crate::load::progress::Progress;
+use crate::load::live::{Live, Look};
+use crate::load::processes::{Named, OWN_NAME, Processes, Usage};
 use crate::load::rest::{self, RestPlan, RestTally};
 use crate::load::schedule::Schedule;
 use crate::load::stage::Cumulative;
@@ -23,7 +23,10 @@ use crate::load::stop::Stop;
 use crate::load::stream::{self, Client, Kind, StreamPlan};
 use crate::load::tally::StreamTally;
 use crate::load::target::Target;
+use crate::load::timeline::{Slot, Timeline};
+use crate::load::traffic::Page;
 use crate::load::violation::Violations;
+use crate::load::watch::{Watch, Words};
 use crate::load::window::Window;
 
 /// How often processes are looked at and the progress is told.
@@ -65,6 +68,12 @@ pub(crate) struct Measured {
     pub(crate) processes: Vec<Usage>,
     /// What the simulations did meanwhile.
     pub(crate) simulations: Vec<Advance>,
+    /// What was read when.
+    pub(crate) slots: Vec<Slot>,
+    /// How long a slot is.
+    pub(crate) slot: Duration,
+    /// What the server said of itself meanwhile.
+    pub(crate) words: Words,
 }
 
 /// A simulation before and after.
@@ -99,7 +108,7 @@ impl Field {
         api: &mut Api,
         stalled: u32,
         leg: u64,
-        progress: &Progress,
+        live: &Live,
         stop: &Stop,
     ) -> anyhow::Result<Measured> {
         let window = Arc::new(Window::new());
@@ -110,15 +119,16 @@ impl Field {
             window: Arc::clone(&window),
             violations: Arc::clone(&self.violations),
             joined: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
+            timeline: Arc::new(Timeline::new(Duration::from_secs_f64(self.args.duration))),
         });
         let threads = self.start(&plan, stalled, leg)?;
-        let measuring = self.measure(api, &plan, stalled, progress, stop).await;
+        let measuring = self.measure(api, &plan, stalled, live, stop).await;
         window.end();
         // Threads end by themselves, whatever went wrong here.
         let ended = tokio::task::spawn_blocking(move || threads.end()).await?;
         let (mut measured, (stream, rest)) = (measuring?, ended?);
         measured.joined = plan.joined.load(Ordering::Relaxed);
+        measured.slots = plan.timeline.until(measured.wall);
         measured.stream = stream;
         measured.rest = rest;
         Ok(measured)
@@ -136,6 +146,7 @@ impl Field {
             run: self.run.wrapping_add(leg),
             window: Arc::clone(&plan.window),
             violations: Arc::clone(&self.violations),
+            timeline: Arc::clone(&plan.timeline),
         };
         let rest = (thread::Builder::new().name("rest".to_owned())).spawn(|| rest::drive(rest))?;
         let clients = self.clients(stalled);
@@ -185,7 +196,7 @@ impl Field {
         api: &mut Api,
         plan: &StreamPlan,
         stalled: u32,
-        progress: &Progress,
+        live: &Live,
         stop: &Stop,
     ) -> anyhow::Result<Measured> {
         let args = &self.args;
@@ -195,10 +206,10 @@ impl Field {
             per_s if per_s > 0.0 => Duration::from_secs_f64(n as f64 / per_s),
             _ => Duration::ZERO,
         };
-        progress.phase("connecting", opening(readers));
+        live.phase("connecting", opening(readers));
         joined(plan, readers, opening(readers) + JOIN_PATIENCE, stop).await?;
         let warm = Instant::now() + Duration::from_secs_f64(args.warm_up);
-        progress.phase("warming up", Duration::from_secs_f64(args.warm_up));
+        live.phase("warming up", Duration::from_secs_f64(args.warm_up));
         if args.stall_after <= args.warm_up {
             let patience = opening(u64::from(stalled)) + JOIN_PATIENCE;
             let patience = patience + Duration::from_secs_f64(args.stall_after);
@@ -206,18 +217,21 @@ impl Field {
         }
         stop.or(sleep_until(warm.into())).await;
         let before = self.standings(api).await?;
-        let mut processes = Processes::begin(&self.processes())?;
+        let slot = plan.timeline.slot();
+        let mut processes = Processes::begin(&self.processes(), slot)?;
         let jitter = Beside::start()?;
         let start = Instant::now();
+        plan.timeline.begin(start);
         plan.window.measure();
-        let duration = Duration::from_secs_f64(args.duration);
-        progress.phase("measuring", duration);
-        self.look_on(plan, &mut processes, start + duration, progress, stop)
+        let watch = self.watch(slot).await?;
+        live.phase("measuring", Duration::from_secs_f64(args.duration));
+        self.look_on(plan, &mut processes, &watch, start, live, stop)
             .await;
         let wall = start.elapsed();
         plan.window.end();
-        let processes = processes.end();
+        let processes = processes.end(wall);
         let jitter_ns = jitter.end();
+        let words = watch.end().await;
         let after = self.standings(api).await?;
         let pairs = before.into_iter().zip(after);
         Ok(Measured {
@@ -231,12 +245,25 @@ impl Field {
             simulations: pairs
                 .map(|(before, after)| Advance { before, after })
                 .collect(),
+            slots: Vec::new(),
+            slot,
+            words,
         })
+    }
+
+    /// Asks the server how it goes, once a slot.
+    async fn watch(&self, slot: Duration) -> anyhow::Result<Watch> {
+        let mut pages = vec![Page::of_gateway(&self.gateway)];
+        for url in &self.args.metrics {
+            pages.push(Page::find(url).await?);
+        }
+        let api = Api::new(Arc::clone(&self.gateway), self.run);
+        Ok(Watch::start(api, pages, Arc::clone(&self.targets), slot))
     }
 
     fn processes(&self) -> Vec<Named> {
         let own = Named {
-            name: "perf".to_owned(),
+            name: OWN_NAME.to_owned(),
             pid: std::process::id(),
         };
         std::iter::once(own)
@@ -248,21 +275,31 @@ impl Field {
         &self,
         plan: &StreamPlan,
         processes: &mut Processes,
-        end: Instant,
-        progress: &Progress,
+        watch: &Watch,
+        start: Instant,
+        live: &Live,
         stop: &Stop,
     ) {
+        let end = start + Duration::from_secs_f64(self.args.duration);
         let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let until = stop.or(sleep_until(end.into()));
         tokio::pin!(until);
         loop {
             tokio::select! {
                 () = &mut until => return,
                 _ = looks.tick() => {
-                    processes.look();
-                    let found = self.violations.found().total();
-                    progress.look(plan.messages.load(Ordering::Relaxed), found);
+                    let now = Instant::now();
+                    processes.look(now - start);
+                    // Threads hand over a slot when the next one has begun: the last but one is whole.
+                    let index = plan.timeline.index(now).and_then(|index| index.checked_sub(2));
+                    live.look((now - start).as_secs(), &Look {
+                        slot: index.and_then(|index| plan.timeline.get(index)),
+                        seconds: plan.timeline.slot().as_secs_f64(),
+                        processes: processes.now(),
+                        said: watch.last_two(),
+                        violations: self.violations.found().total(),
+                    });
                 }
             }
         }

@@ -21,7 +21,7 @@ pub(crate) enum Depth {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
     /// The first of a connection.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// A tick.
     Tick(Box<Tick>),
     /// An event of a log.
@@ -71,8 +71,21 @@ pub(crate) struct Hello {
     pub(crate) next_event: Option<u64>,
     /// First event of the log `system` that follows.
     pub(crate) next_system_event: Option<u64>,
+    /// Where those began that took the simulation over, oldest first.
+    pub(crate) epochs: Vec<TakeOver>,
     /// The simulation.
     pub(crate) simulation: Resource,
+}
+
+/// Where an orchestrator that took the simulation over began: what an older one said from there on is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct TakeOver {
+    /// Its epoch.
+    pub(crate) epoch: u64,
+    /// Its first event of the log `sim`.
+    pub(crate) from_event: u64,
+    /// Its first event of the log `system`.
+    pub(crate) from_system_event: u64,
 }
 
 /// One tick.
@@ -114,6 +127,8 @@ struct Fields<'a> {
     message: Cow<'a, str>,
     #[serde(default)]
     epoch: u64,
+    #[serde(default)]
+    epochs: Vec<TakeOver>,
     tick: Option<u64>,
     started_at_us: Option<u64>,
     sent_at_us: Option<u64>,
@@ -151,12 +166,13 @@ pub(crate) fn read_text(text: &str, depth: Depth) -> Result<Message, String> {
     let fields: Fields<'_> = serde_json::from_str(head).map_err(|error| error.to_string())?;
     let want = |value: Option<u64>, name: &str| value.ok_or_else(|| format!("it has no {name}"));
     Ok(match fields.message.as_ref() {
-        "hello" => Message::Hello(Hello {
+        "hello" => Message::Hello(Box::new(Hello {
             epoch: fields.epoch,
             next_event: fields.next_event,
             next_system_event: fields.next_system_event,
+            epochs: fields.epochs,
             simulation: fields.simulation.ok_or("it has no simulation")?,
-        }),
+        })),
         "tick" => {
             let machines = match (&split, depth) {
                 (Some(_), Depth::Head) => None,
@@ -270,6 +286,7 @@ mod tests {
         assert_eq!(lagged, Message::Lagged { skipped: 12 });
         let hello = read(
             r#"{"type":"hello","epoch":4,"world":{},"next_event":8,
+                "epochs":[{"epoch":4,"from_tick":401,"from_event":7,"from_system_event":2}],
                 "simulation":{"id":"s","entities":7,"tick_ms":20,"status":"running","tick":3}}"#,
         );
         let Message::Hello(hello) = hello else {
@@ -277,6 +294,11 @@ mod tests {
         };
         assert_eq!((hello.epoch, hello.next_event), (4, Some(8)));
         assert_eq!(hello.simulation.entities, 7);
+        let first = hello.epochs[0];
+        assert_eq!(
+            (first.epoch, first.from_event, first.from_system_event),
+            (4, 7, 2)
+        );
         assert_eq!(read(r#"{"type":"pong"}"#), Message::Other);
     }
 

@@ -223,6 +223,7 @@ impl Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::api::Resource;
     use std::collections::BTreeSet;
 
     #[test]
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_route_comes_by_its_weight_and_keys_never_twice() {
-        let targets = [Target::new("s".to_owned(), 5)];
+        let targets = [Target::new(&Resource::of("s", 5))];
         let mut requests = Requests::new(Mix::default(), 1, 7);
         let planned: Vec<_> = (0..10_000).map(|_| requests.next(&targets)).collect();
         for (route, weight) in Route::ALL.into_iter().zip(Mix::default().0) {
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn one_seed_gives_one_order() {
-        let targets = [Target::new("s".to_owned(), 5)];
+        let targets = [Target::new(&Resource::of("s", 5))];
         let order = |seed| {
             let mut requests = Requests::new(Mix::default(), seed, 7);
             let paths = (0..50).map(|_| requests.next(&targets).call.path);

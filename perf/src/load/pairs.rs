@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::load::report::{CheckReport, Percentiles, RunReport};
+use crate::load::figures::Figures;
+use crate::load::report::{Frame, Verdict};
+use crate::load::run_report::RunReport;
 
 /// A run without and one with.
 #[derive(Serialize)]
@@ -13,28 +15,26 @@ pub(crate) struct Pair {
     /// Whether the one without came first.
     pub(crate) without_first: bool,
     /// p99 end to end with the stalled clients over the one without.
-    ratio_p99: f64,
-    without: RunReport,
-    with: RunReport,
+    pub(super) ratio_p99: f64,
+    pub(super) without: RunReport,
+    pub(super) with: RunReport,
 }
 
 /// All pairs.
 #[derive(Serialize)]
 pub(crate) struct PairsReport {
-    /// Processors that all sides share, if they share any.
-    pub(crate) processors: usize,
-    /// An end was asked for before it was due.
-    pub(crate) interrupted: bool,
-    /// Lateness of this machine's timer before the load.
-    pub(crate) idle_timer_jitter: Percentiles,
+    /// What every report says.
+    #[serde(flatten)]
+    pub(crate) frame: Frame,
     /// Clients that stall.
     pub(crate) stalled_clients: u32,
     /// The middle of the pairs' ratios; absent where no pair is complete.
     pub(crate) median_ratio_p99: Option<f64>,
     /// In the order they ran.
     pub(crate) pairs: Vec<Pair>,
-    /// What was checked.
-    pub(crate) checks: CheckReport,
+    /// How they are judged.
+    #[serde(flatten)]
+    pub(crate) verdict: Verdict,
 }
 
 /// Whether pair number `n`, from 0 on, begins without: the order turns with each.
@@ -58,6 +58,16 @@ impl Pair {
 /// The middle of the pairs' ratios.
 pub(crate) fn median_ratio(pairs: &[Pair]) -> Option<f64> {
     median(pairs.iter().map(|pair| pair.ratio_p99).collect())
+}
+
+/// What all pairs come to, by name.
+pub(crate) fn figures(pairs: &[Pair], violations: u64) -> Figures {
+    let mut figures = Figures::default();
+    if let Some(ratio) = median_ratio(pairs) {
+        figures.set("pairs.ratio_p99", ratio);
+    }
+    figures.set("violations", violations as f64);
+    figures
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -97,16 +107,11 @@ impl fmt::Display for PairsReport {
             Some(ratio) => writeln!(f, "median ratio {ratio:.3}")?,
             None => writeln!(f, "no pair is complete")?,
         }
-        let idle = &self.idle_timer_jitter;
-        writeln!(f, "idle timer jitter p99 {} us", idle.p99_us)?;
         if let Some(pair) = self.pairs.last() {
             writeln!(f, "\nlast run without:\n{}", pair.without)?;
             writeln!(f, "last run with:\n{}", pair.with)?;
         }
-        if self.interrupted {
-            writeln!(f, "ended early, as asked for\n")?;
-        }
-        write!(f, "{}", self.checks)
+        write!(f, "{}\n{}", self.frame, self.verdict)
     }
 }
 

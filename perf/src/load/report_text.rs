@@ -2,22 +2,41 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::load::baseline::caution;
 use crate::load::processes::Usage;
-use crate::load::report::{
-    CheckReport, Percentiles, RestReport, RunReport, SimulationReport, SingleReport, StreamReport,
-};
+use crate::load::report::{CheckReport, Frame, SingleReport, Verdict};
+use crate::load::run_report::{Percentiles, RestReport, RunReport, SimulationReport, StreamReport};
 
 impl fmt::Display for SingleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.run {
-            Some(run) => write!(f, "{run}")?,
-            None => writeln!(f, "ended before anything was measured")?,
-        }
+        write!(f, "{}{}\n{}", self.run, self.frame, self.verdict)
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_row(f, "idle timer jitter", &self.idle_timer_jitter)?;
         if self.interrupted {
             writeln!(f, "\nended early, as asked for")?;
         }
-        write!(f, "\n{}", self.checks)
+        Ok(())
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.checks)?;
+        for judged in &self.thresholds {
+            writeln!(f, "{judged}")?;
+        }
+        if let Some(ratios) = &self.comparison {
+            writeln!(f, "\nbeside the baseline:")?;
+            if let Some(caution) = caution(ratios) {
+                writeln!(f, "note: {caution}")?;
+            }
+            ratios.iter().try_for_each(|ratio| writeln!(f, "{ratio}"))?;
+        }
+        Ok(())
     }
 }
 

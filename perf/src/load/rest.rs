@@ -22,6 +22,7 @@ use crate::load::mix::{Mix, Planned, Requests, Route};
 use crate::load::schedule::Schedule;
 use crate::load::tally::Durations;
 use crate::load::target::Target;
+use crate::load::timeline::{Recorder, Timeline};
 use crate::load::violation::{Check, Finding, Violations, finding};
 use crate::load::window::Window;
 
@@ -77,6 +78,8 @@ pub(crate) struct RestPlan {
     pub(crate) window: Arc<Window>,
     /// What is found.
     pub(crate) violations: Arc<Violations>,
+    /// What is answered when.
+    pub(crate) timeline: Arc<Timeline>,
 }
 
 /// Sends requests until the window is over; answers what they came to. Blocks the thread.
@@ -132,6 +135,7 @@ struct Driver {
     free: Semaphore,
     idle: RefCell<Vec<Connection>>,
     tally: RefCell<RestTally>,
+    recorder: RefCell<Recorder>,
     stamps: RefCell<Stamps>,
 }
 
@@ -150,6 +154,7 @@ impl Driver {
             free: Semaphore::new(plan.connections as usize),
             idle: RefCell::default(),
             tally: RefCell::default(),
+            recorder: RefCell::new(Recorder::new(Arc::clone(&plan.timeline))),
             stamps: RefCell::default(),
             plan,
         }
@@ -245,11 +250,14 @@ impl Due {
             return;
         }
         let mut tally = self.driver.tally.borrow_mut();
-        let sent = self.sent.unwrap_or_else(Instant::now);
+        let now = Instant::now();
+        let (sent, latency) = (self.sent.unwrap_or(now), now - self.at);
         tally.send_lateness.record(sent - self.at);
+        let mut recorder = self.driver.recorder.borrow_mut();
+        recorder.record(now, |slot| slot.rest.record(latency));
         tally.bytes += answer.map_or(0, |reply| reply.body.len() as u64);
         let of_route = tally.routes.entry(self.route.name()).or_default();
-        of_route.latency.record(self.at.elapsed());
+        of_route.latency.record(latency);
         match answer {
             Some(reply) => *of_route.statuses.entry(reply.status).or_default() += 1,
             None => of_route.unanswered += 1,

@@ -10,7 +10,8 @@ use crate::load::violation::{Check, Finding, finding};
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
     events: Events,
-    epoch: u64,
+    /// Of the newest hello.
+    epoch: Option<u64>,
     /// Last tick since the last hello.
     tick: Option<u64>,
     sim_seq: Option<u64>,
@@ -22,7 +23,7 @@ impl Sequence {
     pub(crate) fn new(events: Events) -> Sequence {
         Sequence {
             events,
-            epoch: 0,
+            epoch: None,
             tick: None,
             sim_seq: None,
             system_seq: None,
@@ -40,28 +41,38 @@ impl Sequence {
             .map(|last| last + 1)
     }
 
-    /// A connection has said where it begins, or that it begins anew: ticks may then go back, and events from
-    /// the next one on come again.
+    /// The epoch that a new connection has to name, so that it is told again what has become void since.
+    pub(crate) fn resume_epoch(&self) -> Option<u64> {
+        self.epoch.filter(|_| self.events != Events::None)
+    }
+
+    /// A connection has said where it begins, or that it begins anew: ticks may then go back, and events that
+    /// became void come again, from the first of them on. The others go on where they were.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn handle_hello(&mut self, hello: &Hello) -> Result<(), Finding> {
         self.tick = None;
-        for (last, next) in [
-            (&mut self.sim_seq, hello.next_event),
-            (&mut self.system_seq, hello.next_system_event),
-        ] {
-            let Some(before_next) = next.map(|next| next.saturating_sub(1)) else {
-                continue;
-            };
-            // Those that happened meanwhile were asked for, and come.
-            *last = Some(last.map_or(before_next, |last| last.min(before_next)));
-        }
-        if hello.epoch < self.epoch {
-            let what = format!("epoch {} after epoch {}", hello.epoch, self.epoch);
+        let Some(seen) = self.epoch else {
+            self.epoch = Some(hello.epoch);
+            let before = |next: Option<u64>| next.map(|next| next.saturating_sub(1));
+            self.sim_seq = before(hello.next_event);
+            self.system_seq = before(hello.next_system_event);
+            return Ok(());
+        };
+        if hello.epoch < seen {
+            let what = format!("epoch {} after epoch {seen}", hello.epoch);
             return Err(finding(Check::EpochOrder, what));
         }
-        self.epoch = hello.epoch;
+        self.epoch = Some(hello.epoch);
+        if let Some(first) = hello.epochs.iter().find(|other| other.epoch > seen) {
+            for (last, from) in [
+                (&mut self.sim_seq, first.from_event),
+                (&mut self.system_seq, first.from_system_event),
+            ] {
+                *last = last.map(|last| last.min(from.saturating_sub(1)));
+            }
+        }
         Ok(())
     }
 
@@ -71,10 +82,11 @@ impl Sequence {
     /// What is wrong with its place; the next ones are judged from it on.
     pub(crate) fn handle_tick(&mut self, tick: &Tick) -> Result<(), Finding> {
         // A newer one would have said hello.
-        if tick.epoch != self.epoch {
+        let epoch = self.epoch.unwrap_or(0);
+        if tick.epoch != epoch {
             let what = format!(
-                "tick {} of epoch {}, in epoch {}",
-                tick.tick, tick.epoch, self.epoch
+                "tick {} of epoch {}, in epoch {epoch}",
+                tick.tick, tick.epoch
             );
             return Err(finding(Check::EpochOrder, what));
         }
@@ -130,6 +142,7 @@ impl Sequence {
 mod tests {
     use super::*;
     use crate::load::api::Resource;
+    use crate::load::message::TakeOver;
 
     fn tick(epoch: u64, tick: u64) -> Tick {
         Tick {
@@ -149,7 +162,21 @@ mod tests {
             epoch,
             next_event: Some(next_event),
             next_system_event: Some(1),
+            epochs: Vec::new(),
             simulation: Resource::default(),
+        }
+    }
+
+    /// Another epoch, that began with this event.
+    fn taken_over(epoch: u64, from_event: u64) -> Hello {
+        let first = TakeOver {
+            epoch,
+            from_event,
+            from_system_event: 1,
+        };
+        Hello {
+            epochs: vec![first],
+            ..hello(epoch, from_event + 3)
         }
     }
 
@@ -177,11 +204,32 @@ mod tests {
         for seq in 7..10 {
             assert_eq!(sequence.handle_event(Log::Sim, seq), Ok(()));
         }
-        sequence.handle_hello(&hello(2, 8)).unwrap();
+        sequence.handle_hello(&taken_over(2, 8)).unwrap();
         assert_eq!(sequence.handle_tick(&tick(2, 4)), Ok(()));
         assert_eq!(sequence.handle_event(Log::Sim, 8), Ok(()));
         let back = sequence.handle_event(Log::Sim, 8);
         assert_eq!(check_of(back), Some(Check::EventGap));
+    }
+
+    /// The example of docs/stream.md: of epochs 2 and 3, that begin at 31 and 88.
+    #[test]
+    fn what_is_void_is_what_the_first_epoch_after_the_one_seen_says() {
+        let mut example = hello(3, 88);
+        example.epochs = [(2, 31), (3, 88)]
+            .map(|(epoch, from_event)| TakeOver {
+                epoch,
+                from_event,
+                from_system_event: 9,
+            })
+            .into();
+        for (seen, last, next) in [(2, 93, 88), (1, 93, 31), (3, 93, 94), (2, 50, 51)] {
+            let mut sequence = Sequence::new(Events::All);
+            sequence.handle_hello(&hello(seen, last + 1)).unwrap();
+            assert_eq!(sequence.resume_epoch(), Some(seen));
+            sequence.handle_hello(&example).unwrap();
+            assert_eq!(sequence.resume_at(Log::Sim), Some(next), "of epoch {seen}");
+            assert_eq!(sequence.resume_epoch(), Some(3));
+        }
     }
 
     #[test]
@@ -197,7 +245,7 @@ mod tests {
     #[test]
     fn a_gap_in_a_log_is_found_where_all_events_are_told() {
         let mut all = Sequence::new(Events::All);
-        assert_eq!(all.resume_at(Log::Sim), None);
+        assert_eq!((all.resume_at(Log::Sim), all.resume_epoch()), (None, None));
         all.handle_hello(&hello(1, 3)).unwrap();
         let told = [3, 4, 6, 7, 7];
         let found: Vec<_> = (told.iter())
@@ -217,11 +265,15 @@ mod tests {
         let skipped = all.handle_event(Log::Sim, 6);
         assert_eq!(check_of(skipped), Some(Check::EventGap));
         assert_eq!(all.resume_at(Log::Sim), Some(7));
+        // It goes on with 7, though the live ones are at 9 by now.
         all.handle_hello(&hello(1, 9)).unwrap();
         let lost = all.handle_event(Log::Sim, 9);
         assert_eq!(check_of(lost), Some(Check::EventGap));
         let none = Sequence::new(Events::None);
-        assert_eq!(none.resume_at(Log::Sim), None);
+        assert_eq!(
+            (none.resume_at(Log::Sim), none.resume_epoch()),
+            (None, None)
+        );
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::load::sequence::Sequence;
 use crate::load::stream::{Client, Kind, StreamPlan};
 use crate::load::tally::{Received, StreamTally, unix_us};
 use crate::load::target::Target;
+use crate::load::timeline::{Recorder, Slot};
 use crate::load::violation::{Check, Finding, finding};
 
 /// Bytes read from a socket at a time: a thousand clients have one each.
@@ -44,6 +45,7 @@ pub(crate) struct Session {
     plan: Arc<StreamPlan>,
     client: Client,
     tally: Rc<RefCell<StreamTally>>,
+    recorder: Rc<RefCell<Recorder>>,
     depth: Depth,
     sequence: Sequence,
     has_joined: bool,
@@ -62,6 +64,7 @@ impl Session {
         plan: Arc<StreamPlan>,
         client: Client,
         tally: Rc<RefCell<StreamTally>>,
+        recorder: Rc<RefCell<Recorder>>,
     ) -> Session {
         let depth = match client.number.is_multiple_of(plan.args.decode_one_in) {
             true => Depth::All,
@@ -72,6 +75,7 @@ impl Session {
             plan,
             client,
             tally,
+            recorder,
             depth,
             has_joined: false,
         }
@@ -137,7 +141,7 @@ impl Session {
         Ok(socket)
     }
 
-    /// What is asked for, and after a reconnect from which events on.
+    /// What is asked for, and after a reconnect from which events on, and what of them may have become void.
     fn query(&self) -> String {
         let args = &self.plan.args;
         let (max_entities, rate_hz) = (args.max_entities, args.rate_hz);
@@ -150,6 +154,9 @@ impl Session {
             if let Some(next) = self.sequence.resume_at(log) {
                 query += &format!("&{name}={next}");
             }
+        }
+        if let Some(epoch) = self.sequence.resume_epoch() {
+            query += &format!("&from_epoch={epoch}");
         }
         query
     }
@@ -219,11 +226,7 @@ impl Session {
     /// Answers whether it was a hello.
     fn handle_text(&mut self, text: &str, told: &mut Told, due: Instant) -> bool {
         let received_at_us = unix_us();
-        self.plan.messages.fetch_add(1, Ordering::Relaxed);
-        self.count(|received| {
-            received.messages += 1;
-            received.bytes += text.len() as u64;
-        });
+        self.count_message(text.len() as u64);
         let message = match message::read_text(text, self.depth) {
             Ok(message) => message,
             Err(what) => {
@@ -249,11 +252,7 @@ impl Session {
 
     fn handle_binary(&mut self, bytes: &Bytes, told: &mut Told) -> bool {
         let received_at_us = unix_us();
-        self.plan.messages.fetch_add(1, Ordering::Relaxed);
-        self.count(|received| {
-            received.messages += 1;
-            received.bytes += bytes.len() as u64;
-        });
+        self.count_message(bytes.len() as u64);
         match binary::read(bytes, self.depth, told.ids.as_ref()) {
             Ok(Read::Ids(ids)) => {
                 let (found, wanted) = (ids.entities as u64, self.target().entities);
@@ -301,6 +300,7 @@ impl Session {
                     received.lagged += 1;
                     received.skipped += skipped;
                 });
+                self.record(|slot| slot.skipped += skipped);
             }
             Message::Refused { code } => {
                 let reason = format!("refused: {code}");
@@ -343,6 +343,10 @@ impl Session {
                 received.jitter.record(jitter);
             }
         });
+        if let Some(started_at_us) = tick.started_at_us {
+            let us = received_at_us.saturating_sub(started_at_us);
+            self.record(|slot| slot.end_to_end.record_us(us));
+        }
     }
 
     fn check_content(&self, tick: &Tick) {
@@ -373,6 +377,24 @@ impl Session {
             Kind::Binary => with(&mut tally.binary),
             // It reads its hello only.
             Kind::Stalled => {}
+        }
+    }
+
+    fn count_message(&self, bytes: u64) {
+        self.count(|received| {
+            received.messages += 1;
+            received.bytes += bytes;
+        });
+        self.record(|slot| {
+            slot.messages += 1;
+            slot.bytes += bytes;
+        });
+    }
+
+    /// Notes what happens now beside what happens when.
+    fn record(&self, with: impl FnOnce(&mut Slot)) {
+        if self.plan.window.is_measuring() && self.client.kind != Kind::Stalled {
+            self.recorder.borrow_mut().record(Instant::now(), with);
         }
     }
 

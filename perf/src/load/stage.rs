@@ -79,7 +79,7 @@ fn point_of(line: &str) -> Option<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::report::hgrm_of;
+    use crate::load::run_report::hgrm_of;
 
     fn cumulative(durations: &Durations) -> Cumulative {
         Cumulative::parse(&hgrm_of(durations).unwrap()).unwrap()

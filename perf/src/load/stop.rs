@@ -11,12 +11,15 @@ const INTERRUPTED: i32 = 130;
 /// Whether an end was asked for.
 pub(crate) struct Stop(watch::Receiver<bool>);
 
+/// What a program has to do before it ends at once.
+type Before = Box<dyn Fn() + Send>;
+
 impl Stop {
-    /// Catches both signals from now on. Call it inside a runtime.
+    /// Catches both signals from now on; where it ends at once, `before` is done first. Call it inside a runtime.
     ///
     /// # Errors
     /// Where the system does not let it.
-    pub(crate) fn catch() -> std::io::Result<Stop> {
+    pub(crate) fn catch(before: Before) -> std::io::Result<Stop> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (asked, stop) = watch::channel(false);
@@ -27,6 +30,7 @@ impl Stop {
                     _ = terminate.recv() => {}
                 }
                 if is_second {
+                    before();
                     std::process::exit(INTERRUPTED);
                 }
                 asked.send_replace(true);

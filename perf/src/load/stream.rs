@@ -15,6 +15,7 @@ use crate::load::schedule::Schedule;
 use crate::load::session::Session;
 use crate::load::tally::StreamTally;
 use crate::load::target::Target;
+use crate::load::timeline::{Recorder, Timeline};
 use crate::load::violation::Violations;
 use crate::load::window::Window;
 
@@ -75,8 +76,8 @@ pub(crate) struct StreamPlan {
     pub(crate) violations: Arc<Violations>,
     /// Clients that have read their first hello.
     pub(crate) joined: AtomicU64,
-    /// Messages read by all of them, for whoever watches.
-    pub(crate) messages: AtomicU64,
+    /// What is read when.
+    pub(crate) timeline: Arc<Timeline>,
 }
 
 /// Clients of one kind, due one after the other from a start and spread over the simulations.
@@ -104,11 +105,14 @@ pub(crate) fn drive(plan: &Arc<StreamPlan>, clients: &[Client]) -> anyhow::Resul
         .enable_all()
         .build()?;
     let tally = Rc::new(RefCell::new(StreamTally::default()));
+    let recorder = Recorder::new(Arc::clone(&plan.timeline));
+    let recorder = Rc::new(RefCell::new(recorder));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let mut tasks = JoinSet::new();
         for client in clients {
-            let session = Session::new(Arc::clone(plan), *client, Rc::clone(&tally));
+            let (plan, tally) = (Arc::clone(plan), Rc::clone(&tally));
+            let session = Session::new(plan, *client, tally, Rc::clone(&recorder));
             tasks.spawn_local(session.run());
         }
         while let Some(ended) = tasks.join_next().await {

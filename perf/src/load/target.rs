@@ -14,6 +14,12 @@ pub(crate) struct Target {
     pub(crate) id: String,
     /// Its machines; their ids are 1 to this.
     pub(crate) entities: u64,
+    /// Its scenario.
+    pub(crate) scenario: String,
+    /// Length of a tick, ms.
+    pub(crate) tick_ms: u32,
+    /// Factor on real time that it is to keep; `None` for as fast as it goes.
+    pub(crate) speed: Option<f64>,
     newest_tick: AtomicU64,
     /// What clients are told of each tick.
     pub(crate) agreement: Mutex<Agreement>,
@@ -21,10 +27,13 @@ pub(crate) struct Target {
 
 impl Target {
     /// A simulation of which nothing was seen.
-    pub(crate) fn new(id: String, entities: u64) -> Target {
+    pub(crate) fn new(resource: &Resource) -> Target {
         Target {
-            id,
-            entities,
+            id: resource.id.clone(),
+            entities: resource.entities,
+            scenario: resource.scenario.clone(),
+            tick_ms: resource.tick_ms,
+            speed: resource.speed(),
             newest_tick: AtomicU64::new(0),
             agreement: Mutex::default(),
         }

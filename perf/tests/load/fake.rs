@@ -1,38 +1,30 @@
 //! A small server that says what AutoFarm's API says, of a farm that stands still, and can be told to say one
 //! thing wrong.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::{SinkExt as _, StreamExt as _};
-use hyper_util::rt::TokioIo;
 use kernel::aggregate::Aggregate;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::wire;
+use crate::stream;
 
 /// Machines of the farm.
 pub(crate) const ENTITIES: u32 = 4;
-const TICK_MS: u64 = 20;
+pub(crate) const TICK_MS: u64 = 20;
 const DIGEST_EVERY: u64 = 5;
 /// Ticks of a connection before the fault.
-const FAULT_AFTER: u64 = 12;
+pub(crate) const FAULT_AFTER: u64 = 12;
 
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +67,8 @@ pub(crate) enum Fault {
     RestStalls,
     /// Every connection is closed after some ticks.
     Closes,
+    /// The same, and each next one is another orchestrator's, for which the last events are void.
+    TakenOver,
 }
 
 /// How long [`Fault::RestStalls`] stands still.
@@ -91,7 +85,8 @@ pub(crate) struct Fake {
 
 /// What the server knows.
 pub(crate) struct Farm {
-    fault: Fault,
+    /// What it does wrong.
+    pub(crate) fault: Fault,
     began: Instant,
     began_us: u64,
     stalled: AtomicBool,
@@ -102,6 +97,14 @@ pub(crate) struct Farm {
     pub(crate) came: Notify,
     /// Simulations that were deleted.
     pub(crate) deleted: AtomicU64,
+    /// Ticks at which it was forked.
+    pub(crate) forks: Mutex<Vec<u64>>,
+    /// Simulations that somebody opened a stream of.
+    pub(crate) streamed: Mutex<BTreeSet<String>>,
+    /// Ticks that it was to be stepped.
+    pub(crate) stepped: AtomicU64,
+    /// Epochs that streams were resumed from.
+    pub(crate) resumed_from: Mutex<BTreeSet<u32>>,
 }
 
 #[derive(Default)]
@@ -127,6 +130,10 @@ impl Fake {
             ticks: AtomicU64::new(0),
             came: Notify::new(),
             deleted: AtomicU64::new(0),
+            forks: Mutex::default(),
+            streamed: Mutex::default(),
+            stepped: AtomicU64::new(0),
+            resumed_from: Mutex::default(),
         });
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = runtime.block_on(TcpListener::bind(loopback)).unwrap();
@@ -161,7 +168,12 @@ fn router(farm: Arc<Farm>) -> Router {
     Router::new()
         .route("/v1/simulations", post(create).get(empty_page))
         .route(&of(""), get(read).delete(delete))
-        .route(&of("/start"), post(start))
+        .route(&of("/start"), post(read))
+        .route(&of("/pause"), post(read))
+        .route(&of("/resume"), post(read))
+        .route(&of("/step"), post(step))
+        .route(&of("/fork"), post(fork))
+        .route("/metrics", get(page_of_metrics))
         .route(&of("/commands"), post(command))
         .route(&of("/digests"), get(digests))
         .route(&of("/latency"), get(latency))
@@ -171,11 +183,11 @@ fn router(farm: Arc<Farm>) -> Router {
         .route(&of("/metrics"), get(metrics))
         .route(&of("/events"), get(empty_page))
         .route("/v1/workers", get(empty_page))
-        .route(&of("/stream"), get(stream))
+        .route(&of("/stream"), get(stream::open))
         .with_state(farm)
 }
 
-fn unix_us() -> u64 {
+pub(crate) fn unix_us() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -187,25 +199,25 @@ fn digest_of(tick: u64) -> String {
 }
 
 impl Farm {
-    fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         self.began.elapsed().as_millis() as u64 / TICK_MS + 1
     }
 
-    fn started_at_us(&self, tick: u64) -> u64 {
+    pub(crate) fn started_at_us(&self, tick: u64) -> u64 {
         self.began_us + (tick - 1) * TICK_MS * 1_000
     }
 
-    fn resource(&self) -> Value {
+    pub(crate) fn resource(&self, id: &str) -> Value {
         let tick = self.tick();
         let digest_tick = tick / DIGEST_EVERY * DIGEST_EVERY;
         json!({
-            "id": "s-1", "entities": ENTITIES, "tick_ms": TICK_MS, "status": "running", "tick": tick,
+            "id": id, "scenario": "weeding", "speed": 1.0, "entities": ENTITIES, "tick_ms": TICK_MS, "status": "running", "tick": tick,
             "late_ticks": 0, "dilated_ms": 0, "achieved_speed": 1.0,
             "digest": digest_of(digest_tick), "digest_tick": digest_tick,
         })
     }
 
-    fn sums(&self, binary: bool) -> Aggregate {
+    pub(crate) fn sums(&self, binary: bool) -> Aggregate {
         let machines = match self.fault {
             Fault::SumsOfFewer => u64::from(ENTITIES) - 1,
             _ => u64::from(ENTITIES),
@@ -230,16 +242,35 @@ impl Farm {
 }
 
 async fn create(State(farm): State<Arc<Farm>>) -> (StatusCode, Json<Value>) {
-    (StatusCode::CREATED, Json(farm.resource()))
+    (StatusCode::CREATED, Json(farm.resource("s-1")))
 }
 
-async fn start(State(farm): State<Arc<Farm>>) -> Json<Value> {
-    Json(farm.resource())
-}
-
-async fn read(State(farm): State<Arc<Farm>>) -> Json<Value> {
+async fn read(State(farm): State<Arc<Farm>>, Path(id): Path<String>) -> Json<Value> {
     farm.stall_once().await;
-    Json(farm.resource())
+    Json(farm.resource(&id))
+}
+
+async fn step(
+    State(farm): State<Arc<Farm>>,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Json<Value> {
+    let ticks = body["ticks"].as_u64().unwrap();
+    farm.stepped.fetch_add(ticks, Ordering::SeqCst);
+    Json(farm.resource(&id))
+}
+
+async fn fork(State(farm): State<Arc<Farm>>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
+    let mut forks = farm.forks.lock().unwrap();
+    forks.push(body["tick"].as_u64().unwrap());
+    let id = format!("fork-{}", forks.len());
+    (StatusCode::CREATED, Json(farm.resource(&id)))
+}
+
+/// A thousand bytes sent with each millisecond.
+async fn page_of_metrics(State(farm): State<Arc<Farm>>) -> String {
+    let bytes = 1_000 * farm.began.elapsed().as_millis();
+    format!("autofarm_gateway_stream_bytes_total{{subprotocol=\"json\"}} {bytes}\n# EOF\n")
 }
 
 async fn delete(State(farm): State<Arc<Farm>>) -> StatusCode {
@@ -291,138 +322,14 @@ async fn digests(
     Json(json!({"items": rows.collect::<Vec<_>>(), "next_cursor": null}))
 }
 
-async fn latency(headers: HeaderMap) -> String {
+/// Two durations more with each tick, of 1 and 2 ms.
+async fn latency(State(farm): State<Arc<Farm>>, headers: HeaderMap) -> String {
+    let ticks = farm.tick();
     if headers[header::ACCEPT] == "application/vnd.hgrm" {
-        return "Value Percentile TotalCount\n\n 1.000 0.5 10 2.00\n 2.000 1.0 20\n#[end]\n"
-            .to_owned();
+        let (half, all) = (ticks, 2 * ticks);
+        return format!(
+            "Value Percentile TotalCount\n\n 1.000 0.5 {half} 2.00\n 2.000 1.0 {all}\n#[end]\n"
+        );
     }
-    json!({"stages": [{"stage": "tick_latency", "count": 20}]}).to_string()
-}
-
-async fn stream(
-    State(farm): State<Arc<Farm>>,
-    Path(_): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
-    request: Request,
-) -> Response {
-    let of = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
-    let (key, subprotocol) = (of("sec-websocket-key"), of("sec-websocket-protocol"));
-    let accept = derive_accept_key(key.as_bytes());
-    let binary = subprotocol == "autofarm.v1.bin";
-    let next_event = query
-        .get("from_event")
-        .map_or(1, |seq| seq.parse().unwrap());
-    tokio::spawn(async move {
-        let upgraded = hyper::upgrade::on(request).await.unwrap();
-        let io = TokioIo::new(upgraded);
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-        // An error is the client's end.
-        let _ = tell(&farm, socket, binary, next_event).await;
-    });
-    Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::CONNECTION, "upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header("sec-websocket-accept", accept)
-        .header("sec-websocket-protocol", subprotocol)
-        .body(Body::empty())
-        .unwrap()
-}
-
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
-type WsError = tokio_tungstenite::tungstenite::Error;
-
-async fn tell(farm: &Farm, mut socket: Socket, binary: bool, first: u64) -> Result<(), WsError> {
-    let hello = json!({
-        "type": "hello", "epoch": 3, "simulation": farm.resource(), "world": {},
-        "next_event": first, "next_system_event": 1,
-    });
-    socket.send(Message::text(hello.to_string())).await?;
-    if binary {
-        socket.send(Message::binary(wire::ids())).await?;
-    }
-    let mut ticks = interval(Duration::from_millis(TICK_MS));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut event, mut last, mut sent, mut explains) = (first, 0, 0, true);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => panic!("{text}"),
-                // Its end, in order or not.
-                _ => return Ok(()),
-            },
-        }
-        let tick = farm.tick();
-        if tick == last {
-            continue;
-        }
-        sent += 1;
-        let fault = match sent {
-            FAULT_AFTER => farm.fault,
-            _ => Fault::None,
-        };
-        match fault {
-            Fault::TickMissing => {
-                explains = false;
-                continue;
-            }
-            Fault::TickSkippedAsTold => {
-                let lagged = r#"{"type":"lagged","skipped":1}"#;
-                socket.send(Message::text(lagged)).await?;
-                continue;
-            }
-            Fault::TickTwice => send(farm, &mut socket, binary, tick, fault).await?,
-            Fault::TickBack => send(farm, &mut socket, binary, tick - 3, fault).await?,
-            Fault::EventGap => event += 1,
-            Fault::Closes => return socket.close(None).await,
-            _ => {}
-        }
-        send(farm, &mut socket, binary, tick, fault).await?;
-        // A pause of this process is no fault of its: what it leaves out, it tells.
-        if last > 0 && tick > last + 1 && explains {
-            let lagged = json!({"type": "lagged", "skipped": tick - last - 1});
-            socket.send(Message::text(lagged.to_string())).await?;
-        }
-        (last, explains) = (tick, true);
-        let told = json!({"type": "event", "log": "sim", "seq": event, "tick": tick, "kind": "fault",
-            "site": 0, "entities": [1, 2], "detail": {}});
-        socket.send(Message::text(told.to_string())).await?;
-        event += 1;
-        farm.ticks.fetch_add(1, Ordering::SeqCst);
-        farm.came.notify_one();
-    }
-}
-
-async fn send(
-    farm: &Farm,
-    socket: &mut Socket,
-    binary: bool,
-    tick: u64,
-    fault: Fault,
-) -> Result<(), WsError> {
-    let mut told = wire::Told {
-        epoch: if fault == Fault::OldEpoch { 2 } else { 3 },
-        tick,
-        started_at_us: farm.started_at_us(tick),
-        sent_at_us: unix_us(),
-        entities_total: ENTITIES + u32::from(fault == Fault::OtherTotal),
-        sums: farm.sums(binary),
-        ids: (1..=ENTITIES).collect(),
-    };
-    match fault {
-        Fault::MachineLess => drop(told.ids.pop()),
-        Fault::MachineTwice => told.ids[0] = 2,
-        _ => {}
-    }
-    let message = if binary {
-        let mut bytes = told.binary();
-        if fault == Fault::ShortBinary {
-            bytes.pop();
-        }
-        Message::binary(bytes)
-    } else {
-        Message::text(told.json())
-    };
-    socket.send(message).await
+    json!({"stages": [{"stage": "compute"}, {"stage": "tick_latency"}]}).to_string()
 }

@@ -1,0 +1,71 @@
+//! The few figures that are looked at first.
+
+use maud::{Markup, html};
+
+use crate::load::figures::Figures;
+use crate::load::measure::Measure;
+use crate::load::pairs::PairsReport;
+use crate::load::run_report::RunReport;
+
+/// Those of a run.
+pub(super) fn of_run(run: &RunReport, figures: &Figures) -> Markup {
+    let late = value(figures, "late_ticks");
+    let ticks = value(figures, "ticks");
+    let messages = ["json", "binary"]
+        .map(|form| number(figures, &format!("{form}.messages_per_s")).unwrap_or(0.0));
+    html! {
+        div.tiles {
+            (tile("Server tick p99", &value(figures, "tick.p99"), &format!("p50 {}", value(figures, "tick.p50")), false))
+            (tile("End to end p99", &value(figures, "end_to_end.p99"), &format!("p50 {}", value(figures, "end_to_end.p50")), false))
+            (tile("Request p99", &value(figures, "rest.p99"), &format!("{} answered", value(figures, "rest.answers_per_s")), false))
+            (tile("Late ticks", &late, &format!("of {ticks}"), number(figures, "late_ticks") > Some(0.0)))
+            (tile("Times real time", &value(figures, "achieved_speed"), &asked(run), false))
+            (tile("Messages read", &format!("{:.0}/s", messages[0] + messages[1]), &format!("by {} clients", run.joined), false))
+        }
+    }
+}
+
+/// Those of pairs.
+pub(super) fn of_pairs(report: &PairsReport) -> Markup {
+    let ratio = report.median_ratio_p99;
+    let shown = ratio.map_or("none".to_owned(), |ratio| format!("{ratio:.3}"));
+    let late = |of: fn(&crate::load::pairs::Pair) -> &RunReport| -> u64 {
+        report.pairs.iter().map(|pair| of(pair).late_ticks()).sum()
+    };
+    let (without, with) = (late(|p| &p.without), late(|p| &p.with));
+    html! {
+        div.tiles {
+            (tile("p99 end to end, with over without", &shown, "the middle of the pairs", false))
+            (tile("Pairs", &report.pairs.len().to_string(), "complete", false))
+            (tile("Late ticks", &with.to_string(), &format!("{without} without"), with > without))
+        }
+    }
+}
+
+fn asked(run: &RunReport) -> String {
+    match run.simulations.first().and_then(|s| s.speed) {
+        Some(speed) => format!("{speed} asked for"),
+        None => "as fast as it goes".to_owned(),
+    }
+}
+
+fn number(figures: &Figures, name: &str) -> Option<f64> {
+    let measure: Measure = name.parse().expect("a name of a measure");
+    figures.value(&measure)
+}
+
+fn value(figures: &Figures, name: &str) -> String {
+    let measure: Measure = name.parse().expect("a name of a measure");
+    let value = figures.value(&measure);
+    value.map_or("–".to_owned(), |value| measure.unit.show(value))
+}
+
+fn tile(name: &str, value: &str, below: &str, is_wrong: bool) -> Markup {
+    html! {
+        div.tile.wrong[is_wrong] {
+            p.name { (name) }
+            p.value { (value) }
+            p.below { (below) }
+        }
+    }
+}
