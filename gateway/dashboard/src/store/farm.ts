@@ -14,10 +14,10 @@ import type { Voided } from "../stream/session";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
 import { occasionOf } from "./occasions";
-import { alert, api, changePlace, settle, shown } from "./page";
+import { alert, api, changePlace, settle, shown, showSimulation } from "./page";
 import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
-import { refreshTimings, timings, timingsVersion } from "./timings";
+import { clearTimings, dropTimingsFrom, refreshTimings } from "./timings";
 
 const TOKEN_KEY = "autofarm.token";
 const LIST_EVERY_MS = 3_000;
@@ -44,13 +44,7 @@ export function start(): void {
   api.onUnauthorized = () => {
     state.isTokenWanted.value = true;
   };
-  addEventListener("hashchange", () => {
-    const place = readPlace(location.hash);
-    const isOther = place.simulation !== state.place.value.simulation;
-    state.place.value = place;
-    if (isOther && place.simulation !== null) void open(place.simulation);
-    else if (place.camera !== null) shown.map?.setCamera(place.camera);
-  });
+  addEventListener("hashchange", () => follow(readPlace(location.hash)));
   document.addEventListener("visibilitychange", () => {
     askView();
     if (!document.hidden) link.retry();
@@ -73,6 +67,20 @@ export function start(): void {
   setTimeout(checkVersion, VERSION_AFTER_MS);
   const { simulation } = state.place.value;
   if (simulation !== null) void open(simulation);
+}
+
+/** Goes where an address says that somebody typed, or went back to. */
+function follow(place: Place): void {
+  const isOther = place.simulation !== state.place.value.simulation;
+  state.place.value = place;
+  if (isOther) {
+    if (place.simulation === null) leave();
+    else void open(place.simulation);
+    return;
+  }
+  if (place.camera !== null) shown.map?.setCamera(place.camera);
+  if (place.machine !== (state.selected.value?.id ?? null)) select(place.machine, place.isFollowed);
+  askView();
 }
 
 /** Says so where the server is of another version than this page, which may then lack something or show it wrong. */
@@ -145,8 +153,8 @@ async function refreshSimulation(): Promise<void> {
   if (open === null || state.isTokenWanted.value || state.status.value.phase === "ended") return;
   try {
     const now = await api.simulation(open.id);
-    if (state.simulation.value?.id === open.id) state.simulation.value = now;
-    if (now.achieved_speed > 0) settle("no_worker");
+    showSimulation(now);
+    if (now.achieved_speed > 0 && now.id === state.place.value.simulation) settle("no_worker");
   } catch {
     // The stream says what is wrong with the connection.
   }
@@ -192,7 +200,7 @@ export function leave(): void {
 
 function forget(): void {
   shown.map?.clear();
-  timings.clear();
+  clearTimings();
   state.eventLog.clear();
   state.alertList.clear();
   batch(() => {
@@ -204,7 +212,6 @@ function forget(): void {
     state.selected.value = null;
     state.traffic.value = state.NO_TRAFFIC;
     state.drawn.value = 0;
-    timingsVersion.value += 1;
     state.eventVersion.value += 1;
     state.alertVersion.value += 1;
   });
@@ -324,9 +331,10 @@ function handleHello(hello: Hello, voided: Voided | null): void {
     state.simulation.value = hello.simulation;
     if (voided !== null) {
       state.eventLog.drop(voided);
-      timings.dropFrom(voided.fromTick);
+      dropTimingsFrom(voided.fromTick);
+      state.machineSeries.dropFrom(voided.fromTick);
       state.eventVersion.value += 1;
-      timingsVersion.value += 1;
+      state.machineSamples.value += 1;
       alert("voided", `The orchestrator was restarted: what happened from tick ${voided.fromTick} on is void, and happens anew.`);
     }
   });
@@ -334,6 +342,8 @@ function handleHello(hello: Hello, voided: Voided | null): void {
 
 function handleFrame(frame: MachineFrame): void {
   const { tick, simTimeS, count, machines, sums } = frame;
+  // A void frame is shown until the first one after it comes, and the machine that is looked at may be sampled in it.
+  if (tick < (state.tick.value?.tick ?? 0)) state.machineSeries.dropFrom(tick);
   state.tick.value = { tick, simTimeS, count, machines, sums };
   if (shown.map === null) return recycle(frame);
   shown.map.setFrame(frame);

@@ -1,6 +1,6 @@
 /** What the modules that change the page share: the API, the map that is shown, the place, and alerts. */
 
-import { Api } from "../api/client";
+import { Api, type Simulation } from "../api/client";
 import type { FarmMap } from "../map/farm_map";
 import type { Place } from "./location";
 import * as state from "./state";
@@ -12,6 +12,19 @@ export const shown: { map: FarmMap | null } = { map: null };
 
 export function changePlace(change: Partial<Place>): void {
   state.place.value = { ...state.place.value, ...change };
+}
+
+/** Shows what the server says of a simulation, where it is the one that is open: an answer may come after another was opened. */
+export function showSimulation(now: Simulation): void {
+  if (now.id === state.place.value.simulation) state.simulation.value = now;
+}
+
+export function openList(): void {
+  state.isListOpen.value = true;
+}
+
+export function closeList(): void {
+  state.isListOpen.value = false;
 }
 
 export function alert(key: string, text: string, severity: "warning" | "error" = "warning"): void {
