@@ -12,7 +12,16 @@ export const simulation = (id: string, more: Partial<Simulation> = {}): Simulati
   ({ id, name: id, scenario: "farm", status: "running", entities: 10, speed: 1, achieved_speed: 1, tick: 0, tick_ms: 100, ...more }) as Simulation;
 
 export const hello = (id: string, more: Partial<Hello> = {}): Hello =>
-  ({ type: "hello", simulation: simulation(id), epoch: 1, epochs: [], next_event: 1, next_system_event: 1, ...more }) as Hello;
+  ({
+    type: "hello",
+    simulation: simulation(id),
+    world: { bounds_m: [0, 0, 1, 1], sites: 1, fields: 1 },
+    epoch: 1,
+    epochs: [],
+    next_event: 1,
+    next_system_event: 1,
+    ...more,
+  }) as Hello;
 
 export const frame = (tick: number): MachineFrame =>
   ({ tick, simTimeS: tick / 10, count: 0, machines: 10, sums: {}, buffer: new ArrayBuffer(0) }) as MachineFrame;
