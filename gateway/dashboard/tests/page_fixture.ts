@@ -29,7 +29,7 @@ export const frame = (tick: number): MachineFrame =>
 /** A request that was not answered yet. */
 interface Asked {
   what: string;
-  body: string;
+  token: string | null;
   signal: AbortSignal | null;
   answer: (status: number, body: unknown) => void;
   fail: () => void;
@@ -43,7 +43,7 @@ export class Server {
     new Promise((resolve, reject) => {
       const asked: Asked = {
         what: `${init.method ?? "GET"} ${path}`,
-        body: typeof init.body === "string" ? init.body : "",
+        token: new Headers(init.headers).get("Authorization"),
         signal: init.signal ?? null,
         answer: (status, body) => resolve(new Response(status === 204 ? null : JSON.stringify(body), { status })),
         fail: () => reject(new TypeError("Failed to fetch")),

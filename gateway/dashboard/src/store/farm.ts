@@ -14,7 +14,7 @@ import type { Voided } from "../stream/session";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
 import { occasionOf } from "./occasions";
-import { alert, api, changePlace, settle, shown, showSimulation } from "./page";
+import { alert, api, changePlace, needToken, settle, shown, showSimulation, takeToken } from "./page";
 import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
 import { clearTimings, dropTimingsFrom, refreshTimings } from "./timings";
@@ -41,9 +41,7 @@ let isListed = false;
 export function start(): void {
   api.token = sessionStorage.getItem(TOKEN_KEY);
   state.hasToken.value = api.token !== null;
-  api.onUnauthorized = () => {
-    state.isTokenWanted.value = true;
-  };
+  api.onUnauthorized = needToken;
   addEventListener("hashchange", () => follow(readPlace(location.hash)));
   document.addEventListener("visibilitychange", () => {
     askView();
@@ -62,6 +60,7 @@ export function start(): void {
   repeat(SIMULATION_EVERY_MS, refreshSimulation);
   repeat(TIMINGS_EVERY_MS, async () => {
     const open = state.simulation.value;
+    if (state.isTokenNeeded.value) return;
     if (open !== null && state.status.value.phase === "open") await refreshTimings(api, open);
   });
   setTimeout(checkVersion, VERSION_AFTER_MS);
@@ -114,7 +113,7 @@ export function setToken(token: string): void {
   if (api.token === null) sessionStorage.removeItem(TOKEN_KEY);
   else sessionStorage.setItem(TOKEN_KEY, api.token);
   state.hasToken.value = api.token !== null;
-  state.isTokenWanted.value = false;
+  takeToken();
   isListed = false;
   void refreshList();
   const id = state.place.value.simulation;
@@ -124,7 +123,7 @@ export function setToken(token: string): void {
 // The list, and which one to open
 
 export async function refreshList(): Promise<void> {
-  if (state.isTokenWanted.value) return;
+  if (state.isTokenNeeded.value) return;
   try {
     const page = await api.simulations();
     batch(() => {
@@ -150,7 +149,7 @@ export async function refreshList(): Promise<void> {
 async function refreshSimulation(): Promise<void> {
   if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
   const open = state.simulation.value;
-  if (open === null || state.isTokenWanted.value || state.status.value.phase === "ended") return;
+  if (open === null || state.isTokenNeeded.value || state.status.value.phase === "ended") return;
   try {
     const now = await api.simulation(open.id);
     showSimulation(now);
@@ -276,7 +275,7 @@ function handle(message: FromWorker): void {
   switch (message.type) {
     case "status":
       state.status.value = message.status;
-      if (message.status.phase === "token") state.isTokenWanted.value = true;
+      if (message.status.phase === "token") needToken();
       if (message.status.phase === "ended") void refreshList();
       break;
     case "hello":
@@ -323,6 +322,7 @@ function handle(message: FromWorker): void {
 function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
+  takeToken();
   if (state.tick.value === null) void loadPast(hello);
   // Who comes back may meet another server.
   else void checkVersion();

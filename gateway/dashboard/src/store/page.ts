@@ -27,6 +27,28 @@ export function closeList(): void {
   state.isListOpen.value = false;
 }
 
+/** The server wants a token, or another: nothing more is asked of it until there is one, and the visitor is asked for it once. */
+export function needToken(): void {
+  if (state.isTokenNeeded.value) return;
+  state.isTokenNeeded.value = true;
+  askToken();
+}
+
+export function askToken(): void {
+  state.isTokenAsked.value = true;
+}
+
+/** The server takes the token that there is, or wants none. */
+export function takeToken(): void {
+  state.isTokenNeeded.value = false;
+  state.isTokenAsked.value = false;
+}
+
+/** The visitor has no token at hand; the page says so until there is one. */
+export function putOffToken(): void {
+  state.isTokenAsked.value = false;
+}
+
 export function alert(key: string, text: string, severity: "warning" | "error" = "warning"): void {
   state.alertList.raise(key, severity, text, Date.now());
   state.alertVersion.value += 1;

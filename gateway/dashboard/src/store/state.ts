@@ -84,7 +84,9 @@ export const wantsAllEvents = signal(true);
 export const alertList = new Alerts();
 export const alertVersion = signal(0);
 
-export const isTokenWanted = signal(false);
+/** Whether the server answers nothing until it gets a token, or another one; and whether the visitor is asked for it just now. */
+export const isTokenNeeded = signal(false);
+export const isTokenAsked = signal(false);
 export const hasToken = signal(false);
 /** Why machines cannot be drawn; null where they can. */
 export const noGraphics = signal<string | null>(null);
