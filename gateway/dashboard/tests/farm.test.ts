@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Snapshot } from "../src/api/client";
+import type { Fleet } from "../src/stream/channel";
 import type { Voided } from "../src/stream/session";
 import { A, B, frame, hello, openPage, settled, simulation } from "./page_fixture";
 
@@ -55,6 +56,37 @@ describe("an answer about a simulation that is not open any more", () => {
     await page.server.answer(`PATCH /v1/simulations/${A}`, simulation(A, { speed: 5 }));
     await done;
     expect(page.state.simulation.value?.id).toBe(B);
+  });
+
+  it("to what its machine is tells nothing of the other's machine of the same number", async () => {
+    const { go, server, state } = await opened();
+    await go(`#sim=${A}&machine=7`);
+    const late = server.take(`GET /v1/simulations/${A}/entities/7`);
+    await go(`#sim=${B}&machine=7`);
+    late.answer(200, { id: 7, class: "of A", now: null });
+    await settled();
+    expect(state.selected.value).toMatchObject({ id: 7, info: null });
+  });
+
+  it("to what its classes are names none of the other's", async () => {
+    const { farm, server, state, tell } = await opened();
+    const fleet = { machines: 1, sites: 1, worldM: [0, 0, 1, 1], ids: new Uint32Array([1]), siteOfRow: new Uint32Array(1), originsM: new Float64Array(2) };
+    tell({ type: "fleet", simulation: A, fleet: fleet as Fleet });
+    const late = server.take("GET /v1/scenarios");
+    void farm.open(B);
+    late.answer(200, { items: [{ name: "farm", classes: ["tractor"] }], next_cursor: null });
+    await settled();
+    expect(state.classNames.value).toEqual([]);
+    expect(state.classOfRow.value).toBeNull();
+  });
+
+  it("that its fields are not to be had raises no alert", async () => {
+    const { farm, server, state } = await opened();
+    const late = server.take(`GET /v1/simulations/${A}/world`);
+    void farm.open(B);
+    late.answer(500, {});
+    await settled();
+    expect(state.alertList.list).toEqual([]);
   });
 
   it("to a fork of it does not open the fork", async () => {

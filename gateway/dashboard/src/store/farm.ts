@@ -182,7 +182,7 @@ export async function open(id: string): Promise<void> {
     if (state.place.value.simulation === id && world.layout !== null) state.layout.value = world.layout;
   } catch (error) {
     const problem = asProblem(error);
-    if (problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
+    if (state.place.value.simulation === id && problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
   }
 }
 

@@ -37,6 +37,7 @@ export async function loadClasses(): Promise<Uint8Array | null> {
   const known = state.fleet.value;
   if (open === null || known === null) return null;
   if (state.scenarios.value.length === 0) state.scenarios.value = (await api.scenarios().catch(() => ({ items: [] }))).items;
+  if (state.fleet.value !== known) return null;
   const names = state.scenarios.value.find((scenario) => scenario.name === open.scenario)?.classes ?? [];
   state.classNames.value = names;
   if (names.length === 0) return null;

@@ -1,4 +1,7 @@
-/** What the page shows, as signals. Changed by the modules beside it alone; nothing here does I/O. */
+/**
+ * What the page shows, as signals. Changed by the modules beside it alone, but for what is drawn, which the map's `map_view.tsx`
+ * tells; nothing here does I/O.
+ */
 
 import { computed, signal } from "@preact/signals";
 import type { MachineAt, Scenario, Simulation, Worker } from "../api/client";
