@@ -1,7 +1,7 @@
 /** A simulation that is made by the form is opened, whether it starts or not. */
 
 import { afterEach, expect, it, vi } from "vitest";
-import { A, openPage, simulation } from "./page_fixture";
+import { A, B, openPage, simulation } from "./page_fixture";
 
 afterEach(() => {
   vi.useRealTimers();
@@ -14,7 +14,8 @@ async function made(startStatus: number, start: unknown) {
   const done = runs.create("{}", true);
   await page.server.answer("POST /v1/simulations", simulation(A, { status: "created" }), 201);
   await page.server.answer(`POST /v1/simulations/${A}/start`, start, startStatus);
-  await page.server.answer("GET /v1/simulations", { items: [simulation(A)], next_cursor: null });
+  // Of two, a page that opens nothing by hand opens none.
+  await page.server.answer("GET /v1/simulations", { items: [simulation(B), simulation(A)], next_cursor: null });
   await page.server.answer("GET /v1/scenarios", { items: [], next_cursor: null });
   await page.server.answer("GET /v1/workers", { items: [], next_cursor: null });
   await done;
