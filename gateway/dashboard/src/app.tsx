@@ -9,7 +9,7 @@ import { SidePanel } from "./panels/side_panel";
 import { SimulationList } from "./panels/simulation_list";
 import { TokenPrompt } from "./panels/token_prompt";
 import { TopBar } from "./panels/top_bar";
-import { isListOpen, isTokenWanted, place } from "./store/state";
+import { isListOpen, isTokenAsked, place } from "./store/state";
 
 export function App() {
   const isOpen = place.value.simulation !== null;
@@ -34,7 +34,7 @@ export function App() {
         {isOpen && <SidePanel />}
       </main>
       {isListOpen.value && <SimulationList />}
-      {isTokenWanted.value && <TokenPrompt />}
+      {isTokenAsked.value && <TokenPrompt />}
     </div>
   );
 }

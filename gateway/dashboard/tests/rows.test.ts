@@ -23,14 +23,16 @@ it("sorts what is unknown first, and equals by id", () => {
 it("a problem names its fields, by `field` and by `errors`", () => {
   const problem = problemOf(422, {
     title: "A field is wrong",
-    detail: "0 is not",
+    detail: "`entities`: 0 is not from 1 to 1000000",
     field: "entities",
-    allowed: "1..=9",
+    allowed: "1 to 1000000",
     errors: [{ field: "speed", detail: "too fast" }, 7, null],
   });
   expect(problem.fields).toEqual([
-    { field: "entities", detail: "0 is not; allowed: 1..=9" },
+    { field: "entities", detail: "`entities`: 0 is not from 1 to 1000000" },
     { field: "speed", detail: "too fast" },
   ]);
+  const unsaid = problemOf(422, { title: "A field is wrong", detail: "`speed`: no number", field: "speed", allowed: "0.1 to 100, or max" });
+  expect(unsaid.fields).toEqual([{ field: "speed", detail: "`speed`: no number; allowed: 0.1 to 100, or max" }]);
   expect(problemOf(502, "<html>").sentence).toBe("The server answered 502.");
 });

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { Hello } from "../src/protocol/messages";
-import { Session, voidedSince } from "../src/stream/session";
+import { Session, STEADY_MS, voidedSince } from "../src/stream/session";
 
 const EPOCHS = [
   { epoch: 2, from_tick: 401, from_event: 31, from_system_event: 5 },
@@ -48,18 +48,26 @@ it("asks for nothing older once it has given up catching up", () => {
 });
 
 describe("after a close", () => {
-  it("waits twice as long after every failure, up to a bound, and begins anew after a hello", () => {
+  const waitOf = (session: Session, stoodMs: number) => {
+    const ending = session.handleClose(1006, "", 1, stoodMs);
+    return "waitMs" in ending ? ending.waitMs : Number.NaN;
+  };
+  it("waits twice as long after every failure, up to a bound, and begins anew after a connection that stood", () => {
     const session = new Session();
-    const waits = Array.from({ length: 8 }, () => {
-      const ending = session.handleClose(1006, "", 1);
-      return "waitMs" in ending ? ending.waitMs : Number.NaN;
-    });
-    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 15000, 15000, 15000]);
-    session.handleHello(hello(1, []));
-    expect(session.handleClose(1006, "", 0)).toMatchObject({ next: "again", waitMs: 250 });
+    expect(Array.from({ length: 8 }, () => waitOf(session, 0))).toEqual([500, 1000, 2000, 4000, 8000, 15000, 15000, 15000]);
+    expect(waitOf(session, STEADY_MS)).toBe(500);
+    expect(session.handleClose(1006, "", 0, 0)).toMatchObject({ next: "again", waitMs: 500 });
   });
-  it("does not come back to what was deleted", () => expect(new Session().handleClose(1000, "deleted", 0).next).toBe("never"));
-  it("asks for another token", () => expect(new Session().handleClose(1008, "token_revoked", 0).next).toBe("token"));
-  it("wants fewer events when it was behind", () => expect(new Session().handleClose(1008, "events_behind", 0).next).toBe("again_with_fewer_events"));
-  it("says why", () => expect(new Session().handleClose(1001, "going_away", 0.5)).toMatchObject({ waitMs: 1500, why: "The server is restarting." }));
+  it("takes a hello alone for no sign that the server can serve", () => {
+    const session = new Session();
+    const waits = Array.from({ length: 4 }, () => {
+      session.handleHello(hello(1, []));
+      return waitOf(session, STEADY_MS - 1);
+    });
+    expect(waits).toEqual([500, 1000, 2000, 4000]);
+  });
+  it("does not come back to what was deleted", () => expect(new Session().handleClose(1000, "deleted", 0, 0).next).toBe("never"));
+  it("asks for another token", () => expect(new Session().handleClose(1008, "token_revoked", 0, 0).next).toBe("token"));
+  it("wants fewer events when it was behind", () => expect(new Session().handleClose(1008, "events_behind", 0, 0).next).toBe("again_with_fewer_events"));
+  it("says why", () => expect(new Session().handleClose(1001, "going_away", 0.5, 0)).toMatchObject({ waitMs: 1500, why: "The server is restarting." }));
 });

@@ -47,6 +47,7 @@ describe("events", () => {
     log.addPast([...Array.from({ length: 700 }, (_, n) => event("sim", n + 1)), event("system", 3)]);
     expect(log.events).toHaveLength(MAX_EVENTS);
     expect(log.events.at(-3)?.seq).toBe(699);
+    expect(log.passedOver).toBe(101);
     expect(log.events.filter((one) => one.log === "system")).toHaveLength(1);
   });
   it("that are void go, each log by its own number", () => {
@@ -66,6 +67,18 @@ describe("alerts", () => {
     for (let n = 0; n < 100; n += 1) alerts.raise(`key${n % 20}`, "warning", "text", n);
     expect(alerts.list.length).toBeLessThanOrEqual(6);
     expect(alerts.list[0]).toMatchObject({ key: "key19", atMs: 99 });
+  });
+  it("that are warnings make room before one that is an error does, however old", () => {
+    const alerts = new Alerts();
+    alerts.raise("lifecycle", "error", "The run is failed.", 0);
+    for (let n = 1; n <= 6; n += 1) alerts.raise(`warning${n}`, "warning", "text", n);
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["warning6", "warning5", "warning4", "warning3", "warning2", "lifecycle"]);
+    for (let n = 1; n <= 5; n += 1) alerts.raise(`error${n}`, "error", "text", 10 + n);
+    alerts.raise("late", "warning", "text", 20);
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["error5", "error4", "error3", "error2", "error1", "lifecycle"]);
+    alerts.raise("error6", "error", "text", 30);
+    expect(alerts.list.map((alert) => alert.key)).not.toContain("lifecycle");
+    expect(alerts.list).toHaveLength(6);
   });
   it("go by themselves where they are warnings, and stay where they are errors", () => {
     const alerts = new Alerts();

@@ -139,7 +139,8 @@ export class Api {
 
   async #send<Answer>(path: string, init: RequestInit): Promise<Answer> {
     const headers = new Headers(init.headers);
-    if (this.token !== null) headers.set("Authorization", `Bearer ${this.token}`);
+    const { token } = this;
+    if (token !== null) headers.set("Authorization", `Bearer ${token}`);
     let answer: Response;
     try {
       answer = await fetch(path, { ...init, headers, signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -151,7 +152,8 @@ export class Api {
     const body: unknown = await answer.json().catch(() => null);
     if (answer.ok && body !== null) return body as Answer;
     if (answer.ok) throw new Problem(answer.status, "The server's answer cannot be read", "it is no JSON");
-    if (answer.status === 401) this.onUnauthorized();
+    // A late answer to the token of before says nothing of the one that there is now.
+    if (answer.status === 401 && token === this.token) this.onUnauthorized();
     throw problemOf(answer.status, body);
   }
 }

@@ -42,7 +42,7 @@ export function problemOf(status: number, body: unknown): Problem {
   const fields: FieldError[] = [];
   if (typeof of["field"] === "string") {
     const allowed = text(of["allowed"]);
-    fields.push({ field: of["field"], detail: allowed === "" ? detail : `${detail}; allowed: ${allowed}` });
+    fields.push({ field: of["field"], detail: detail.includes(allowed) ? detail : `${detail}; allowed: ${allowed}` });
   }
   if (Array.isArray(of["errors"])) {
     for (const error of of["errors"] as unknown[]) {

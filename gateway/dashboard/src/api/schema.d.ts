@@ -449,6 +449,47 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Sums over all machines: how many, by state, by tenth of charge (emptiest first), means, the exact sums behind these (2^-30 of full, mm/s), and counters since creation. */
+        Aggregates: {
+            battery_mean_percent: number;
+            by_charge: number[];
+            by_state: {
+                charging: number;
+                faulted: number;
+                holding: number;
+                idle: number;
+                queueing: number;
+                refilling: number;
+                returning: number;
+                travelling: number;
+                turning: number;
+                working: number;
+            };
+            charge_sum: number;
+            counters: {
+                charger_waits: number;
+                charges: number;
+                commands: number;
+                denied_grants: number;
+                faults: number;
+                ghost_bytes: number;
+                ghosts: number;
+                rejected_commands: number;
+                repairs: number;
+                separation_violations: number;
+                stand_offs: number;
+                swaths: number;
+                turns: number;
+            };
+            machines: number;
+            speed_mean_m_per_s: number;
+            speed_sum_mm_per_s: number;
+        };
+        /**
+         * @description Why a simulation has its status.
+         * @enum {string}
+         */
+        Cause: "requested" | "last_tick" | "digest_mismatch" | "late" | "unable" | "history_full" | "disk_full" | "unrecoverable";
         /**
          * @description What of a simulation can be changed.
          * @example {
@@ -576,17 +617,11 @@ export interface components {
              */
             detail: Record<string, never>;
             /** @description Machines it happened to, ascending; only in the log `sim`. */
-            entities?: number[] | null;
-            /**
-             * @description What kind.
-             * @example transition
-             */
-            kind: string;
-            /**
-             * @description `sim` or `system`.
-             * @example sim
-             */
-            log: string;
+            entities?: number[];
+            /** @description What kind. */
+            kind: components["schemas"]["EventKind"];
+            /** @description In which log. */
+            log: components["schemas"]["LogName"];
             /**
              * Format: int64
              * @description Its number in its log.
@@ -596,13 +631,18 @@ export interface components {
              * Format: int32
              * @description Site it happened on; only in the log `sim`.
              */
-            site?: number | null;
+            site?: number;
             /**
              * Format: int64
              * @description When.
              */
             tick: number;
         };
+        /**
+         * @description A kind of events.
+         * @enum {string}
+         */
+        EventKind: "transition" | "command" | "command_rejected" | "fault" | "repaired" | "stand_off" | "lifecycle" | "system";
         /** @description A page of events. */
         EventPage: {
             /** @description Events, by tick, log and seq. */
@@ -675,6 +715,11 @@ export interface components {
          * @enum {string}
          */
         LatePolicy: "dilate" | "fail";
+        /**
+         * @description A log.
+         * @enum {string}
+         */
+        LogName: "sim" | "system";
         /** @description A machine. */
         Machine: {
             /**
@@ -856,12 +901,8 @@ export interface components {
                  * @example 1
                  */
                 achieved_speed: number;
-                /**
-                 * @description Why it has this status: `requested`, `last_tick`, `digest_mismatch`, `late`, `unable`, `history_full`,
-                 *     `disk_full` or `unrecoverable`.
-                 * @example requested
-                 */
-                cause: string;
+                /** @description Why it has this status. */
+                cause: components["schemas"]["Cause"];
                 /**
                  * Format: date-time
                  * @description When it was created.
@@ -990,7 +1031,7 @@ export interface components {
                  */
                 achieved_speed: number;
                 /** @description Sums over all machines. */
-                aggregates: Record<string, never>;
+                aggregates: components["schemas"]["Aggregates"];
                 /**
                  * Format: date-time
                  * @description When it was taken.
@@ -1074,11 +1115,8 @@ export interface components {
                  * @description Partitions it has.
                  */
                 partitions: number;
-                /**
-                 * @description `ready`, `suspect` or `draining`.
-                 * @example ready
-                 */
-                state: string;
+                /** @description Whether it is given work. */
+                state: components["schemas"]["WorkerState"];
                 /**
                  * Format: int32
                  * @description Threads it steps on.
@@ -1094,9 +1132,9 @@ export interface components {
          *       "type": "/problems/invalid",
          *       "title": "A field is wrong",
          *       "status": 422,
-         *       "detail": "`entities`: 0 is not in 1..=1000000",
+         *       "detail": "`entities`: 0 is not from 1 to 1000000",
          *       "field": "entities",
-         *       "allowed": "1..=1000000"
+         *       "allowed": "1 to 1000000"
          *     }
          */
         Problem: {
@@ -1154,12 +1192,8 @@ export interface components {
              * @example 1
              */
             achieved_speed: number;
-            /**
-             * @description Why it has this status: `requested`, `last_tick`, `digest_mismatch`, `late`, `unable`, `history_full`,
-             *     `disk_full` or `unrecoverable`.
-             * @example requested
-             */
-            cause: string;
+            /** @description Why it has this status. */
+            cause: components["schemas"]["Cause"];
             /**
              * Format: date-time
              * @description When it was created.
@@ -1311,7 +1345,7 @@ export interface components {
              */
             achieved_speed: number;
             /** @description Sums over all machines. */
-            aggregates: Record<string, never>;
+            aggregates: components["schemas"]["Aggregates"];
             /**
              * Format: date-time
              * @description When it was taken.
@@ -1480,17 +1514,19 @@ export interface components {
              * @description Partitions it has.
              */
             partitions: number;
-            /**
-             * @description `ready`, `suspect` or `draining`.
-             * @example ready
-             */
-            state: string;
+            /** @description Whether it is given work. */
+            state: components["schemas"]["WorkerState"];
             /**
              * Format: int32
              * @description Threads it steps on.
              */
             threads: number;
         };
+        /**
+         * @description Whether a worker is given work.
+         * @enum {string}
+         */
+        WorkerState: "ready" | "suspect" | "draining";
         /** @description A page of the world. */
         WorldPage: {
             /** @description West, south, east and north edge of all sites together, m. */
@@ -4310,8 +4346,8 @@ export interface operations {
                  * @example -500,-500,500,500
                  */
                 bounds_m?: string;
-                /** @description Which events: `none`, `lifecycle` or `all`. */
-                events?: string;
+                /** @description Which events; `lifecycle` if left out. */
+                events?: "none" | "lifecycle" | "all";
                 /**
                  * @description The newest epoch that the client has heard of: of `from_event` and `from_system_event`, what has become void since
                  *     comes again.
@@ -4321,7 +4357,7 @@ export interface operations {
                 from_event?: number;
                 /** @description First event of the log `system` that is wanted. */
                 from_system_event?: number;
-                /** @description Machines of a tick at most; in binary up to 1,000,000. */
+                /** @description Machines of a tick at most; in JSON up to 100,000. */
                 max_entities?: number;
                 /** @description Ticks a second of wall time at most. */
                 rate_hz?: number;

@@ -14,8 +14,9 @@ const NAMES: Record<Phase, string> = {
 };
 
 export function Connection() {
-  const { phase, why, retryAtMs } = state.status.value;
-  const isNone = state.place.value.simulation === null;
+  const { why, retryAtMs } = state.status.value;
+  const phase: Phase = state.isTokenNeeded.value ? "token" : state.status.value.phase;
+  const isNone = state.place.value.simulation === null && phase !== "token";
   const name = isNone ? (state.listTrouble.value === null ? "Ready" : "Disconnected") : phase === "open" && !state.isRunning.value ? "Connected" : NAMES[phase];
   const look = isNone ? (state.listTrouble.value === null ? "open" : "waiting") : phase;
   return (

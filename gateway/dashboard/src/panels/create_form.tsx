@@ -3,8 +3,7 @@
 import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { capital } from "../parts/format";
-import { open, refreshList } from "../store/farm";
-import { api } from "../store/page";
+import { create } from "../store/runs";
 import { allowed, type FormField, fieldsOf, written } from "../store/schema_form";
 import * as state from "../store/state";
 
@@ -28,10 +27,7 @@ export function CreateForm({ onCancel }: { onCancel: () => void }) {
     if (Object.keys(wrong).length > 0) return;
     setBusy(true);
     try {
-      const made = await api.create(body);
-      if (isStarted) await api.lifecycle(made.id, "start");
-      await refreshList();
-      await open(made.id);
+      await create(body, isStarted);
     } catch (error) {
       const problem = asProblem(error);
       const known = problem.fields.filter(({ field }) => fields.some((one) => one.name === top(field)));

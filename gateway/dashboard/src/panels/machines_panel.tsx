@@ -113,7 +113,7 @@ function useMachines(id: string, filters: Filters) {
     void load(null, false, PAGE);
     // Who has scrolled further than a page keeps what was loaded; the map shows what is new of it.
     const timer = setInterval(() => {
-      if (!document.hidden && held.current <= PAGE) void load(null, false, PAGE);
+      if (!document.hidden && !state.isTokenNeeded.value && held.current <= PAGE) void load(null, false, PAGE);
     }, REFRESH_MS);
     return () => clearInterval(timer);
   }, [id, filters.state, filters.class, filters.site]);

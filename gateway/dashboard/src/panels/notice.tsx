@@ -4,6 +4,7 @@ import { capital, count, words } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { leave, retry } from "../store/farm";
 import { CAUSES } from "../store/occasions";
+import { askToken, openList } from "../store/page";
 import * as state from "../store/state";
 
 interface Said {
@@ -12,28 +13,28 @@ interface Said {
   action?: { label: string; run: () => void };
 }
 
-const choose = () => {
-  state.isListOpen.value = true;
-};
-
 function leaveAndChoose(): void {
   leave();
-  choose();
+  openList();
 }
 
 /** What there is to say over the map; null where machines are shown as they should be. */
-function said(): Said | null {
+export function said(): Said | null {
   const { simulation: id } = state.place.value;
   const { phase, why } = state.status.value;
+  if (state.isTokenNeeded.value) {
+    const text = state.hasToken.value ? "The server does not take the token that this page has." : "The server answers only those who have one.";
+    return { title: "A token is needed", text, action: { label: "Enter a token", run: askToken } };
+  }
   if (state.noGraphics.value !== null) return null;
   if (id === null) {
     const trouble = state.listTrouble.value;
     if (trouble !== null) return { title: "The server does not answer", text: `${trouble} This page tries again by itself.` };
     if (state.simulations.value === null) return { title: "Loading", text: "Asking the server for its simulations." };
     if (state.simulations.value.length === 0) {
-      return { title: "No simulation yet", text: "Create one to see machines at work.", action: { label: "Create a simulation", run: choose } };
+      return { title: "No simulation yet", text: "Create one to see machines at work.", action: { label: "Create a simulation", run: openList } };
     }
-    return { title: "No simulation is open", text: "Choose one of the list.", action: { label: "Simulations", run: choose } };
+    return { title: "No simulation is open", text: "Choose one of the list.", action: { label: "Simulations", run: openList } };
   }
   if (phase === "ended") {
     return { title: "This simulation is gone", text: why ?? "Its stream has ended.", action: { label: "Choose another", run: leaveAndChoose } };

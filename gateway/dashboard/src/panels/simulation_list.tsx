@@ -5,8 +5,9 @@ import { asProblem } from "../api/problem";
 import { count, duration, factor, machines } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { useModal } from "../parts/modal";
-import { leave, open, refreshList, setToken } from "../store/farm";
-import { api } from "../store/page";
+import { open, setToken } from "../store/farm";
+import { closeList } from "../store/page";
+import { remove } from "../store/runs";
 import * as state from "../store/state";
 import { CreateForm } from "./create_form";
 
@@ -14,12 +15,9 @@ export function SimulationList() {
   const dialog = useModal();
   const simulations = state.simulations.value;
   const [isCreating, setCreating] = useState(simulations !== null && simulations.length === 0);
-  const close = () => {
-    state.isListOpen.value = false;
-  };
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: by keys, Escape closes it.
-    <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClose={closeList} onClick={(event) => event.target === dialog.current && closeList()}>
       <div class="dialog-body">
         <header class="card-head">
           <h2 id="list-title">{isCreating ? "New simulation" : "Simulations"}</h2>
@@ -29,7 +27,7 @@ export function SimulationList() {
               New
             </button>
           )}
-          <button type="button" class="icon-button" aria-label="Close" onClick={close}>
+          <button type="button" class="icon-button" aria-label="Close" onClick={closeList}>
             <Icon name="close" />
           </button>
         </header>
@@ -66,11 +64,9 @@ function Item({ simulation }: { simulation: Simulation }) {
   const [isAsking, setAsking] = useState(false);
   const [trouble, setTrouble] = useState<string | null>(null);
   const isOpen = state.place.value.simulation === simulation.id;
-  const remove = async () => {
+  const removeIt = async () => {
     try {
-      await api.remove(simulation.id);
-      if (isOpen) leave();
-      await refreshList();
+      await remove(simulation.id);
     } catch (error) {
       setTrouble(asProblem(error).sentence);
     }
@@ -87,7 +83,7 @@ function Item({ simulation }: { simulation: Simulation }) {
       </button>
       {isAsking ? (
         <span class="ask" role="group" aria-label={`Delete ${simulation.name}?`}>
-          <button type="button" class="button button-danger" onClick={remove}>
+          <button type="button" class="button button-danger" onClick={removeIt}>
             Delete for good
           </button>
           <button type="button" class="button" onClick={() => setAsking(false)}>

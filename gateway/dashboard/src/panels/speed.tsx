@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { factor } from "../parts/format";
 import { Choice } from "../parts/labelled";
-import { api } from "../store/page";
+import { setSpeed } from "../store/runs";
 import * as state from "../store/state";
 
 const SPEEDS: readonly (number | "max")[] = [0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, "max"];
@@ -17,7 +17,7 @@ export function Speed() {
   const set = async (text: string) => {
     setTrouble(null);
     try {
-      state.simulation.value = await api.change(simulation.id, { speed: text === "max" ? "max" : Number(text) });
+      await setSpeed(simulation.id, text === "max" ? "max" : Number(text));
     } catch (error) {
       setTrouble(asProblem(error).sentence);
     }

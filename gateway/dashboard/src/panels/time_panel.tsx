@@ -44,10 +44,11 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
   useEffect(() => {
     let isGone = false;
     const ask = async () => {
-      if (document.hidden) return;
+      if (document.hidden || state.isTokenNeeded.value) return;
       try {
         const answer = await api.latency(id);
-        if (!isGone) setStages(answer.stages);
+        if (isGone) return;
+        setStages(answer.stages);
         setTrouble(null);
       } catch (error) {
         if (!isGone) setTrouble(asProblem(error).sentence);

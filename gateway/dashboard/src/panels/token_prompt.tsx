@@ -3,13 +3,14 @@
 import { useState } from "preact/hooks";
 import { useModal } from "../parts/modal";
 import { setToken } from "../store/farm";
-import { hasToken, isTokenWanted } from "../store/state";
+import { putOffToken } from "../store/page";
+import { hasToken } from "../store/state";
 
 export function TokenPrompt() {
   const dialog = useModal();
   const [token, setText] = useState("");
   return (
-    <dialog ref={dialog} class="dialog dialog-small" aria-labelledby="token-title" onClose={() => (isTokenWanted.value = false)}>
+    <dialog ref={dialog} class="dialog dialog-small" aria-labelledby="token-title" onClose={putOffToken}>
       <form
         onSubmit={(event) => {
           event.preventDefault();

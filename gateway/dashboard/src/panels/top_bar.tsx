@@ -1,12 +1,12 @@
 /** The bar on top: which simulation, its state and clock, what can be done with it, and the connection. */
 
 import { useState } from "preact/hooks";
-import type { Lifecycle, Simulation } from "../api/client";
+import type { Lifecycle } from "../api/client";
 import { asProblem } from "../api/problem";
 import { count, duration, factor, machines } from "../parts/format";
 import { Icon, type IconName, Mark } from "../parts/icons";
-import { open, refreshList } from "../store/farm";
-import { api } from "../store/page";
+import { openList } from "../store/page";
+import { advance, fork, step } from "../store/runs";
 import * as state from "../store/state";
 import { Connection } from "./connection";
 import { Speed } from "./speed";
@@ -32,7 +32,7 @@ export function TopBar() {
   return (
     <header class="bar">
       <h1 class="unseen">AutoFarm</h1>
-      <button type="button" class="brand" onClick={() => (state.isListOpen.value = true)} aria-haspopup="dialog">
+      <button type="button" class="brand" onClick={openList} aria-haspopup="dialog">
         <Mark />
         <span class="brand-text">
           <span class="unseen">Simulations: </span>
@@ -76,31 +76,23 @@ function Controls() {
   if (simulation === null) return null;
   const { id, status } = simulation;
 
-  const act = async (work: () => Promise<Simulation>) => {
+  const act = async (work: () => Promise<void>) => {
     setBusy(true);
     setTrouble(null);
     try {
-      const now = await work();
-      if (now.id === id) state.simulation.value = now;
+      await work();
     } catch (error) {
       setTrouble(asProblem(error).sentence);
     }
     setBusy(false);
   };
-  const fork = () =>
-    act(async () => {
-      const made = await api.fork(id, {});
-      await refreshList();
-      void open(made.id);
-      return made;
-    });
   const isAlive = ["created", "running", "paused"].includes(status);
   return (
     <div class="controls" role="group" aria-label="Run">
-      {stepsOf(status).map((step) => (
-        <button key={step} type="button" class="button button-main" disabled={isBusy} onClick={() => act(() => api.lifecycle(id, step))}>
-          <Icon name={STEPS[step].icon} />
-          {STEPS[step].label}
+      {stepsOf(status).map((next) => (
+        <button key={next} type="button" class="button button-main" disabled={isBusy} onClick={() => act(() => advance(id, next))}>
+          <Icon name={STEPS[next].icon} />
+          {STEPS[next].label}
         </button>
       ))}
       {status === "paused" && (
@@ -108,7 +100,7 @@ function Controls() {
           class="step"
           onSubmit={(event) => {
             event.preventDefault();
-            void act(() => api.step(id, Number(ticks)));
+            void act(() => step(id, Number(ticks)));
           }}
         >
           <button type="submit" class="button" disabled={isBusy} title="Advance by so many ticks">
@@ -127,12 +119,12 @@ function Controls() {
         </form>
       )}
       {isAlive && <Speed />}
-      {(status === "running" || status === "paused") && <Stop isBusy={isBusy} onStop={() => act(() => api.lifecycle(id, "stop"))} />}
+      {(status === "running" || status === "paused") && <Stop isBusy={isBusy} onStop={() => act(() => advance(id, "stop"))} />}
       <button
         type="button"
         class="button button-quiet"
         disabled={isBusy || status === "created"}
-        onClick={fork}
+        onClick={() => act(() => fork(id))}
         title="Fork: a paused copy with the same past"
         aria-label="Fork"
       >

@@ -11,6 +11,7 @@ export interface Alert {
   count: number;
 }
 
+/** Where there would be more, the oldest warning goes, and only where there is none the oldest error. */
 const MAX_ALERTS = 6;
 /** What was dismissed is not said again for so long, ms. */
 const QUIET_MS = 60_000;
@@ -30,7 +31,13 @@ export class Alerts {
     if (this.#quietUntil.has(key)) return;
     const known = this.#alerts.find((alert) => alert.key === key);
     const alert = { key, severity, text, atMs: nowMs, count: (known?.count ?? 0) + 1 };
-    this.#alerts = [alert, ...this.#alerts.filter((other) => other.key !== key)].slice(0, MAX_ALERTS);
+    this.#alerts = [alert, ...this.#alerts.filter((other) => other.key !== key)];
+    if (this.#alerts.length > MAX_ALERTS) this.#dropOne();
+  }
+
+  #dropOne(): void {
+    const warning = this.#alerts.findLastIndex((alert) => alert.severity === "warning");
+    this.#alerts.splice(warning < 0 ? this.#alerts.length - 1 : warning, 1);
   }
 
   dismiss(key: string, nowMs: number): void {

@@ -31,7 +31,9 @@ export class EventLog {
     const held = new Set(this.#events.map((event) => `${event.log}${event.seq}`));
     const room = MAX_EVENTS - this.#events.length;
     const past = events.filter((event) => !held.has(`${event.log}${event.seq}`));
-    this.#events = [...past.slice(Math.max(past.length - room, 0)), ...this.#events];
+    const over = Math.max(past.length - room, 0);
+    this.#events = [...past.slice(over), ...this.#events];
+    this.passedOver += over;
   }
 
   /** Takes out what did not happen after all. */

@@ -14,10 +14,10 @@ import type { Voided } from "../stream/session";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
 import { occasionOf } from "./occasions";
-import { alert, api, changePlace, settle, shown } from "./page";
+import { alert, api, changePlace, needToken, settle, shown, showSimulation, takeToken } from "./page";
 import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
-import { refreshTimings, timings, timingsVersion } from "./timings";
+import { clearTimings, dropTimingsFrom, refreshTimings } from "./timings";
 
 const TOKEN_KEY = "autofarm.token";
 const LIST_EVERY_MS = 3_000;
@@ -41,16 +41,8 @@ let isListed = false;
 export function start(): void {
   api.token = sessionStorage.getItem(TOKEN_KEY);
   state.hasToken.value = api.token !== null;
-  api.onUnauthorized = () => {
-    state.isTokenWanted.value = true;
-  };
-  addEventListener("hashchange", () => {
-    const place = readPlace(location.hash);
-    const isOther = place.simulation !== state.place.value.simulation;
-    state.place.value = place;
-    if (isOther && place.simulation !== null) void open(place.simulation);
-    else if (place.camera !== null) shown.map?.setCamera(place.camera);
-  });
+  api.onUnauthorized = needToken;
+  addEventListener("hashchange", () => follow(readPlace(location.hash)));
   document.addEventListener("visibilitychange", () => {
     askView();
     if (!document.hidden) link.retry();
@@ -68,11 +60,26 @@ export function start(): void {
   repeat(SIMULATION_EVERY_MS, refreshSimulation);
   repeat(TIMINGS_EVERY_MS, async () => {
     const open = state.simulation.value;
+    if (state.isTokenNeeded.value) return;
     if (open !== null && state.status.value.phase === "open") await refreshTimings(api, open);
   });
   setTimeout(checkVersion, VERSION_AFTER_MS);
   const { simulation } = state.place.value;
   if (simulation !== null) void open(simulation);
+}
+
+/** Goes where an address says that somebody typed, or went back to. */
+function follow(place: Place): void {
+  const isOther = place.simulation !== state.place.value.simulation;
+  state.place.value = place;
+  if (isOther) {
+    if (place.simulation === null) leave();
+    else void open(place.simulation);
+    return;
+  }
+  if (place.camera !== null) shown.map?.setCamera(place.camera);
+  if (place.machine !== (state.selected.value?.id ?? null)) select(place.machine, place.isFollowed);
+  askView();
 }
 
 /** Says so where the server is of another version than this page, which may then lack something or show it wrong. */
@@ -106,7 +113,7 @@ export function setToken(token: string): void {
   if (api.token === null) sessionStorage.removeItem(TOKEN_KEY);
   else sessionStorage.setItem(TOKEN_KEY, api.token);
   state.hasToken.value = api.token !== null;
-  state.isTokenWanted.value = false;
+  takeToken();
   isListed = false;
   void refreshList();
   const id = state.place.value.simulation;
@@ -116,7 +123,7 @@ export function setToken(token: string): void {
 // The list, and which one to open
 
 export async function refreshList(): Promise<void> {
-  if (state.isTokenWanted.value) return;
+  if (state.isTokenNeeded.value) return;
   try {
     const page = await api.simulations();
     batch(() => {
@@ -142,11 +149,11 @@ export async function refreshList(): Promise<void> {
 async function refreshSimulation(): Promise<void> {
   if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
   const open = state.simulation.value;
-  if (open === null || state.isTokenWanted.value || state.status.value.phase === "ended") return;
+  if (open === null || state.isTokenNeeded.value || state.status.value.phase === "ended") return;
   try {
     const now = await api.simulation(open.id);
-    if (state.simulation.value?.id === open.id) state.simulation.value = now;
-    if (now.achieved_speed > 0) settle("no_worker");
+    showSimulation(now);
+    if (now.achieved_speed > 0 && now.id === state.place.value.simulation) settle("no_worker");
   } catch {
     // The stream says what is wrong with the connection.
   }
@@ -175,7 +182,7 @@ export async function open(id: string): Promise<void> {
     if (state.place.value.simulation === id && world.layout !== null) state.layout.value = world.layout;
   } catch (error) {
     const problem = asProblem(error);
-    if (problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
+    if (state.place.value.simulation === id && problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
   }
 }
 
@@ -192,7 +199,7 @@ export function leave(): void {
 
 function forget(): void {
   shown.map?.clear();
-  timings.clear();
+  clearTimings();
   state.eventLog.clear();
   state.alertList.clear();
   batch(() => {
@@ -204,7 +211,6 @@ function forget(): void {
     state.selected.value = null;
     state.traffic.value = state.NO_TRAFFIC;
     state.drawn.value = 0;
-    timingsVersion.value += 1;
     state.eventVersion.value += 1;
     state.alertVersion.value += 1;
   });
@@ -269,7 +275,7 @@ function handle(message: FromWorker): void {
   switch (message.type) {
     case "status":
       state.status.value = message.status;
-      if (message.status.phase === "token") state.isTokenWanted.value = true;
+      if (message.status.phase === "token") needToken();
       if (message.status.phase === "ended") void refreshList();
       break;
     case "hello":
@@ -316,6 +322,7 @@ function handle(message: FromWorker): void {
 function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
+  takeToken();
   if (state.tick.value === null) void loadPast(hello);
   // Who comes back may meet another server.
   else void checkVersion();
@@ -324,9 +331,10 @@ function handleHello(hello: Hello, voided: Voided | null): void {
     state.simulation.value = hello.simulation;
     if (voided !== null) {
       state.eventLog.drop(voided);
-      timings.dropFrom(voided.fromTick);
+      dropTimingsFrom(voided.fromTick);
+      state.machineSeries.dropFrom(voided.fromTick);
       state.eventVersion.value += 1;
-      timingsVersion.value += 1;
+      state.machineSamples.value += 1;
       alert("voided", `The orchestrator was restarted: what happened from tick ${voided.fromTick} on is void, and happens anew.`);
     }
   });
@@ -334,6 +342,8 @@ function handleHello(hello: Hello, voided: Voided | null): void {
 
 function handleFrame(frame: MachineFrame): void {
   const { tick, simTimeS, count, machines, sums } = frame;
+  // A void frame is shown until the first one after it comes, and the machine that is looked at may be sampled in it.
+  if (tick < (state.tick.value?.tick ?? 0)) state.machineSeries.dropFrom(tick);
   state.tick.value = { tick, simTimeS, count, machines, sums };
   if (shown.map === null) return recycle(frame);
   shown.map.setFrame(frame);

@@ -10,27 +10,25 @@ import { ticksPerS } from "./timings";
 /** Classes are told machine by machine, in pages; no more are asked for than this. */
 const CLASS_PAGE = 1_000;
 const MAX_CLASS_PAGES = 20;
-/** The list of events begins with those of the last so many seconds, changes of state aside, for there are too many. */
-const PAST_S = 30;
+/**
+ * The list of events begins with those of the last so many seconds, changes of state aside, for there are too many: of the
+ * longest of these times whose events come in one page. The API lists the oldest first, so that a part of more than a page
+ * would leave a gap up to what comes live.
+ */
+const PASTS_S = [30, 8, 2, 0.5] as const;
 const PAST_KINDS = "fault,repaired,command,command_rejected,stand_off,lifecycle,system";
-const MAX_PAST_PAGES = 3;
 
 /** What happened in the moments before the page was opened, so that nobody begins with an empty list. */
 export async function loadPast({ simulation }: Hello): Promise<void> {
-  const from_tick = Math.max(Math.floor(simulation.tick - ticksPerS(simulation) * PAST_S), 0);
-  const past: FarmEvent[] = [];
-  let cursor: string | null = null;
-  for (let page = 0; page < MAX_PAST_PAGES; page += 1) {
-    const query: Parameters<Api["events"]>[1] = { from_tick, kind: PAST_KINDS, limit: MAX_EVENTS, cursor };
-    const answer: Awaited<ReturnType<Api["events"]>> | null = await api.events(simulation.id, query).catch(() => null);
-    if (answer === null) break;
-    past.push(...(answer.items as FarmEvent[]));
-    cursor = answer.next_cursor;
-    if (cursor === null) break;
+  for (const pastS of PASTS_S) {
+    const from_tick = Math.max(Math.floor(simulation.tick - ticksPerS(simulation) * pastS), 0);
+    const answer = await api.events(simulation.id, { from_tick, kind: PAST_KINDS, limit: MAX_EVENTS }).catch(() => null);
+    if (answer === null || state.place.value.simulation !== simulation.id) return;
+    if (answer.next_cursor !== null) continue;
+    state.eventLog.addPast(answer.items as FarmEvent[]);
+    state.eventVersion.value += 1;
+    return;
   }
-  if (state.place.value.simulation !== simulation.id) return;
-  state.eventLog.addPast(past);
-  state.eventVersion.value += 1;
 }
 
 /** Gets the class of every machine, for the stream does not tell it; null where there are too many to ask for. */
@@ -39,6 +37,7 @@ export async function loadClasses(): Promise<Uint8Array | null> {
   const known = state.fleet.value;
   if (open === null || known === null) return null;
   if (state.scenarios.value.length === 0) state.scenarios.value = (await api.scenarios().catch(() => ({ items: [] }))).items;
+  if (state.fleet.value !== known) return null;
   const names = state.scenarios.value.find((scenario) => scenario.name === open.scenario)?.classes ?? [];
   state.classNames.value = names;
   if (names.length === 0) return null;

@@ -57,7 +57,7 @@ export async function refreshSelected(): Promise<void> {
       trouble = asProblem(error).sentence;
     }
   }
-  if (state.selected.value?.id !== before.id) return;
+  if (state.selected.value?.id !== before.id || state.place.value.simulation !== open.id) return;
   const now = seen === null ? nowOf(info) : { ...seen, state: stateName(seen.state) };
   state.selected.value = { id: before.id, row, info, now, trouble };
   if (now !== null && state.tick.value !== null) {

@@ -1,4 +1,7 @@
-/** What the page shows, as signals. Changed by the modules beside it alone; nothing here does I/O. */
+/**
+ * What the page shows, as signals. Changed by the modules beside it alone, but for what is drawn, which the map's `map_view.tsx`
+ * tells; nothing here does I/O.
+ */
 
 import { computed, signal } from "@preact/signals";
 import type { MachineAt, Scenario, Simulation, Worker } from "../api/client";
@@ -84,7 +87,9 @@ export const wantsAllEvents = signal(true);
 export const alertList = new Alerts();
 export const alertVersion = signal(0);
 
-export const isTokenWanted = signal(false);
+/** Whether the server answers nothing until it gets a token, or another one; and whether the visitor is asked for it just now. */
+export const isTokenNeeded = signal(false);
+export const isTokenAsked = signal(false);
 export const hasToken = signal(false);
 /** Why machines cannot be drawn; null where they can. */
 export const noGraphics = signal<string | null>(null);

@@ -16,6 +16,21 @@ const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"
 export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst"], MAX_ROWS);
 export const timingsVersion = signal(0);
 export const timingsTrouble = signal<string | null>(null);
+/** Grows when rows are taken out: an answer to what was asked before then would bring them back, or those of another simulation. */
+let generation = 0;
+
+/** Takes out every row, for another simulation. */
+export function clearTimings(): void {
+  dropTimingsFrom(0);
+  timingsTrouble.value = null;
+}
+
+/** Takes out the rows of ticks that became void. */
+export function dropTimingsFrom(tick: number): void {
+  generation += 1;
+  timings.dropFrom(tick);
+  timingsVersion.value += 1;
+}
 
 function number(of: unknown, ...path: string[]): number {
   let value = of;
@@ -50,6 +65,7 @@ export function ticksPerS(simulation: Simulation): number {
 
 /** Gets what is new since the last row, or the last minutes. */
 export async function refreshTimings(api: Api, simulation: Simulation): Promise<void> {
+  const asked = generation;
   const aSecond = ticksPerS(simulation);
   const every = Math.max(Math.round((aSecond * WINDOW_S) / MAX_ROWS), 1);
   const oldest = Math.max(Math.floor(simulation.tick - aSecond * WINDOW_S), 0);
@@ -58,12 +74,14 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
   try {
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer: Awaited<ReturnType<Api["metrics"]>> = await api.metrics(simulation.id, { from_tick, every, limit: MAX_ROWS, cursor });
+      if (asked !== generation) return;
       for (const snapshot of answer.items) pushSnapshot(timings, snapshot);
       cursor = answer.next_cursor;
       if (cursor === null) break;
     }
     timingsTrouble.value = null;
   } catch (error) {
+    if (asked !== generation) return;
     timingsTrouble.value = asProblem(error).sentence;
   }
   timingsVersion.value += 1;

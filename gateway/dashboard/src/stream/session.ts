@@ -8,6 +8,11 @@ import type { EpochBegin, FarmEvent, Hello, LogName } from "../protocol/messages
 /** First wait before another try, ms; each that follows is twice as long. */
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
+/**
+ * A connection that stood for so long after its hello, ms, was one that serves: the next failure is the first again. A hello
+ * alone is no sign of it, for a server that cannot follow a simulation greets before it leaves.
+ */
+export const STEADY_MS = 10_000;
 /** A gateway that leaves in order is left alone for up to this long, ms, so that not all its clients come back at once. */
 const LEAVING_WAIT_MS = 3_000;
 
@@ -48,7 +53,6 @@ export class Session {
   handleHello(hello: Hello): Voided | null {
     const voided = voidedSince(this.#epoch, hello.epochs);
     this.#epoch = Math.max(this.#epoch ?? 0, hello.epoch);
-    this.#failures = 0;
     if (voided !== null) {
       this.#forget("sim", voided.fromEvent);
       this.#forget("system", voided.fromSystemEvent);
@@ -91,8 +95,9 @@ export class Session {
     this.#seen = { sim: null, system: null };
   }
 
-  /** What to do after a close; `chance` is from 0 to 1. */
-  handleClose(code: number, reason: string, chance: number): Ending {
+  /** What to do after a close of a connection that stood for `stoodMs` since its hello, 0 without one; `chance` is from 0 to 1. */
+  handleClose(code: number, reason: string, chance: number, stoodMs: number): Ending {
+    if (stoodMs >= STEADY_MS) this.#failures = 0;
     if (reason === "deleted") return { next: "never", why: "The simulation was deleted." };
     if (reason === "token_revoked") return { next: "token", why: "The token was revoked." };
     if (reason === "events_behind") {
@@ -106,7 +111,7 @@ export class Session {
     return { next: "again", waitMs: this.#wait(chance), why: `The server closed the connection: ${code} ${reason}.` };
   }
 
-  /** Twice as long after every failure since the last hello, and drawn at random so that clients do not come all at once. */
+  /** Twice as long after every failure since a connection stood, and drawn at random so that clients do not come all at once. */
   #wait(chance: number): number {
     const longest = Math.min(FIRST_WAIT_MS * 2 ** this.#failures, LONGEST_WAIT_MS);
     this.#failures += 1;

@@ -24,6 +24,8 @@ const VIEWS_EVERY_MS = 250;
 /** A ping is sent when nothing came for so long, ms, and the connection given up when nothing comes for as long again. */
 const PING_AFTER_MS = 10_000;
 const OPEN_PATIENCE_MS = 20_000;
+/** What is asked for over HTTP before or after a connection is waited for so long, ms. */
+const ASK_PATIENCE_MS = 20_000;
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -51,6 +53,8 @@ class Stream {
   /** The view that the gateway has, as a message. */
   #viewSent = "";
   #heardAt = 0;
+  /** When the hello of this connection came; null before it. */
+  #greetedAt: number | null = null;
   #isPinged = false;
   #isClosed = false;
   readonly #timers: ReturnType<typeof setInterval>[];
@@ -102,12 +106,15 @@ class Stream {
     this.#show();
   }
 
+  /** A stream that is closed has nothing to say any more, whatever answer still comes. */
   #status(phase: Phase, why: string | null, retryAtMs: number | null = null): void {
+    if (this.#isClosed) return;
     say({ type: "status", simulation: this.#simulation, status: { phase, why, retryAtMs } });
   }
 
   async #open(): Promise<void> {
     this.#retry = undefined;
+    this.#greetedAt = null;
     this.#status("connecting", null);
     this.#viewSent = viewMessage(this.#view);
     const query = new URLSearchParams({ ...viewQuery(this.#view), ...this.#session.resume() });
@@ -142,7 +149,11 @@ class Stream {
   /** A ticket for the stream; null where none was to be had, which has been said then. */
   async #ticket(token: string): Promise<string | null> {
     try {
-      const answer = await fetch("/v1/stream-tickets", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+      const answer = await fetch("/v1/stream-tickets", {
+        method: "POST",
+        headers: { Authorization: `Bearer ${token}` },
+        signal: AbortSignal.timeout(ASK_PATIENCE_MS),
+      });
       if (answer.ok) {
         const body: unknown = await answer.json();
         const ticket = typeof body === "object" && body !== null ? (body as Record<string, unknown>)["ticket"] : null;
@@ -161,7 +172,7 @@ class Stream {
     let why = "The server cannot be reached.";
     try {
       const headers: HeadersInit = this.#token === null ? {} : { Authorization: `Bearer ${this.#token}` };
-      const answer = await fetch(`/v1/simulations/${this.#simulation}`, { headers });
+      const answer = await fetch(`/v1/simulations/${this.#simulation}`, { headers, signal: AbortSignal.timeout(ASK_PATIENCE_MS) });
       if (answer.status === 404) return this.#status("ended", "There is no such simulation; it may have been deleted.");
       if (answer.status === 401) return this.#status("token", "The server wants a token.");
       if (answer.ok) why = "The server refused the stream; it may have too many.";
@@ -173,22 +184,24 @@ class Stream {
     } catch {
       // It is as was said: it cannot be reached.
     }
-    if (!this.#isClosed) this.#again(why);
+    this.#again(why);
   }
 
   #again(why: string): void {
-    const ending = this.#session.handleClose(1006, "", Math.random());
+    const ending = this.#session.handleClose(1006, "", Math.random(), 0);
     this.#wait("waitMs" in ending ? ending.waitMs : 0, why);
   }
 
   #wait(waitMs: number, why: string): void {
+    if (this.#isClosed) return;
     clearTimeout(this.#retry);
     this.#status("waiting", why, Date.now() + waitMs);
     this.#retry = setTimeout(() => void this.#open(), waitMs);
   }
 
   #ended(code: number, reason: string): void {
-    const ending = this.#session.handleClose(code, reason, Math.random());
+    const stoodMs = this.#greetedAt === null ? 0 : performance.now() - this.#greetedAt;
+    const ending = this.#session.handleClose(code, reason, Math.random(), stoodMs);
     if (ending.next === "never") return this.#status("ended", ending.why);
     if (ending.next === "token") return this.#status("token", ending.why);
     if (ending.next === "again_with_fewer_events") {
@@ -258,6 +271,7 @@ class Stream {
     switch (message?.type) {
       case "hello": {
         const voided = this.#session.handleHello(message);
+        this.#greetedAt = performance.now();
         say({ type: "hello", simulation: this.#simulation, hello: message, voided });
         this.#status("open", null);
         this.#sendView();

@@ -1,0 +1,56 @@
+/** What happened before the page was opened goes on without a gap into what happens live. */
+
+import { afterEach, expect, it, vi } from "vitest";
+import { A, hello, openPage, simulation } from "./page_fixture";
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+/** A run at tick 3000 with 10 ticks a second; the server lists `perTick` faults of each tick, oldest first, 600 at once. */
+async function listOf(perTick: number) {
+  const { server, state } = await openPage(`#sim=${A}`);
+  const { loadPast } = await import("../src/store/lookup");
+  let isDone = false;
+  const done = loadPast(hello(A, { simulation: simulation(A, { tick: 3000 }) })).then(() => {
+    isDone = true;
+  });
+  const asked: number[] = [];
+  while (!isDone && asked.length < 20) {
+    const { what } = server.open[0] ?? { what: "" };
+    const query = new URLSearchParams(what.split("?")[1]);
+    const from = Number(query.get("from_tick"));
+    asked.push(from);
+    const all = Array.from({ length: (3000 - from + 1) * perTick }, (_, n) => {
+      const tick = from + Math.floor(n / perTick);
+      return { log: "sim", seq: (tick - 1) * perTick + (n % perTick) + 1, tick, kind: "fault", detail: {} };
+    });
+    const begin = Number(query.get("cursor") ?? 0);
+    const next = begin + 600 < all.length ? String(begin + 600) : null;
+    await server.answer(what.split("?")[0] as string, { items: all.slice(begin, begin + 600), next_cursor: next });
+  }
+  await done;
+  return { asked, events: state.eventLog.events };
+}
+
+it("begins half a minute ago where that is not too much", async () => {
+  const { asked, events } = await listOf(1);
+  expect(asked).toEqual([2700]);
+  expect(events[0]?.tick).toBe(2700);
+  expect(events.at(-1)?.tick).toBe(3000);
+});
+
+it("begins later on a busy farm, and ends with the newest all the same", async () => {
+  const { asked, events } = await listOf(20);
+  expect(events.at(-1)).toMatchObject({ tick: 3000, seq: 60_000 });
+  expect(events[0]?.tick).toBe(2980);
+  expect(events).toHaveLength(420);
+  expect(asked.length).toBeLessThanOrEqual(4);
+});
+
+it("begins with what comes live where even the last moment was too much", async () => {
+  const { asked, events } = await listOf(200);
+  expect(events).toEqual([]);
+  expect(asked.length).toBeLessThanOrEqual(4);
+});

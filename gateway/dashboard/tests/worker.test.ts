@@ -1,0 +1,142 @@
+/** The stream's worker, without a browser: what it does about a server that is slow, refuses, or greets and leaves. */
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { FromWorker, ToWorker, View } from "../src/stream/channel";
+import { A, hello, Server, settled } from "./page_fixture";
+
+const VIEW: View = { boundsM: null, maxEntities: 10, rateHz: 10, events: "all" };
+
+class FakeSocket {
+  static readonly OPEN = 1;
+  static made: FakeSocket[] = [];
+  readyState = 0;
+  onopen: (() => void) | null = null;
+  onmessage: ((message: { data: string }) => void) | null = null;
+  onclose: ((closed: { code: number; reason: string }) => void) | null = null;
+  constructor() {
+    FakeSocket.made.push(this);
+  }
+  send() {}
+  close() {
+    this.readyState = 3;
+  }
+  /** The server takes the connection, and greets. */
+  greet() {
+    this.readyState = FakeSocket.OPEN;
+    this.onopen?.();
+    this.onmessage?.({ data: JSON.stringify(hello(A)) });
+  }
+  end(code: number) {
+    this.readyState = 3;
+    this.onclose?.({ code, reason: "" });
+  }
+}
+
+let said: FromWorker[];
+let server: Server;
+let ask: (message: ToWorker) => void;
+const phases = () => said.flatMap((message) => (message.type === "status" ? [message.status.phase] : []));
+const open = (token: string | null) => ask({ type: "open", simulation: A, token, view: VIEW });
+
+beforeEach(async () => {
+  vi.resetModules();
+  vi.useFakeTimers();
+  said = [];
+  server = new Server();
+  FakeSocket.made = [];
+  const self = {
+    postMessage: (message: FromWorker) => said.push(message),
+    location: { href: "http://farm.test/assets/worker.js" },
+    onmessage: null as ((message: { data: ToWorker }) => void) | null,
+  };
+  vi.stubGlobal("self", self);
+  vi.stubGlobal("fetch", server.fetch);
+  vi.stubGlobal("WebSocket", FakeSocket);
+  await import("../src/stream/worker");
+  ask = (data) => self.onmessage?.({ data });
+});
+
+afterEach(() => {
+  ask({ type: "close" });
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+/** Long enough for every wait between tries. */
+const LONG_MS = 60_000;
+
+describe("a stream that was closed", () => {
+  it.each([
+    ["is unreachable", (asked: ReturnType<Server["take"]>) => asked.fail()],
+    ["gives none", (asked: ReturnType<Server["take"]>) => asked.answer(503, {})],
+    ["wants another token", (asked: ReturnType<Server["take"]>) => asked.answer(401, {})],
+  ])("does not try again, and says nothing, when the server it wants a ticket of %s", async (_, end) => {
+    open("af_token");
+    const late = server.take("POST /v1/stream-tickets");
+    ask({ type: "close" });
+    const before = said.length;
+    end(late);
+    await settled();
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(said).toHaveLength(before);
+    expect(server.open).toEqual([]);
+  });
+
+  it.each([404, 401, 500])("says nothing when it learns late that the stream was refused with %i", async (status) => {
+    open(null);
+    FakeSocket.made[0]?.end(1006);
+    const late = server.take(`GET /v1/simulations/${A}`);
+    ask({ type: "close" });
+    const before = said.length;
+    late.answer(status, {});
+    await settled();
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(said).toHaveLength(before);
+    expect(FakeSocket.made).toHaveLength(1);
+  });
+});
+
+describe("a stream that is open", () => {
+  it("asks for a ticket, and why it was refused, with a limit of time", () => {
+    open("af_token");
+    expect(server.take("POST /v1/stream-tickets").signal).toBeInstanceOf(AbortSignal);
+    open(null);
+    FakeSocket.made[0]?.end(1006);
+    expect(server.take(`GET /v1/simulations/${A}`).signal).toBeInstanceOf(AbortSignal);
+  });
+
+  it("tries again where no ticket was to be had", async () => {
+    open("af_token");
+    server.take("POST /v1/stream-tickets").fail();
+    await settled();
+    expect(phases()).toEqual(["connecting", "waiting"]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(server.open.map((asked) => asked.what)).toEqual(["POST /v1/stream-tickets"]);
+  });
+
+  it("meets a server that greets and then leaves less and less often", async () => {
+    open(null);
+    for (let n = 0; n < 100 && FakeSocket.made.length < 1_000; n += 1) {
+      const socket = FakeSocket.made.at(-1);
+      if (socket?.readyState === 0) {
+        socket.greet();
+        socket.end(1011);
+      }
+      await vi.advanceTimersByTimeAsync(600);
+    }
+    // A minute of tries every half second would be a hundred; waits that double up to 15 s make about ten.
+    expect(FakeSocket.made.length).toBeLessThan(15);
+    expect(FakeSocket.made.length).toBeGreaterThan(5);
+  });
+
+  it("comes back soon to one that served it for a while", async () => {
+    open(null);
+    for (let n = 0; n < 6; n += 1) {
+      FakeSocket.made.at(-1)?.greet();
+      await vi.advanceTimersByTimeAsync(15_000);
+      FakeSocket.made.at(-1)?.end(1006);
+      await vi.advanceTimersByTimeAsync(500);
+      expect(FakeSocket.made).toHaveLength(n + 2);
+    }
+  });
+});
