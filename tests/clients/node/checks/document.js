@@ -88,7 +88,7 @@ export async function sent(api) {
       await provokeEvents(farm, stream, ear);
       // So that no events wait while the stream is not read.
       await farm.act("pause");
-      await provokeErrors(farm, stream, protocol);
+      await provokeErrors(farm, stream, protocol, document);
       await farm.act("stop");
       await stream.until((message) => message.type === "event" && message.kind === "system", PATIENCE_MS);
     });
@@ -130,15 +130,19 @@ async function provokeEvents(farm, stream, ear) {
  * @param {Farm} farm
  * @param {Stream} stream
  * @param {string} protocol
+ * @param {Document} document
  */
-async function provokeErrors(farm, stream, protocol) {
+async function provokeErrors(farm, stream, protocol, document) {
   stream.send("hello");
   stream.send({ type: "ping" });
   await stream.message("pong");
   stream.send({ type: "view", events: "all" });
   await stream.message("view");
   stream.send({ type: "view", rate_hz: 0 });
-  await stream.message("error");
+  // The document's example is the answer to this view, to the letter.
+  const [{ payload: example }] = document.message("error").examples;
+  const refused = await stream.message("error");
+  need(refused.detail === example.detail, `the answer to a wrong view is ${refused.detail}, in the document ${example.detail}`);
   const others = [];
   for (let count = 1; count <= MAX_VIEWS; count += 1) {
     const other = await farm.open({ offered: [protocol], query: { max_entities: count } });
