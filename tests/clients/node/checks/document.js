@@ -231,10 +231,14 @@ export async function asked(api) {
   const query = document.json.components.schemas.Query.properties;
   const ofOpenapi = parameters.filter((/** @type {any} */ each) => each.in === "query");
   same("parameters", Object.keys(query), ofOpenapi.map((/** @type {any} */ each) => each.name));
+  // It has one list for both subprotocols, with the wider bounds, those of the binary one.
+  const wider = document.json.components.schemas.BinaryQuery.properties;
   for (const { name, schema } of ofOpenapi) {
-    for (const bound of ["minimum", "maximum", "maxLength"]) {
-      if (name !== "bounds_m") need(schema[bound] === query[name][bound], `${name}: ${bound} ${schema[bound]}`);
+    if (name === "bounds_m") continue;
+    for (const bound of ["minimum", "maximum", "maxLength", "default"]) {
+      need(schema[bound] === wider[name][bound], `${name}: ${bound} ${schema[bound]}, in the document ${wider[name][bound]}`);
     }
+    if (wider[name].enum !== undefined) same(`values of ${name}`, wider[name].enum, schema.enum ?? []);
   }
   const [resource, described] = [openapi.components.schemas, document.json.components.schemas].map((all) => all.Simulation);
   same("fields of a simulation", Object.keys(described.properties), Object.keys(resource.properties));
