@@ -5,21 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from autofarm import COUNTERS, STATES, ProtocolError
 from autofarm.binary import Ids, decode_ids, decode_tick
-
-PAGE = (Path(__file__).parents[3] / "docs" / "stream.md").read_text()
-
-
-def example(number: int) -> bytes:
-    """The bytes of the page's worked example: 0 is `ids`, 1 is the tick."""
-    block = re.findall(r"```text\n((?:[0-9a-f]{4}  .*\n)+)```", PAGE)[number]
-    return bytes.fromhex("".join(line[6:] for line in block.splitlines()))
-
+from page import PAGE, example
 
 IDS = decode_ids(example(0))
 

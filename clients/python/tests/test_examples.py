@@ -44,6 +44,6 @@ def test_the_readme_is_right(server: Server, capsys: pytest.CaptureFixture[str])
         exec(block.replace("http://127.0.0.1:8080", server.url), names)
     names["farm"].close()
     printed = capsys.readouterr().out
-    assert "invalid entities 1..=1000000" in printed
+    assert "invalid entities 1 to 1000000" in printed
     assert "13, 14" in printed
     assert "Machine(id=" in printed

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from autofarm import Event, Hello, Position, ProtocolError, Refused, View, ViewGranted, Void
+from autofarm import Event, Hello, Position, ProtocolError, Refused, Tick, View, ViewGranted, Void
 from autofarm.messages import EpochBegin, EventsMissing
 from autofarm.position import Reader
-from autofarm.session import JSON, Ending, Session
+from autofarm.session import BINARY, JSON, Ending, Session
 from autofarm.view import snapped
+from page import example
 
 
 def hello(epoch: int, next_event: int = 1, next_system_event: int = 1, *epochs: EpochBegin) -> Hello:
@@ -127,8 +128,8 @@ def test_a_view_counts_once_it_is_granted() -> None:
     good, bad = View(max_entities=7, rate_hz=3), View(rate_hz=61)
     session.ask(bad)
     session.ask(good)
-    assert session.receive('{"type":"error","code":"bad_view","detail":"rate_hz: 61 is not in 1..=60"}') == Refused(
-        "bad_view", "rate_hz: 61 is not in 1..=60"
+    assert session.receive('{"type":"error","code":"bad_view","detail":"rate_hz: 61 is not from 1 to 60"}') == Refused(
+        "bad_view", "rate_hz: 61 is not from 1 to 60"
     )
     assert session.view == View()
     assert isinstance(session.receive(granted(good)), ViewGranted)
@@ -152,6 +153,29 @@ def test_a_message_of_a_type_that_is_not_known_is_passed_over() -> None:
     session = Session(View(), binary=False)
     session.opened(JSON)
     assert session.receive('{"type":"weather","rain":true}') is None
+
+
+@pytest.mark.parametrize("kind", [3, 7, 255])
+@pytest.mark.parametrize("rest", [b"", b"\x01", b"\x02" + bytes(400)])
+def test_a_binary_message_of_a_kind_that_is_not_known_is_passed_over(kind: int, rest: bytes) -> None:
+    session = Session(View(), binary=True)
+    session.opened(BINARY)
+    unknown = bytes([kind]) + rest
+    # Before `ids`, between them and a tick, and after it.
+    assert session.receive(unknown) is None
+    assert session.receive(example(0)) is None
+    assert session.receive(unknown) is None
+    assert isinstance(session.receive(example(1)), Tick)
+    assert session.receive(unknown) is None
+
+
+@pytest.mark.parametrize("message", [b"", bytes(8), bytes([2]), example(1)[:-1], bytes([2, 2]) + example(1)[2:]])
+def test_a_binary_message_that_is_none_is_named(message: bytes) -> None:
+    session = Session(View(), binary=True)
+    session.opened(BINARY)
+    session.receive(example(0))
+    with pytest.raises(ProtocolError):
+        session.receive(message)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"type":"event"}', '{"type":"lagged"}'])

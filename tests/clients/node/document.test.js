@@ -57,6 +57,21 @@ test("every message of the page stands in the document, and no other", () => {
   assert.deepEqual([...new Set(described)].sort(), [...new Set(quoted)].sort());
 });
 
+test("what has no value is null, but for what the log of an event does not have", () => {
+  const told = /A field that has no value is `null`; only events leave out what their log does not have\./;
+  for (const each of [page, document.json.info.description]) assert.match(each.replace(/\s+/g, " "), told);
+  const { schemas } = document.json.components;
+  const closedOnes = ["Query", "BinaryQuery", "WantView", "WantBinaryView", "Ping"];
+  for (const [name, schema] of Object.entries(schemas)) {
+    if (closedOnes.includes(name) || schema.properties === undefined) continue;
+    assert.deepEqual([...schema.required].sort(), Object.keys(schema.properties).sort(), name);
+  }
+  for (const event of schemas.Event.oneOf) {
+    const isOfSystem = event.properties.log.const === "system";
+    for (const field of ["site", "entities"]) assert.equal(field in event.properties, !isOfSystem, field);
+  }
+});
+
 test("defaults of a view are those of the query", () => {
   for (const [query, want] of [["Query", "WantView"], ["BinaryQuery", "WantBinaryView"]]) {
     const [asked, wanted] = [query, want].map((name) => document.json.components.schemas[name].properties);

@@ -29,10 +29,19 @@ class AsyncStream:
         self.connector = connector
         self.session = connector.session
         self.connection: ClientConnection | None = None
+        # An opening that is on its way: one for all who wait for it, and it goes on where one of them is cancelled.
+        self.opening: asyncio.Task[None] | None = None
         self.is_over = False
+        # Until then no other connection is opened.
+        self.not_before = 0.0
 
     async def __aenter__(self) -> Self:
-        await self.open()
+        try:
+            await self.open()
+        except BaseException:
+            # Nobody is left to close what would still be opened.
+            await self._abandon()
+            raise
         return self
 
     async def __aexit__(
@@ -42,9 +51,20 @@ class AsyncStream:
 
     async def open(self) -> None:
         """Opens the connection now, rather than with the first message that is asked for."""
-        not_before = 0.0
+        if self.connection is not None or self.is_over:
+            return
+        if self.opening is None:
+            self.opening = asyncio.create_task(self._open())
+        opening = self.opening
+        await asyncio.wait([opening])
+        if self.opening is opening:
+            self.opening = None
+        if not opening.cancelled():
+            opening.result()
+
+    async def _open(self) -> None:
         while self.connection is None and not self.is_over:
-            await asyncio.sleep(max(not_before - time.monotonic(), 0.0))
+            await asyncio.sleep(max(self.not_before - time.monotonic(), 0.0))
             connection = None
             try:
                 # Once and not more: when to try again is decided here.
@@ -53,24 +73,31 @@ class AsyncStream:
                     await connection.send(text)
                 self.connection = connection
             except FAILURES as error:
-                not_before = time.monotonic() + self.lost(error)
+                self.lost(error)
             finally:
                 if connection is not None and connection is not self.connection:
                     await close(connection)
 
-    def lost(self, error: BaseException) -> float:
-        """Takes a failure; answers how long to wait."""
+    def lost(self, error: BaseException) -> None:
+        """Takes a failure: another try is made after a pause, unless the stream is over."""
         self.connection = None
         pause_s = self.connector.pause_s(error)
         self.is_over = pause_s is None
-        return pause_s or 0.0
+        self.not_before = time.monotonic() + (pause_s or 0.0)
 
     async def close(self) -> None:
         """Closes it for good."""
         self.is_over = True
+        await self._abandon()
         connection, self.connection = self.connection, None
         if connection is not None:
             await close(connection)
+
+    async def _abandon(self) -> None:
+        opening, self.opening = self.opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
 
     @property
     def position(self) -> Position:
@@ -101,7 +128,7 @@ class AsyncStream:
             try:
                 received = await self.connection.recv()
             except ConnectionClosed as closed:
-                await asyncio.sleep(self.lost(closed))
+                self.lost(closed)
                 continue
             message = self.connector.receive(received)
             if message is not None:
@@ -110,14 +137,16 @@ class AsyncStream:
 
     async def set_view(self, view: View) -> None:
         """Asks for another view; a `ViewGranted` or a `Refused` answers."""
+        # First, for an opening asks again for all views that have no answer yet, and this one would be among them.
+        await self.open()
         await self._send(self.session.ask(view))
 
     async def ping(self) -> None:
         """Asks for a `Pong`."""
+        await self.open()
         await self._send('{"type":"ping"}')
 
     async def _send(self, text: str) -> None:
-        await self.open()
         if self.connection is not None:
             try:
                 await self.connection.send(text)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 from enum import Enum
 
-from autofarm.binary import IDS, Ids, decode_ids, decode_tick, has_numpy
+from autofarm.binary import IDS, TICK, Ids, decode_ids, decode_tick, has_numpy
 from autofarm.machines import Tick
 from autofarm.messages import Event, EventsMissing, Hello, Message, Refused, ViewGranted, message_of
 from autofarm.position import Position, Reader
@@ -106,10 +106,13 @@ class Session:
         return message
 
     def decode(self, received: str | bytes) -> Message | None:
-        """Decodes a message; keeps `ids`."""
+        """Decodes a message; keeps `ids`. Binary ones of kinds that are not known are passed over, as texts are."""
         if isinstance(received, str):
             return message_of(json.loads(received))
-        if received[:1] == bytes([IDS]):
+        kind = received[0] if received else 0
+        if kind > TICK:
+            return None
+        if kind == IDS:
             self.ids = decode_ids(received)
             return None
         if self.ids is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from websockets.exceptions import ConcurrencyError, ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -29,13 +30,20 @@ class Stream:
         self.connector = connector
         self.session = connector.session
         self.connection: ClientConnection | None = None
+        # One that is on its way: it goes on where a `receive` has lost its patience.
+        self.opening: futures.Future[ClientConnection] | None = None
         self.closing = ExitStack()
         self.is_over = False
         # Until then no other connection is opened.
         self.not_before = 0.0
 
     def __enter__(self) -> Self:
-        self.open()
+        try:
+            self.open()
+        except BaseException:
+            # Nobody is left to close what would still be opened.
+            self._abandon()
+            raise
         return self
 
     def __exit__(
@@ -46,13 +54,18 @@ class Stream:
     def open(self, ends: float | None = None) -> None:
         """Opens the connection now, rather than with the first message that is asked for."""
         while self.connection is None and not self.is_over:
-            wait(self.not_before, ends)
+            if self.opening is None:
+                wait(self.not_before, ends)
+                self.opening = begun(self.connector.arguments())
+            opening = self.opening
+            if not futures.wait([opening], None if ends is None else max(ends - time.monotonic(), 0.0)).done:
+                raise TimeoutError("the stream is not open yet")
+            if self.opening is not opening:
+                # It was closed meanwhile, and the connection with it.
+                continue
+            self.opening = None
             try:
-                arguments = self.connector.arguments()
-                if ends is not None:
-                    left_s = max(ends - time.monotonic(), 0.0)
-                    arguments["open_timeout"] = min(arguments["open_timeout"], left_s)
-                connection = self.closing.enter_context(connect(**arguments))
+                connection = self.closing.enter_context(opening.result())
                 self.closing.enter_context(drained(connection))
                 for text in self.connector.opened(connection.subprotocol):
                     connection.send(text)
@@ -75,7 +88,13 @@ class Stream:
         """Closes it for good."""
         self.is_over = True
         self.connection = None
+        self._abandon()
         self.closing.close()
+
+    def _abandon(self) -> None:
+        opening, self.opening = self.opening, None
+        if opening is not None:
+            opening.add_done_callback(abandon)
 
     @property
     def position(self) -> Position:
@@ -119,20 +138,45 @@ class Stream:
 
     def set_view(self, view: View) -> None:
         """Asks for another view; a `ViewGranted` or a `Refused` answers. Of a lost connection, the next one has it."""
+        # First, for an opening asks again for all views that have no answer yet, and this one would be among them.
+        self.open()
         self._send(self.session.ask(view))
 
     def ping(self) -> None:
         """Asks for a `Pong`."""
+        self.open()
         self._send('{"type":"ping"}')
 
     def _send(self, text: str) -> None:
-        self.open()
         if self.connection is not None:
             try:
                 self.connection.send(text)
             except ConnectionClosed:
                 # Who reads next sees it, and opens it again.
                 return
+
+
+def begun(arguments: dict[str, Any]) -> futures.Future[ClientConnection]:
+    """Begins to open a connection, in a thread, so that who waits for it may stop waiting without ending it."""
+    opening: futures.Future[ClientConnection] = futures.Future()
+
+    def run() -> None:
+        try:
+            connection = connect(**arguments)
+        except BaseException as error:
+            opening.set_exception(error)
+        else:
+            opening.set_result(connection)
+
+    threading.Thread(target=run, daemon=True).start()
+    return opening
+
+
+def abandon(opening: futures.Future[ClientConnection]) -> None:
+    """Closes a connection that nobody wants any more."""
+    if opening.exception() is None:
+        with opening.result() as connection, drained(connection):
+            pass
 
 
 @contextmanager

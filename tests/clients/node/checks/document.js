@@ -88,7 +88,7 @@ export async function sent(api) {
       await provokeEvents(farm, stream, ear);
       // So that no events wait while the stream is not read.
       await farm.act("pause");
-      await provokeErrors(farm, stream, protocol);
+      await provokeErrors(farm, stream, protocol, document);
       await farm.act("stop");
       await stream.until((message) => message.type === "event" && message.kind === "system", PATIENCE_MS);
     });
@@ -130,15 +130,19 @@ async function provokeEvents(farm, stream, ear) {
  * @param {Farm} farm
  * @param {Stream} stream
  * @param {string} protocol
+ * @param {Document} document
  */
-async function provokeErrors(farm, stream, protocol) {
+async function provokeErrors(farm, stream, protocol, document) {
   stream.send("hello");
   stream.send({ type: "ping" });
   await stream.message("pong");
   stream.send({ type: "view", events: "all" });
   await stream.message("view");
   stream.send({ type: "view", rate_hz: 0 });
-  await stream.message("error");
+  // The document's example is the answer to this view, to the letter.
+  const [{ payload: example }] = document.message("error").examples;
+  const refused = await stream.message("error");
+  need(refused.detail === example.detail, `the answer to a wrong view is ${refused.detail}, in the document ${example.detail}`);
   const others = [];
   for (let count = 1; count <= MAX_VIEWS; count += 1) {
     const other = await farm.open({ offered: [protocol], query: { max_entities: count } });
@@ -227,10 +231,14 @@ export async function asked(api) {
   const query = document.json.components.schemas.Query.properties;
   const ofOpenapi = parameters.filter((/** @type {any} */ each) => each.in === "query");
   same("parameters", Object.keys(query), ofOpenapi.map((/** @type {any} */ each) => each.name));
+  // It has one list for both subprotocols, with the wider bounds, those of the binary one.
+  const wider = document.json.components.schemas.BinaryQuery.properties;
   for (const { name, schema } of ofOpenapi) {
-    for (const bound of ["minimum", "maximum", "maxLength"]) {
-      if (name !== "bounds_m") need(schema[bound] === query[name][bound], `${name}: ${bound} ${schema[bound]}`);
+    if (name === "bounds_m") continue;
+    for (const bound of ["minimum", "maximum", "maxLength", "default"]) {
+      need(schema[bound] === wider[name][bound], `${name}: ${bound} ${schema[bound]}, in the document ${wider[name][bound]}`);
     }
+    if (wider[name].enum !== undefined) same(`values of ${name}`, wider[name].enum, schema.enum ?? []);
   }
   const [resource, described] = [openapi.components.schemas, document.json.components.schemas].map((all) => all.Simulation);
   same("fields of a simulation", Object.keys(described.properties), Object.keys(resource.properties));
