@@ -18,6 +18,7 @@ use gateway::config::DEFAULT_LISTEN;
 use serde_json::json;
 
 use crate::database_args::DatabaseArgs;
+use crate::standard_output::tell;
 use finding::Outcome;
 
 /// Flags of `autofarm doctor`.
@@ -98,10 +99,10 @@ impl Doctor {
         }
         let worst = findings.iter().map(|finding| finding.outcome).max();
         let worst = worst.unwrap_or(Outcome::Ok);
-        match self.json {
-            true => println!("{}", json!({"outcome": worst.name(), "checks": findings})),
-            false => print!("{}", finding::text(&findings)),
-        }
+        tell(match self.json {
+            true => format!("{}\n", json!({"outcome": worst.name(), "checks": findings})),
+            false => finding::text(&findings),
+        })?;
         Ok(match worst {
             Outcome::Failure => ExitCode::FAILURE,
             Outcome::Ok | Outcome::Warning => ExitCode::SUCCESS,
