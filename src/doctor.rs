@@ -8,6 +8,7 @@ mod disk;
 mod files;
 mod finding;
 mod ports;
+mod tls;
 mod udp;
 
 use std::net::SocketAddr;
@@ -78,7 +79,7 @@ impl Doctor {
         let (url, directory) = self.database.url()?;
         let mut findings = Vec::new();
         for &address in &self.listen {
-            findings.push(ports::tcp(address));
+            findings.push(ports::tcp(address, self.tls_cert.is_some()));
         }
         findings.extend(self.link.map(ports::udp));
         findings.push(files::limit());
