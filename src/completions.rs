@@ -1,11 +1,11 @@
 //! `autofarm completions`: what completes commands and flags in a shell.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Command;
 use clap_complete::Shell;
+
+use crate::standard_output::tell;
 
 /// Flags of `autofarm completions`.
 #[derive(clap::Args)]
@@ -26,8 +26,7 @@ impl Completions {
     pub(crate) fn run(&self, mut command: Command) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "autofarm", &mut script);
-        let written = std::io::stdout().write_all(&script);
-        written.context("standard output")?;
+        tell(script)?;
         Ok(ExitCode::SUCCESS)
     }
 }

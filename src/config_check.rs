@@ -7,6 +7,7 @@ use clap::Command;
 
 use crate::config_file;
 use crate::failure::{WRONG_INPUT, wrong_input};
+use crate::standard_output::tell;
 
 /// Flags of `autofarm config`.
 #[derive(clap::Args)]
@@ -25,8 +26,9 @@ enum Action {
 #[command(after_help = "Examples:\n  \
     autofarm config check /etc/autofarm/autofarm.toml\n  \
     autofarm config check /etc/autofarm/autofarm.toml --role gateway\n\n\
-    Exit code 0: every key is known and every value can be read; 2: not so. What all settings of a role\n\
-    come to, with flags and environment, is told by --print-config of the role.")]
+    Exit code 0: every key is known and every value can be read; 2: not so. Whether what values name is\n\
+    there, as files and hosts, is not looked at. What all settings of a role come to, with flags and\n\
+    environment, is told by --print-config of the role.")]
 struct Check {
     /// The file.
     file: PathBuf,
@@ -59,10 +61,10 @@ impl ConfigRole {
         let (settings, wrong) = (checked.settings, checked.errors.len());
         match wrong {
             0 => {
-                println!(
-                    "{}: {settings} settings, each known and readable",
+                tell(format!(
+                    "{}: {settings} settings, each known and readable\n",
                     file.display()
-                );
+                ))?;
                 Ok(ExitCode::SUCCESS)
             }
             _ => {

@@ -15,7 +15,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
-pub(crate) use check::check;
+pub(crate) use check::{check, without_environment};
 
 /// Largest settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::config_file::without_password;
 use crate::failure::wrong_input;
+use crate::value_parser::UrlParser;
 
 /// Name of the SQLite file in the data directory.
 const FILE: &str = "autofarm.db";
@@ -19,7 +20,8 @@ pub(crate) struct DatabaseArgs {
         long,
         env = "AUTOFARM_DATABASE_URL",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = UrlParser
     )]
     database_url: Option<String>,
     /// Directory of the SQLite file; made if it is not there [default: ~/.local/share/autofarm].

@@ -8,6 +8,7 @@ mod disk;
 mod files;
 mod finding;
 mod ports;
+mod tls;
 mod udp;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use gateway::config::DEFAULT_LISTEN;
 use serde_json::json;
 
 use crate::database_args::DatabaseArgs;
+use crate::standard_output::tell;
 use finding::Outcome;
 
 /// Flags of `autofarm doctor`.
@@ -77,7 +79,7 @@ impl Doctor {
         let (url, directory) = self.database.url()?;
         let mut findings = Vec::new();
         for &address in &self.listen {
-            findings.push(ports::tcp(address));
+            findings.push(ports::tcp(address, self.tls_cert.is_some()));
         }
         findings.extend(self.link.map(ports::udp));
         findings.push(files::limit());
@@ -98,10 +100,10 @@ impl Doctor {
         }
         let worst = findings.iter().map(|finding| finding.outcome).max();
         let worst = worst.unwrap_or(Outcome::Ok);
-        match self.json {
-            true => println!("{}", json!({"outcome": worst.name(), "checks": findings})),
-            false => print!("{}", finding::text(&findings)),
-        }
+        tell(match self.json {
+            true => format!("{}\n", json!({"outcome": worst.name(), "checks": findings})),
+            false => finding::text(&findings),
+        })?;
         Ok(match worst {
             Outcome::Failure => ExitCode::FAILURE,
             Outcome::Ok | Outcome::Warning => ExitCode::SUCCESS,

@@ -8,8 +8,13 @@ use gateway::config::{
     Config, DEFAULT_BURST, DEFAULT_LISTEN, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS,
     DEFAULT_REQUESTS_PER_S, DatabaseLocation, TlsFiles,
 };
+use gateway::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS};
 
 use crate::failure::{of_address, wrong_input};
+use crate::value_parser::within;
+
+/// Most requests that a token may be allowed, a second and at once.
+const MAX_REQUESTS: u64 = 1_000_000;
 
 /// Flags of whatever serves the API.
 #[derive(clap::Args)]
@@ -63,16 +68,20 @@ pub(crate) struct GatewayArgs {
     )]
     allowed_host: Vec<String>,
     /// Requests a second of one token, in the long run, 1 to 1000000.
-    #[arg(long, env = "AUTOFARM_REQUESTS_PER_S", value_name = "N", default_value_t = DEFAULT_REQUESTS_PER_S)]
+    #[arg(long, env = "AUTOFARM_REQUESTS_PER_S", value_name = "N", default_value_t = DEFAULT_REQUESTS_PER_S,
+        value_parser = within::<u32>(1..=MAX_REQUESTS))]
     requests_per_s: u32,
     /// Requests of one token at once, 1 to 1000000.
-    #[arg(long, env = "AUTOFARM_BURST", value_name = "N", default_value_t = DEFAULT_BURST)]
+    #[arg(long, env = "AUTOFARM_BURST", value_name = "N", default_value_t = DEFAULT_BURST,
+        value_parser = within::<u32>(1..=MAX_REQUESTS))]
     burst: u32,
     /// Connections at once, of the live stream too, 1 to 65536.
-    #[arg(long, env = "AUTOFARM_MAX_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS)]
+    #[arg(long, env = "AUTOFARM_MAX_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS,
+        value_parser = within::<usize>(1..=MAX_CONNECTIONS as u64))]
     max_connections: usize,
     /// Largest body of a request, in bytes, 1 to 8388608.
-    #[arg(long, env = "AUTOFARM_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT_MAX_BODY_BYTES)]
+    #[arg(long, env = "AUTOFARM_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT_MAX_BODY_BYTES,
+        value_parser = within::<usize>(1..=MAX_BODY_BYTES as u64))]
     max_body_bytes: usize,
 }
 

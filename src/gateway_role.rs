@@ -6,16 +6,15 @@ use std::sync::Arc;
 use gateway::Gateway;
 use gateway::app::OtherPages;
 use gateway::connector::{Connector, QuicConnector};
-use transport::limits::MAX_NAME_BYTES;
 use transport::link::Role;
 use transport::pool::FramePool;
 
 use crate::connect_args::ConnectArgs;
-use crate::failure::wrong_input;
 use crate::gateway_args::{self, GatewayArgs};
 use crate::process_page;
 use crate::signals::Signals;
 use crate::tls_args::TlsArgs;
+use crate::value_parser::{UrlParser, parse_name};
 
 /// Flags of `autofarm gateway`.
 #[derive(clap::Args)]
@@ -36,11 +35,12 @@ pub(crate) struct GatewayRole {
         long,
         env = "AUTOFARM_DATABASE_URL",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = UrlParser
     )]
     database_url: String,
     /// Name in logs and metrics, 1 to 64 bytes [default: gateway- and the process id].
-    #[arg(long, env = "AUTOFARM_NAME")]
+    #[arg(long, env = "AUTOFARM_NAME", value_parser = parse_name)]
     name: Option<String>,
     #[command(flatten)]
     gateway: GatewayArgs,
@@ -61,12 +61,6 @@ impl GatewayRole {
     async fn serve(&self) -> anyhow::Result<ExitCode> {
         let name = self.name.clone();
         let name = name.unwrap_or_else(|| format!("gateway-{}", std::process::id()));
-        if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
-            return Err(wrong_input(format!(
-                "name: {} bytes are not from 1 to {MAX_NAME_BYTES}",
-                name.len()
-            )));
-        }
         let signals = Signals::catch()?;
         let connector = Connector::Quic(QuicConnector {
             hosts: self.orchestrator.connect.clone(),

@@ -1,8 +1,9 @@
 //! What AutoFarm says to people on standard output: how to begin, where a service is, and that it has stopped.
 
 use std::fmt;
-use std::io::Write;
 use std::net::SocketAddr;
+
+use crate::standard_output;
 
 /// What is said where no command is given.
 pub(crate) const HOW_TO_BEGIN: &str = "\
@@ -86,10 +87,9 @@ pub(crate) fn farewell(is_written: bool) {
     });
 }
 
-/// Who reads it may have gone; that is no reason to fail.
+/// That nobody can be told is no reason for a service to fail.
 fn tell(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = standard_output::tell(text);
 }
 
 #[cfg(test)]

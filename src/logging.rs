@@ -25,7 +25,7 @@ pub(crate) struct Logging {
     #[arg(long, env = "AUTOFARM_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = Format::Auto, global = true)]
     log_format: Format,
     /// What is logged: a level, or `module=level` pairs [default: warn for run, info for the roles].
-    #[arg(long, env = "AUTOFARM_LOG", global = true, value_name = "FILTER")]
+    #[arg(long, env = "AUTOFARM_LOG", global = true, value_name = "FILTER", value_parser = parse_filter)]
     log: Option<String>,
 }
 
@@ -34,6 +34,13 @@ enum Format {
     Auto,
     Json,
     Pretty,
+}
+
+/// Reads a filter. It is kept as text, for its form that is parsed cannot be copied.
+fn parse_filter(text: &str) -> Result<String, String> {
+    let read = EnvFilter::try_new(text);
+    read.map(|_| text.to_owned())
+        .map_err(|error| format!("{error}; try `info` or `transport=debug,info`"))
 }
 
 /// The log of the process. Dropping it writes the lines that wait, for about a second at most.
@@ -79,11 +86,7 @@ impl Logging {
     /// Where the filter cannot be read.
     pub(crate) fn start(&self, service: &str, default_level: &str) -> anyhow::Result<Log> {
         let filter = self.log.as_deref().unwrap_or(default_level);
-        let filter = EnvFilter::try_new(filter).map_err(|error| {
-            wrong_input(format!(
-                "log: `{filter}` is no filter ({error}); try `info` or `transport=debug,info`"
-            ))
-        })?;
+        let filter = EnvFilter::try_new(filter).map_err(wrong_input)?;
         let terminal = std::io::stderr().is_terminal();
         let (writer, log) = Log::new(std::io::stderr());
         let lines = tracing_subscriber::fmt()

@@ -25,19 +25,26 @@ mod script;
 mod service_args;
 mod signals;
 mod simulation_args;
+mod standard_output;
 mod summary;
 mod tls_args;
 mod token;
 mod up;
+mod value_parser;
 mod watch;
 mod worker_role;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config_file::Settings;
 use crate::logging::Logging;
+
+/// Commands that tell of a file or of the program itself: no settings are theirs, and none that is wrong keeps them
+/// from it.
+const WITHOUT_SETTINGS: [&str; 3] = ["config", "completions", "man"];
 
 /// Simulates fleets of autonomous farm machines, on as many computers as it is given.
 #[derive(Parser)]
@@ -103,10 +110,13 @@ impl Role {
 }
 
 fn main() -> ExitCode {
-    let cli = match parse() {
-        Ok(cli) => cli,
-        Err(code) => return code,
-    };
+    match parse() {
+        Ok(cli) => run(cli).unwrap_or_else(|error| failure::report(&error)),
+        Err(code) => code,
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { logging, role, .. } = cli;
     let default_level = match role {
         // What these did is in what they print; a role's log is all that it says.
@@ -114,23 +124,21 @@ fn main() -> ExitCode {
         _ => "info",
     };
     let service = role.service_name();
-    let done = logging
-        .start(service, default_level)
-        .and_then(|_log| match role {
-            Role::Up(up) => up.run(),
-            Role::Run(run) => run.run(),
-            Role::Orchestrator(role) => role.run(),
-            Role::Gateway(role) => role.run(),
-            Role::Worker(role) => role.run(),
-            Role::Certs(certs) => certs.run(),
-            Role::Token(token) => token.run(),
-            Role::Migrate(migrate) => migrate.run(),
-            Role::Doctor(doctor) => doctor.run(),
-            Role::Config(config) => config.run(&Cli::command()),
-            Role::Completions(completions) => completions.run(Cli::command()),
-            Role::Man(manual) => manual.run(Cli::command()),
-        });
-    done.unwrap_or_else(|error| failure::report(&error))
+    let _log = logging.start(service, default_level)?;
+    match role {
+        Role::Up(up) => up.run(),
+        Role::Run(run) => run.run(),
+        Role::Orchestrator(role) => role.run(),
+        Role::Gateway(role) => role.run(),
+        Role::Worker(role) => role.run(),
+        Role::Certs(certs) => certs.run(),
+        Role::Token(token) => token.run(),
+        Role::Migrate(migrate) => migrate.run(),
+        Role::Doctor(doctor) => doctor.run(),
+        Role::Config(config) => config.run(&Cli::command()),
+        Role::Completions(completions) => completions.run(Cli::command()),
+        Role::Man(manual) => manual.run(Cli::command()),
+    }
 }
 
 /// Reads flags, environment and settings file. An exit code where there is nothing left to do.
@@ -140,20 +148,31 @@ fn parse() -> Result<Cli, ExitCode> {
         eprint!("{}", greeting::HOW_TO_BEGIN);
         return Err(ExitCode::from(failure::WRONG_INPUT));
     }
-    let mut command = config_file::with_file(Cli::command(), &arguments)
-        .map_err(|error| failure::report(&failure::wrong_input(error)))?;
+    let mut command = match is_without_settings(&arguments) {
+        true => config_file::without_environment(Cli::command()),
+        false => config_file::with_file(Cli::command(), &arguments)
+            .map_err(|error| failure::report(&failure::wrong_input(error)))?,
+    };
     let matches = command
         .try_get_matches_from_mut(arguments)
         .unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.settings.print_config {
-        print!(
-            "{}",
-            config_file::print(&command, &Cli::command(), &matches)
-        );
-        return Err(ExitCode::SUCCESS);
+        let settings = config_file::print(&command, &Cli::command(), &matches);
+        let told = standard_output::tell(settings);
+        return Err(told.map_or_else(|error| failure::report(&error), |()| ExitCode::SUCCESS));
     }
     Ok(cli)
+}
+
+/// Whether the arguments name a command [`WITHOUT_SETTINGS`]. What is wrong with them is found later.
+fn is_without_settings(arguments: &[OsString]) -> bool {
+    let lenient = config_file::without_environment(Cli::command()).ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments);
+    matches.is_ok_and(|matches| {
+        let named = matches.subcommand_name();
+        named.is_some_and(|name| WITHOUT_SETTINGS.contains(&name))
+    })
 }
 
 #[cfg(test)]

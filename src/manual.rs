@@ -1,13 +1,12 @@
 //! `autofarm man`: the manual pages, made from the same words as `--help`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Command;
 
 use crate::failure::wrong_input;
+use crate::standard_output::tell;
 
 /// Flags of `autofarm man`.
 #[derive(clap::Args)]
@@ -30,9 +29,7 @@ impl Manual {
         let Some(directory) = &self.out else {
             let mut page = Vec::new();
             clap_mangen::Man::new(command).render(&mut page)?;
-            std::io::stdout()
-                .write_all(&page)
-                .context("standard output")?;
+            tell(page)?;
             return Ok(ExitCode::SUCCESS);
         };
         let unusable = |error: std::io::Error| {
@@ -43,7 +40,10 @@ impl Manual {
         };
         std::fs::create_dir_all(directory).map_err(unusable)?;
         clap_mangen::generate_to(command, directory).map_err(unusable)?;
-        println!("{}: a page for each command", directory.display());
+        tell(format!(
+            "{}: a page for each command\n",
+            directory.display()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,6 +6,7 @@ use store::StoreError;
 
 use crate::database_args::DatabaseArgs;
 use crate::failure::wrong_input;
+use crate::standard_output::tell;
 
 /// Flags of `autofarm migrate`.
 #[derive(clap::Args)]
@@ -41,21 +42,21 @@ impl Migrate {
         };
         let before = store::schema_status(&url).await.map_err(of_database)?;
         for version in &before.applied {
-            println!("{version:04} applied");
+            tell(format!("{version:04} applied\n"))?;
         }
         before.check_applied().map_err(of_database)?;
         for (version, what) in &before.pending {
-            println!("{version:04} pending: {what}");
+            tell(format!("{version:04} pending: {what}\n"))?;
         }
         if before.pending.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
         if !self.apply {
-            println!("run it with --apply to apply what is pending");
+            tell("run it with --apply to apply what is pending\n")?;
             return Ok(ExitCode::FAILURE);
         }
         store::migrate(&url).await.map_err(of_database)?;
-        println!("applied {}", before.pending.len());
+        tell(format!("applied {}\n", before.pending.len()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

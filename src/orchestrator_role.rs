@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use kernel::config::Scenario;
 use orchestrator::Config;
 use orchestrator::clock::Origin;
 use orchestrator::control::{Spec, Speed};
@@ -59,8 +60,8 @@ pub(crate) struct OrchestratorRole {
 #[command(next_help_heading = "One simulation, without a database")]
 struct Alone {
     /// Scenario to run: weeding or dense [default: none, gateways are served from a database].
-    #[arg(long, env = "AUTOFARM_SCENARIO", value_name = "NAME")]
-    scenario: Option<String>,
+    #[arg(long, env = "AUTOFARM_SCENARIO", value_name = "NAME", value_parser = clap::value_parser!(Scenario))]
+    scenario: Option<Scenario>,
     #[command(flatten)]
     simulation: SimulationArgs,
     /// Factor on real time, 0.1 to 1000, or `max`.
@@ -81,8 +82,10 @@ impl OrchestratorRole {
     }
 
     async fn begin(&self) -> anyhow::Result<ExitCode> {
-        let scenario = self.alone.scenario.as_deref();
-        let spec = scenario.map(|name| self.alone.simulation.spec(name, self.alone.speed));
+        let alone = &self.alone;
+        let spec = alone
+            .scenario
+            .map(|scenario| alone.simulation.spec(scenario, alone.speed));
         let spec = spec.transpose()?;
         if spec.is_some() && self.service.database.is_given() {
             return Err(wrong_input(

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use kernel::config::Scenario;
 use kernel::isa::Isa;
 use orchestrator::Config;
 use orchestrator::clock::{self, Origin};
@@ -48,9 +49,10 @@ pub(crate) struct Run {
         long,
         env = "AUTOFARM_SCENARIO",
         value_name = "NAME",
-        default_value = "weeding"
+        default_value = "weeding",
+        value_parser = clap::value_parser!(Scenario)
     )]
-    scenario: String,
+    scenario: Scenario,
     #[command(flatten)]
     simulation: SimulationArgs,
     /// Factor on real time, 0.1 to 1000, or `max`.
@@ -138,7 +140,7 @@ impl Run {
         &self,
         commands: Vec<CommandRequest>,
     ) -> anyhow::Result<(Summary, ExitCode)> {
-        let spec = self.simulation.spec(&self.scenario, self.speed)?;
+        let spec = self.simulation.spec(self.scenario, self.speed)?;
         let settings = WorkerSettings {
             threads: self
                 .threads

@@ -1,11 +1,15 @@
 //! The flags that say what is simulated and how fast, and what of them is wrong.
 
-use kernel::config::{DEFAULT_PARTITION_ROWS, MAX_TICK, Scenario, SimulationConfig};
+use kernel::config::{
+    DEFAULT_PARTITION_ROWS, MAX_ENTITIES, MAX_PARTITION_ROWS, MAX_TICK, MAX_TICK_MS,
+    MIN_PARTITION_ROWS, MIN_TICK_MS, Scenario, SimulationConfig,
+};
 use kernel::plan::Plan;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
 use uuid::Uuid;
 
 use crate::failure::wrong_input;
+use crate::value_parser::within;
 
 /// Flags of a simulation.
 #[derive(clap::Args, Clone)]
@@ -15,7 +19,8 @@ pub(crate) struct SimulationArgs {
         long,
         env = "AUTOFARM_ENTITIES",
         value_name = "N",
-        default_value_t = 1_000
+        default_value_t = 1_000,
+        value_parser = within::<u32>(1..=MAX_ENTITIES.into())
     )]
     pub(crate) entities: u32,
     /// Simulated length of a tick, 5 to 1000 ms.
@@ -23,7 +28,8 @@ pub(crate) struct SimulationArgs {
         long,
         env = "AUTOFARM_TICK_MS",
         value_name = "MS",
-        default_value_t = 50
+        default_value_t = 50,
+        value_parser = within::<u32>(MIN_TICK_MS.into()..=MAX_TICK_MS.into())
     )]
     pub(crate) tick_ms: u32,
     /// Last tick; at speed 1 a tick of 50 ms takes 50 ms.
@@ -31,17 +37,19 @@ pub(crate) struct SimulationArgs {
         long,
         env = "AUTOFARM_TICKS",
         value_name = "N",
-        default_value_t = 1_000
+        default_value_t = 1_000,
+        value_parser = within::<u64>(1..=MAX_TICK)
     )]
     pub(crate) ticks: u64,
     /// Seed of every random draw: the same seed gives the same run.
     #[arg(long, env = "AUTOFARM_SEED", value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Most machines in a partition, 8 to 65536; changes how work is spread, never a result.
-    #[arg(long, env = "AUTOFARM_PARTITION_ROWS", value_name = "N", default_value_t = DEFAULT_PARTITION_ROWS)]
+    #[arg(long, env = "AUTOFARM_PARTITION_ROWS", value_name = "N", default_value_t = DEFAULT_PARTITION_ROWS,
+        value_parser = within::<u32>(MIN_PARTITION_ROWS.into()..=MAX_PARTITION_ROWS.into()))]
     pub(crate) partition_rows: u32,
     /// Ticks between digests [default: those of one simulated second].
-    #[arg(long, env = "AUTOFARM_DIGEST_EVERY", value_name = "TICKS")]
+    #[arg(long, env = "AUTOFARM_DIGEST_EVERY", value_name = "TICKS", value_parser = within::<u32>(1..=u32::MAX.into()))]
     pub(crate) digest_every: Option<u32>,
     /// What happens once a run is a second behind: deadlines are shifted, or the run fails.
     #[arg(long, env = "AUTOFARM_LATE", value_name = "POLICY", value_enum, default_value_t = Late::Dilate)]
@@ -59,9 +67,8 @@ impl SimulationArgs {
     /// The simulation they describe.
     ///
     /// # Errors
-    /// The first flag that is wrong, with what is allowed.
-    pub(crate) fn spec(&self, scenario: &str, speed: Speed) -> anyhow::Result<Spec> {
-        let scenario: Scenario = scenario.parse().map_err(wrong_input)?;
+    /// What does not go together, with what is allowed.
+    pub(crate) fn spec(&self, scenario: Scenario, speed: Speed) -> anyhow::Result<Spec> {
         let config = SimulationConfig {
             scenario: scenario.code(),
             entities: self.entities,
@@ -71,12 +78,6 @@ impl SimulationArgs {
         };
         // Cheaper than it looks, and what is wrong is known before any worker is started.
         Plan::new(&config).map_err(wrong_input)?;
-        if !(1..=MAX_TICK).contains(&self.ticks) {
-            let ticks = self.ticks;
-            return Err(wrong_input(format!(
-                "ticks: {ticks} is not from 1 to {MAX_TICK}"
-            )));
-        }
         let second = (1_000 / self.tick_ms).max(1);
         Ok(Spec {
             id: SimulationId(Uuid::now_v7().as_u128()),

@@ -23,6 +23,7 @@ use crate::connect_args::parse_host;
 use crate::database_args::DatabaseArgs;
 use crate::failure::wrong_input;
 use crate::migrate::of_database;
+use crate::standard_output::tell;
 use crate::tls_args::OptionalTlsArgs;
 
 /// How long the orchestrator may take to answer.
@@ -124,12 +125,12 @@ impl Action {
                 keeper.close().await;
                 done?;
                 eprintln!("token {id:016x}; it is shown this once:");
-                println!("{text}");
+                tell(format!("{text}\n"))?;
             }
             Action::List { place } => {
                 for token in place.tokens().await? {
                     let role = token.access.name();
-                    println!("{:016x} {role:8} {}", token.id, token.name);
+                    tell(format!("{:016x} {role:8} {}\n", token.id, token.name))?;
                 }
             }
             Action::Revoke { id, place } => {

@@ -73,10 +73,15 @@ pub(crate) struct Up {
         help_heading = "Demo",
         env = "AUTOFARM_DEMO",
         value_name = "NAME",
-        default_value = "weeding"
+        default_value = "weeding",
+        value_parser = parse_demo
     )]
-    demo: String,
+    demo: Demo,
 }
+
+/// What `--demo` names: `None` for no farm at all.
+#[derive(Clone, Copy)]
+struct Demo(Option<Scenario>);
 
 /// The gateway as a task.
 struct Serving {
@@ -97,7 +102,6 @@ impl Up {
     }
 
     async fn serve(&self) -> anyhow::Result<ExitCode> {
-        let demo = self.demo_scenario()?;
         let signals = Signals::catch()?;
         let url = self.service.database.prepare()?;
         let (mut fleet, link) = Fleet::in_memory(self.workers_settings());
@@ -148,7 +152,7 @@ impl Up {
             for _ in 0..self.workers {
                 fleet.start_one()?;
             }
-            if let Some(scenario) = demo {
+            if let Some(scenario) = self.demo.0 {
                 begin_demo(&handle, scenario).await?;
             }
             self.greeting(&addresses, &url).say();
@@ -208,18 +212,6 @@ impl Up {
         }
     }
 
-    fn demo_scenario(&self) -> anyhow::Result<Option<Scenario>> {
-        if self.demo == "none" {
-            return Ok(None);
-        }
-        self.demo.parse().map(Some).map_err(|_| {
-            wrong_input(format!(
-                "demo: `{}` is not weeding, dense or none",
-                self.demo
-            ))
-        })
-    }
-
     /// What is said once it serves.
     fn greeting(&self, addresses: &[SocketAddr], url: &str) -> Greeting {
         Greeting {
@@ -230,6 +222,16 @@ impl Up {
             state: without_password(url.strip_prefix("sqlite:").unwrap_or(url)),
         }
     }
+}
+
+fn parse_demo(name: &str) -> Result<Demo, String> {
+    if name == "none" {
+        return Ok(Demo(None));
+    }
+    let scenario = name.parse();
+    scenario
+        .map(|scenario| Demo(Some(scenario)))
+        .map_err(|_| "weeding, dense or none is expected".to_owned())
 }
 
 impl Serving {

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use kernel::isa::Isa;
-use transport::limits::MAX_NAME_BYTES;
 use transport::link::Role;
 use transport::pool::FramePool;
 use worker::drive::{DriveError, Scrape};
@@ -16,6 +15,7 @@ use crate::failure::wrong_input;
 use crate::metrics_page::MetricsArgs;
 use crate::signals::Signals;
 use crate::tls_args::TlsArgs;
+use crate::value_parser::parse_name;
 
 /// Most threads that a worker steps on.
 pub(crate) const MAX_THREADS: u32 = 256;
@@ -32,7 +32,7 @@ pub(crate) struct WorkerRole {
     #[command(flatten)]
     tls: TlsArgs,
     /// Name in logs and metrics, 1 to 64 bytes [default: worker- and the process id].
-    #[arg(long, env = "AUTOFARM_NAME")]
+    #[arg(long, env = "AUTOFARM_NAME", value_parser = parse_name)]
     name: Option<String>,
     /// Threads to step on, 1 to 256 [default: one a core].
     #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
@@ -55,12 +55,6 @@ impl WorkerRole {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let name = self.name.clone();
         let name = name.unwrap_or_else(|| format!("worker-{}", std::process::id()));
-        if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
-            return Err(wrong_input(format!(
-                "name: {} bytes are not from 1 to {MAX_NAME_BYTES}",
-                name.len()
-            )));
-        }
         let config = WorkerConfig {
             name,
             threads: self.threads.unwrap_or_else(default_threads),

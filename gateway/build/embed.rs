@@ -3,11 +3,13 @@
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+use crate::paths::told;
 
 /// The page itself.
 const PAGE: &str = "index.html";
@@ -120,8 +122,4 @@ fn media_type(name: &str) -> &'static str {
         "woff2" => "font/woff2",
         _ => "application/octet-stream",
     }
-}
-
-fn told(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
 }

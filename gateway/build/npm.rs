@@ -5,45 +5,70 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::node;
+use crate::paths::told;
+
 /// Says to the app's build where what it makes is to go.
 const OUT: &str = "AUTOFARM_DASHBOARD_OUT";
-/// What stands beside the sources and is none.
-const NO_SOURCES: [&str; 4] = ["node_modules", "dist", "coverage", "test-results"];
-/// Sources that do not change what is built.
-const NOT_BUILT: [&str; 1] = ["tests"];
+/// What the app is built from. By name, for cargo can be told to look at what is there, not at what may come: what
+/// stands in none of these is not in the app.
+pub(crate) const SOURCES: [&str; 6] = [
+    "index.html",
+    "package-lock.json",
+    "package.json",
+    "src",
+    "tsconfig.json",
+    "vite.config.ts",
+];
+/// Where npm installs what the app depends on.
+const INSTALLED: &str = "node_modules";
 /// Longest that an error of npm is repeated, in characters.
 const MAX_TOLD: usize = 400;
+
+/// The programs that build it.
+pub(crate) struct Programs {
+    /// Node.js.
+    pub(crate) node: PathBuf,
+    /// npm.
+    pub(crate) npm: PathBuf,
+}
 
 /// Builds the app whose sources are in `sources`; answers the directory with what came out.
 ///
 /// # Errors
 /// Why there is none, in a line.
-pub(crate) fn build(sources: &Path, scratch: &Path) -> Result<PathBuf, String> {
-    if !sources.join("package-lock.json").is_file() {
-        return Err(format!("{} holds no app", sources.display()));
-    }
-    for entry in entries(sources).map_err(|error| told(sources, &error))? {
-        if !NOT_BUILT
-            .iter()
-            .any(|name| entry.file_name() == Some(OsStr::new(name)))
-        {
-            println!("cargo::rerun-if-changed={}", entry.display());
+pub(crate) fn build(
+    programs: &Programs,
+    sources: &Path,
+    scratch: &Path,
+) -> Result<PathBuf, String> {
+    for name in SOURCES {
+        let source = sources.join(name);
+        println!("cargo::rerun-if-changed={}", source.display());
+        if !source.exists() {
+            return Err(format!("{} is missing", source.display()));
         }
     }
-    let npm = Command::new("npm").arg("--version").output();
+    node::check(&programs.node)?;
+    let npm = Command::new(&programs.npm).arg("--version").output();
     if !npm.is_ok_and(|output| output.status.success()) {
-        return Err("npm was not there; install Node.js 20 or newer with npm".to_owned());
+        return Err(format!("npm was not there; install {}", node::WANTED));
     }
     let (copy, built) = (scratch.join("dashboard"), scratch.join("dashboard-built"));
     refresh(sources, &copy).map_err(|error| told(&copy, &error))?;
-    install(&copy, &scratch.join("dashboard-installed"))?;
+    install(&programs.npm, &copy, &scratch.join("dashboard-installed"))?;
     remove(&built).map_err(|error| told(&built, &error))?;
-    run(&copy, &["run", "build"], Some(&built))?;
+    // Whoever builds may have NODE_ENV set for work of their own: then it would be a bundle for development.
+    let of_build = [
+        (OUT, built.as_os_str()),
+        ("NODE_ENV", OsStr::new("production")),
+    ];
+    run(&programs.npm, &copy, &["run", "build"], &of_build)?;
     Ok(built)
 }
 
 /// Installs what the app depends on, unless the last build did just that: `done` holds what it was.
-fn install(copy: &Path, done: &Path) -> Result<(), String> {
+fn install(npm: &Path, copy: &Path, done: &Path) -> Result<(), String> {
     let lock = copy.join("package-lock.json");
     let wanted = std::fs::read(&lock).map_err(|error| told(&lock, &error))?;
     if std::fs::read(done).is_ok_and(|installed| installed == wanted) {
@@ -55,19 +80,22 @@ fn install(copy: &Path, done: &Path) -> Result<(), String> {
     let quick = ["--fetch-retries=1", "--fetch-timeout=60000"];
     let quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
     let flags = [&["ci", "--include=dev"][..], &quick, &quiet].concat();
-    run(copy, &flags, None)?;
+    run(npm, copy, &flags, &[])?;
     std::fs::write(done, wanted).map_err(|error| told(done, &error))
 }
 
-fn run(directory: &Path, arguments: &[&str], out: Option<&Path>) -> Result<(), String> {
-    let mut command = Command::new("npm");
+fn run(
+    npm: &Path,
+    directory: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &OsStr)],
+) -> Result<(), String> {
+    let mut command = Command::new(npm);
     command
         .args(arguments)
         .current_dir(directory)
-        .env("NO_COLOR", "1");
-    if let Some(out) = out {
-        command.env(OUT, out);
-    }
+        .env("NO_COLOR", "1")
+        .envs(environment.iter().copied());
     let called = format!("npm {}", arguments[..arguments.len().min(2)].join(" "));
     let output = command
         .output()
@@ -97,32 +125,16 @@ fn said(output: &Output) -> String {
 /// Makes `copy` hold what `sources` holds, and nothing else but what npm has installed there.
 fn refresh(sources: &Path, copy: &Path) -> io::Result<()> {
     std::fs::create_dir_all(copy)?;
-    for entry in entries(copy)? {
-        remove(&entry)?;
-    }
-    for entry in entries(sources)? {
-        let name = entry
-            .file_name()
-            .expect("an entry of a directory has a name");
-        copy_all(&entry, &copy.join(name))?;
-    }
-    Ok(())
-}
-
-/// What stands in a directory, but for [`NO_SOURCES`].
-fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
+    for entry in std::fs::read_dir(copy)? {
         let entry = entry?;
-        if !NO_SOURCES
-            .iter()
-            .any(|name| entry.file_name() == OsStr::new(name))
-        {
-            entries.push(entry.path());
+        if entry.file_name() != INSTALLED {
+            remove(&entry.path())?;
         }
     }
-    entries.sort();
-    Ok(entries)
+    for name in SOURCES {
+        copy_all(&sources.join(name), &copy.join(name))?;
+    }
+    Ok(())
 }
 
 fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
@@ -146,8 +158,4 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn told(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
 }

@@ -116,7 +116,7 @@ impl Trial<'_> {
                     path: self.file.path.clone(),
                     key: key.to_owned(),
                     role: role.to_owned(),
-                    why: in_a_line(&error),
+                    why: in_a_line(&error, key),
                 });
             }
         }
@@ -138,12 +138,15 @@ fn is_of_a_value(error: &Error) -> bool {
     )
 }
 
-/// What clap says first, before it says how to ask for help.
-fn in_a_line(error: &Error) -> String {
+/// What clap says first, before it says how to ask for help. The key is said already.
+fn in_a_line(error: &Error, key: &str) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
+    let line = words.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    let named = format!("{}: ", key.replace('_', "-"));
+    line.strip_prefix(&named).unwrap_or(line).to_owned()
 }
 
 fn names(command: &Command) -> Vec<String> {
@@ -152,7 +155,7 @@ fn names(command: &Command) -> Vec<String> {
 }
 
 /// The command as it is where no variable is set.
-fn without_environment(command: Command) -> Command {
+pub(crate) fn without_environment(command: Command) -> Command {
     let command = command.mut_args(|arg| arg.env(Resettable::Reset));
     names(&command).into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, without_environment)

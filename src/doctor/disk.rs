@@ -136,11 +136,14 @@ fn free(bytes: u64, there: &Path) -> Finding {
     Finding::ok("disk space", found)
 }
 
-/// File systems on which a database is not safe, by the number that the kernel has for them.
 fn kind(there: &Path) -> Option<Finding> {
+    kind_of(statfs(there).ok()?.f_type as u64)
+}
+
+/// Of a file system on which a database is not safe, by the number that the kernel has for it.
+fn kind_of(f_type: u64) -> Option<Finding> {
     // Some of these numbers use the sign, as the kernel's type has one.
-    let of = statfs(there).ok()?.f_type as u64 & 0xffff_ffff;
-    let (name, why) = match of {
+    let (name, why) = match f_type & 0xffff_ffff {
         0x6969 => (
             "NFS",
             "locks and writes of a database are not reliable over a network",
@@ -204,10 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_no_place_for_state() {
-        // Where this machine has such a file system.
-        let found = kind(Path::new("/dev/shm"));
-        assert!(found.is_none_or(|found| found.found.starts_with("tmpfs")));
+    fn memory_and_networks_are_no_place_for_state() {
+        let of = |f_type| kind_of(f_type).map(|found| found.found);
+        let is = |f_type, name: &str| of(f_type).is_some_and(|found| found.starts_with(name));
+        assert!(is(0x0102_1994, "tmpfs: it is memory"));
+        assert!(is(0x6969, "NFS: "));
+        // CIFS, with the sign that its type has where that is of 32 bits, and SMB 2.
+        assert!(is(0xffff_ffff_ff53_4d42, "SMB: "));
+        assert!(is(0xfe53_4d42, "SMB: "));
+        // ext4, XFS and btrfs.
+        for sound in [0xef53, 0x5846_5342, 0x9123_683e] {
+            assert_eq!(of(sound), None, "{sound:#x}");
+        }
         assert!(kind(Path::new("/proc")).is_none());
     }
 }

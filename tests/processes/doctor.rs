@@ -147,6 +147,27 @@ fn a_port_that_another_has_is_a_failure_and_an_autofarm_that_runs_a_warning() {
 }
 
 #[test]
+fn an_autofarm_that_speaks_https_is_known_as_one() {
+    let (directory, certs) = (tempfile::tempdir().unwrap(), certs());
+    let file = |name: &str| certs.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (file("gateway.crt"), file("gateway.key"));
+    let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+    let mut args = vec!["up", "--listen", "127.0.0.1:0", "--demo", "none"];
+    args.extend(["--data-dir", path(directory.path())]);
+    args.extend(tls);
+    let mut up = Role::start(&args);
+    let address = up.listening();
+    up.said("registered");
+    let (code, told) = look(&[&["--listen", &address], &tls[..]].concat());
+    let port = of(&told, "port");
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(port["outcome"], "warning", "{port}");
+    // Whoever asks in plain gets no answer that tells who it is.
+    let taken = "Address already in use";
+    fails(&["--listen", &address], "port", taken, "ss -Hlnp");
+}
+
+#[test]
 fn a_place_where_nothing_can_be_kept_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");

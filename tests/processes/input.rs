@@ -27,20 +27,17 @@ fn what_is_wrong_with_a_simulation_is_named_with_what_is_allowed() {
             ["--scenario", "moon"],
             "scenario: `moon` is unknown; the built-in scenarios are weeding",
         ),
-        (["--entities", "0"], "entities: 0 is not from 1 to 1000000"),
+        (["--entities", "0"], "0 is not from 1 to 1000000"),
         (
             ["--entities", "1000001"],
-            "entities: 1000001 is not from 1 to 1000000",
+            "1000001 is not from 1 to 1000000",
         ),
         (["--entities", "-1"], "--entities"),
-        (["--tick-ms", "4"], "tick_ms: 4 is not from 5 to 1000"),
-        (["--tick-ms", "1001"], "tick_ms: 1001 is not from 5 to 1000"),
-        (
-            ["--partition-rows", "7"],
-            "partition_rows: 7 is not from 8 to 65536",
-        ),
-        (["--ticks", "0"], "ticks: 0 is not from 1 to "),
-        (["--digest-every", "0"], "digest_every: must be at least 1"),
+        (["--tick-ms", "4"], "4 is not from 5 to 1000"),
+        (["--tick-ms", "1001"], "1001 is not from 5 to 1000"),
+        (["--partition-rows", "7"], "7 is not from 8 to 65536"),
+        (["--ticks", "0"], "0 is not from 1 to "),
+        (["--digest-every", "0"], "0 is not from 1 to "),
         (
             ["--speed", "0"],
             "speed: 0.000 is not from 0.1 to 1000, nor `max`",
@@ -52,7 +49,10 @@ fn what_is_wrong_with_a_simulation_is_named_with_what_is_allowed() {
         (["--workers", "0"], "--workers"),
         (["--isa", "mmx"], "one of scalar, sse2, avx2, avx512"),
         (["--link", "tcp"], "[possible values: memory, quic]"),
-        (["--log", "loud=="], "log: `loud==` is no filter"),
+        (
+            ["--log", "loud=="],
+            "invalid value 'loud==' for '--log <FILTER>'",
+        ),
     ] {
         refused(&["run", flags[0], flags[1]], says);
     }
@@ -196,7 +196,7 @@ fn an_address_that_is_none_is_named() {
             "--name",
             "",
         ],
-        "name: 0 bytes",
+        "for '--name <NAME>': 0 bytes are not from 1 to 64",
     );
 }
 

@@ -1,6 +1,6 @@
 //! Completions and manual pages.
 
-use crate::process::{autofarm, path};
+use crate::process::{autofarm, command, path};
 
 #[test]
 fn every_shell_is_told_what_completes_the_commands() {
@@ -74,4 +74,30 @@ fn there_is_a_manual_page_for_each_command() {
         said.contains("out: ") && said.contains("can be written"),
         "{said}"
     );
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "log = \"info\"\n").unwrap();
+    for args in [
+        &["completions", "bash"][..],
+        &["man"],
+        &["up", "--print-config"],
+        &["config", "check", path(file.path())],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(args).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
+    }
+    // That there is no room is one.
+    for args in [&["completions", "bash"][..], &["man"]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = command(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("standard output: No space left"), "{said}");
+    }
 }

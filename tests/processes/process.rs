@@ -18,7 +18,8 @@ pub(crate) fn autofarm(args: &[&str]) -> Output {
     command(args).output().expect("the binary starts")
 }
 
-fn command(args: &[&str]) -> Command {
+/// `autofarm` with these arguments, not started yet.
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_autofarm"));
     command.args(args).stdin(Stdio::null());
     // What a test does not put elsewhere must not go to the home of whoever runs it.

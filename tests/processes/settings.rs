@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::process::{autofarm, path};
+use crate::process::{autofarm, command, path};
 
 fn check(text: &str, flags: &[&str]) -> (Output, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -125,4 +125,79 @@ fn what_is_no_settings_file_is_told_apart() {
         said.contains("role: `baker` is no command; there are up"),
         "{said}"
     );
+}
+
+#[test]
+fn what_a_role_would_refuse_when_it_starts_is_refused_here() {
+    let text = r#"
+log = "a=b=c"
+
+[up]
+demo = "nosuch"
+burst = 0
+database-url = "foo://farm:s3cret@db/farm"
+
+[gateway]
+requests-per-s = 1000001
+max-connections = 0
+max-body-bytes = 8388609
+name = ""
+
+[orchestrator]
+scenario = "moon"
+entities = 0
+tick-ms = 4
+partition-rows = 7
+ticks = 0
+digest-every = 0
+"#;
+    let (output, said) = check(text, &[]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for named in [
+        "`log` of up: invalid value 'a=b=c'",
+        "`demo` of up: invalid value 'nosuch' for '--demo <NAME>': weeding, dense or none is expected",
+        "`burst` of up: invalid value '0' for '--burst <N>': 0 is not from 1 to 1000000",
+        "`database-url` of up: the database's URL begins with neither",
+        "`requests-per-s` of gateway: invalid value '1000001'",
+        "`max-connections` of gateway: invalid value '0'",
+        "8388609 is not from 1 to 8388608",
+        "`name` of gateway: invalid value '' for '--name <NAME>': 0 bytes are not from 1 to 64",
+        "`scenario` of orchestrator: invalid value 'moon'",
+        "`entities` of orchestrator: invalid value '0'",
+        "4 is not from 5 to 1000",
+        "7 is not from 8 to 65536",
+        "`ticks` of orchestrator: invalid value '0'",
+        "`digest-every` of orchestrator: invalid value '0'",
+        "14 of 14 settings are wrong",
+    ] {
+        assert!(said.contains(named), "{named} in {said}");
+    }
+    assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn what_is_around_is_no_fault_of_the_file() {
+    let bad = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(bad.path(), "no-such-key = 1\n").unwrap();
+    let good = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(good.path(), GOOD).unwrap();
+    let file = path(good.path());
+    for (name, value) in [
+        ("AUTOFARM_CONFIG", path(bad.path())),
+        ("AUTOFARM_LOG", "a=b=c"),
+        ("AUTOFARM_LOG_FORMAT", "zz"),
+    ] {
+        for args in [
+            &["config", "check", file][..],
+            &["completions", "bash"],
+            &["man"],
+        ] {
+            let output = command(args).env(name, value).output().unwrap();
+            assert!(output.status.success(), "{name} {args:?}: {output:?}");
+        }
+    }
+    // A role hears of it.
+    let mut up = command(&["up", "--print-config"]);
+    let output = up.env("AUTOFARM_CONFIG", bad.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

@@ -11,7 +11,7 @@ pub(crate) fn without_dashboard() -> String {
         "AutoFarm",
         "<p>This is the gateway of a running AutoFarm. This build has no dashboard: npm was not there, or failed, when \
         it was built.</p>\
-        <p>To get it, install Node.js 20 or newer with npm, run <code>touch gateway/build.rs</code> in the sources, and \
+        <p>To get it, install Node.js 20.19 or newer (of version 22 at least 22.12) with npm, run <code>touch gateway/build.rs</code> in the sources, and \
         build again; if it fails, cargo shows why as a warning. The program and its API are whole without it:</p>\
         <ul><li><a href=\"/docs\">Documentation of the API, to try out</a></li>\
         <li><a href=\"/openapi.json\">OpenAPI document</a></li>\
