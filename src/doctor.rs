@@ -19,6 +19,7 @@ use gateway::config::DEFAULT_LISTEN;
 use serde_json::json;
 
 use crate::database_args::DatabaseArgs;
+use crate::gateway_args::of_https;
 use crate::standard_output::tell;
 use finding::Outcome;
 
@@ -95,7 +96,7 @@ impl Doctor {
                 .iter()
                 .flat_map(|directory| certificates::of_roles(directory)),
         );
-        if let Some((certificate, key)) = self.tls_cert.as_ref().zip(self.tls_key.as_ref()) {
+        if let Some((certificate, key)) = of_https(self.tls_cert.as_ref(), self.tls_key.as_ref())? {
             findings.extend(certificates::of_https(certificate, key));
         }
         let worst = findings.iter().map(|finding| finding.outcome).max();

@@ -85,15 +85,42 @@ pub(crate) struct GatewayArgs {
     max_body_bytes: usize,
 }
 
+/// The certificate of HTTPS with its key, or neither. That one wants the other is not seen by the reader of flags where a
+/// settings file gives it.
+///
+/// # Errors
+/// One without the other.
+pub(crate) fn of_https<'a>(
+    certificate: Option<&'a PathBuf>,
+    key: Option<&'a PathBuf>,
+) -> anyhow::Result<Option<(&'a PathBuf, &'a PathBuf)>> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(wrong_input(
+            "tls-key: there is none for the certificate of tls-cert; HTTPS needs both",
+        )),
+        (None, Some(_)) => Err(wrong_input(
+            "tls-cert: there is none for the key of tls-key; HTTPS needs both",
+        )),
+    }
+}
+
 impl GatewayArgs {
     /// The settings of a gateway of this name, which reads history from this database.
-    pub(crate) fn config(&self, name: String, database_url: &str) -> Config {
-        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        Config {
+    ///
+    /// # Errors
+    /// A certificate without its key, or a key without its certificate.
+    pub(crate) fn config(&self, name: String, database_url: &str) -> anyhow::Result<Config> {
+        let tls = of_https(self.tls_cert.as_ref(), self.tls_key.as_ref())?;
+        Ok(Config {
             name,
             database: Some(DatabaseLocation(database_url.to_owned())),
             listen: self.listen.clone(),
-            tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+            tls: tls.map(|(certificate, key)| TlsFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
             require_tokens: self.require_tokens,
             allowed_origins: self.allowed_origin.clone(),
             allowed_hosts: self.allowed_host.clone(),
@@ -102,7 +129,7 @@ impl GatewayArgs {
             max_connections: self.max_connections,
             max_body_bytes: self.max_body_bytes,
             ..Config::default()
-        }
+        })
     }
 
     /// Whether everybody needs a token wherever it listens.

@@ -68,7 +68,7 @@ impl GatewayRole {
             network: self.link.fixed_network(),
             pool: FramePool::new(),
         });
-        let config = self.gateway.config(name, &self.database_url);
+        let config = self.gateway.config(name, &self.database_url)?;
         let gateway = Gateway::start(config, connector)
             .await
             .map_err(gateway_args::start_error)?;

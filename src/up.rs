@@ -106,7 +106,7 @@ impl Up {
         let url = self.service.database.prepare()?;
         let (mut fleet, link) = Fleet::in_memory(self.workers_settings());
         let hub = fleet.hub().context("workers are tasks")?;
-        let config = self.gateway.config("gateway".to_owned(), &url);
+        let config = self.gateway.config("gateway".to_owned(), &url)?;
         let gateway = Gateway::start(config, Connector::Memory(hub))
             .await
             .map_err(gateway_args::start_error)?;

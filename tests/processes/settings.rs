@@ -201,3 +201,28 @@ fn what_is_around_is_no_fault_of_the_file() {
     let output = up.env("AUTOFARM_CONFIG", bad.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
+
+/// Flags that want each other were once not missed where the file had one of them: it was plain HTTP then.
+#[test]
+fn https_of_a_file_needs_certificate_and_key() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
+        std::fs::write(file.path(), format!("[up]\n{given} = \"https.pem\"\n")).unwrap();
+        let output = autofarm(&[
+            "up",
+            "--config",
+            path(file.path()),
+            "--data-dir",
+            path(data.path()),
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(&format!("{missing}: there is none")),
+            "{said}"
+        );
+    }
+}
