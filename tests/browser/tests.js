@@ -19,5 +19,5 @@ run({ files, concurrency: AT_ONCE, timeout: LONGEST_MS })
   .on("test:fail", () => {
     process.exitCode = 1;
   })
-  .compose(spec)
+  .compose(new spec())
   .pipe(process.stdout);
