@@ -69,7 +69,7 @@ pageTest("markup in a name is shown as text", here, async (dashboard, page) => {
   await dashboard.live();
   assert.equal(await page.locator("header.bar b").innerText(), MARKUP);
   assert.ok((await page.title()).startsWith(MARKUP));
-  assert.ok(page.url().includes(id));
+  await until("the address holds it", () => page.url().includes(id));
   assert.equal(await page.locator("img").count(), 0);
   assert.equal(await page.locator("header.bar b b").count(), 0);
 });
