@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { after, before } from "node:test";
 import { DESKTOP, keep, launch, PHONE, pageTest } from "./browser.js";
 import { Service } from "./service.js";
+import { until } from "./until.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const GRAVE = ["serious", "critical"];
@@ -21,8 +22,7 @@ before(async () => {
   [service, browser] = await Promise.all([Service.up(), launch()]);
   ({ id: simulation } = await service.api.run({ name: "weeders", entities: MACHINES }));
   await service.api.run({ name: "another" });
-  // So that there is something of every kind to be seen.
-  await service.api.call("POST", `/simulations/${simulation}/commands`, { entity: 1, command: "hold" });
+  // So that there is one to be seen.
   const args = { component: "drive", for_s: 3000 };
   await service.api.call("POST", `/simulations/${simulation}/commands`, { entity: 2, command: "inject_fault", args });
 });
@@ -54,7 +54,8 @@ for (const [look, context] of LOOKS) {
     await page.getByRole("button", { name: "Machine 3", exact: true }).waitFor();
     await check("machines");
     await dashboard.tab("Events");
-    await page.getByText("#2 broke down").first().waitFor();
+    await service.api.call("POST", `/simulations/${simulation}/commands`, { entity: 1, command: "hold" });
+    await page.getByText(/#1 carried out command/).first().waitFor();
     await check("events");
     await dashboard.tab("Time");
     await page.getByRole("heading", { name: "Workers" }).waitFor();
@@ -84,12 +85,16 @@ pageTest("everything is reached by keys", () => ({ browser, url: service.url }),
     }
     assert.fail(`60 steps do not reach ${goal}`);
   };
-  const map = page.getByRole("application");
-  await tabTo(map);
+  await tabTo(page.getByRole("button", { name: "Visit a machine" }));
   await page.keyboard.press("Enter");
-  await page.getByRole("region", { name: /^Machine \d+$/ }).waitFor();
-  await page.keyboard.press("Escape");
-  await page.getByRole("region", { name: /^Machine \d+$/ }).waitFor({ state: "detached" });
+  const card = page.getByRole("region", { name: /^Machine \d+$/ });
+  await card.waitFor();
+  await tabTo(card.getByRole("button", { name: "Close machine" }));
+  await page.keyboard.press("Enter");
+  await card.waitFor({ state: "detached" });
+  await tabTo(page.getByRole("application"));
+  await page.keyboard.press("0");
+  await until("the whole farm is shown", async () => (await dashboard.drawn()) === MACHINES);
   await tabTo(page.getByRole("tab", { name: "Farm" }));
   await page.keyboard.press("ArrowRight");
   await page.getByRole("region", { name: "Table of machines" }).waitFor();

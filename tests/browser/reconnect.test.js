@@ -80,7 +80,7 @@ pageTest("lost workers are said on the screen; the word can be dismissed, and se
   await none.waitFor();
   await lost.waitFor();
   const shown = (await dashboard.frame()) ?? 0;
-  await alerts.locator("div", { has: lost }).getByRole("button", { name: "Dismiss" }).click();
+  await alerts.locator("div").filter({ has: page.getByText(/^Worker .* was lost/) }).getByRole("button", { name: "Dismiss" }).click();
   await lost.waitFor({ state: "detached" });
   for (const name of ["worker-1", "worker-2"]) service.start(name);
   await until("the run goes on", async () => ((await dashboard.frame()) ?? 0) > shown + 20);
