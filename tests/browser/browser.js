@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
-import { join, normalize } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
 import { chromium } from "playwright-core";
 import { Dashboard } from "./dashboard.js";
@@ -10,8 +10,6 @@ import { PATIENCE_MS } from "./until.js";
 
 /** Where pictures go, for people to look at. */
 const PICTURES = process.env.BROWSER_PICTURES ?? "pictures";
-/** A built dashboard that is shown in place of the server's own. */
-const OTHER_DASHBOARD = process.env.BROWSER_DASHBOARD ?? "";
 const CHROMIUM = process.env.BROWSER_CHROMIUM ?? "/usr/bin/chromium";
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
@@ -47,7 +45,6 @@ export function pageTest(name, opened, body) {
     const { browser, url, context: options, expected = [] } = opened();
     const context = await browser.newContext({ viewport: DESKTOP, colorScheme: "light", reducedMotion: "no-preference", ...options });
     context.setDefaultTimeout(PATIENCE_MS);
-    if (OTHER_DASHBOARD !== "") await serveOther(context, url);
     const page = await context.newPage();
     const complaints = listen(page);
     try {
@@ -89,33 +86,4 @@ export async function keep(page, name) {
   mkdirSync(PICTURES, { recursive: true });
   const file = `${name.replaceAll(/[^a-z0-9]+/gi, "-")}.png`;
   await page.screenshot({ path: join(PICTURES, file) });
-}
-
-/**
- * Shows another build of the dashboard, with the headers of the server's own.
- *
- * @param {import("playwright-core").BrowserContext} context
- * @param {string} url
- */
-async function serveOther(context, url) {
-  await context.route(
-    (asked) => asked.origin === url && (asked.pathname === "/" || asked.pathname.startsWith("/assets/")),
-    async (route) => {
-      const { pathname } = new URL(route.request().url());
-      const answer = await route.fetch({ url: `${url}/` });
-      const { "content-security-policy": policy = "" } = answer.headers();
-      await route.fulfill({
-        path: join(OTHER_DASHBOARD, normalize(pathname === "/" ? "/index.html" : pathname)),
-        headers: { "content-security-policy": policy, "content-type": mediaType(pathname) },
-      });
-    },
-  );
-}
-
-/** @param {string} pathname */
-function mediaType(pathname) {
-  if (pathname.endsWith(".js")) return "text/javascript; charset=utf-8";
-  if (pathname.endsWith(".css")) return "text/css; charset=utf-8";
-  if (pathname.endsWith(".svg")) return "image/svg+xml";
-  return "text/html; charset=utf-8";
 }

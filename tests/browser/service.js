@@ -6,9 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Api } from "./api.js";
+import { serveOther } from "./other_dashboard.js";
 import { freePort } from "./ports.js";
 import { PATIENCE_MS, until } from "./until.js";
 
+/** A built dashboard that is shown in place of the server's own. */
+const OTHER_DASHBOARD = process.env.BROWSER_DASHBOARD ?? "";
 /** Lines of a log that are shown where a process has failed. */
 const LINES_SHOWN = 40;
 
@@ -30,8 +33,11 @@ export class Service {
   /** @type {Map<string, string[]>} */
   #commands = new Map();
   #files = mkdtempSync(join(tmpdir(), "autofarm-browser-"));
-  /** @type {string} */
+  /** Where pages and calls go. */
   url = "";
+  #port = 0;
+  /** @type {import("node:http").Server | null} */
+  #proxy = null;
   /** @type {Api} */
   api = new Api("");
 
@@ -85,12 +91,18 @@ export class Service {
   }
 
   async #listen() {
-    this.url = `http://127.0.0.1:${await freePort()}`;
+    this.#port = await freePort();
+    let asked = this.#port;
+    if (OTHER_DASHBOARD !== "") {
+      asked = await freePort();
+      this.#proxy = await serveOther(OTHER_DASHBOARD, asked, this.#port);
+    }
+    this.url = `http://127.0.0.1:${asked}`;
     this.api = new Api(this.url);
   }
 
   #host() {
-    return this.url.replace("http://", "");
+    return `127.0.0.1:${this.#port}`;
   }
 
   /**
@@ -158,6 +170,8 @@ export class Service {
   /** Ends it; nothing of it stays. */
   async close() {
     await Promise.all([...this.#running.values()].map((child) => ended(child, "SIGKILL")));
+    this.#proxy?.closeAllConnections();
+    this.#proxy?.close();
     rmSync(this.#files, { recursive: true, force: true });
   }
 }
