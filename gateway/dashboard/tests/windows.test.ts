@@ -50,6 +50,12 @@ describe("events", () => {
     expect(log.passedOver).toBe(101);
     expect(log.events.filter((one) => one.log === "system")).toHaveLength(1);
   });
+  it("that the past brought already do not come twice when the stream brings them", () => {
+    const log = new EventLog();
+    log.addPast([event("sim", 6), event("sim", 7)]);
+    log.add([event("sim", 7), event("sim", 8), event("system", 7)]);
+    expect(log.events.map((one) => `${one.log}${one.seq}`)).toEqual(["sim6", "sim7", "sim8", "system7"]);
+  });
   it("that are void go, each log by its own number", () => {
     const log = new EventLog();
     log.add([event("sim", 87), event("sim", 88), event("system", 8), event("system", 9), event("system", 88)]);

@@ -15,10 +15,13 @@ export class EventLog {
     return this.#events;
   }
 
-  /** Adds events; `dropped` came before them and were dropped on the way. */
+  /**
+   * Adds events; `dropped` came before them and were dropped on the way. Those that the past brought already, which was
+   * asked for while they were on their way, are passed over.
+   */
   add(events: readonly FarmEvent[], dropped = 0): void {
     this.passedOver += dropped;
-    this.#events = [...this.#events, ...events];
+    this.#events = [...this.#events, ...this.#notHeld(events)];
     const over = this.#events.length - MAX_EVENTS;
     if (over > 0) {
       this.#events = this.#events.slice(over);
@@ -28,12 +31,16 @@ export class EventLog {
 
   /** Puts before the others what happened before the first of them; what is held already is passed over. */
   addPast(events: readonly FarmEvent[]): void {
-    const held = new Set(this.#events.map((event) => `${event.log}${event.seq}`));
     const room = MAX_EVENTS - this.#events.length;
-    const past = events.filter((event) => !held.has(`${event.log}${event.seq}`));
+    const past = this.#notHeld(events);
     const over = Math.max(past.length - room, 0);
     this.#events = [...past.slice(over), ...this.#events];
     this.passedOver += over;
+  }
+
+  #notHeld(events: readonly FarmEvent[]): readonly FarmEvent[] {
+    const held = new Set(this.#events.map((event) => `${event.log}${event.seq}`));
+    return events.filter((event) => !held.has(`${event.log}${event.seq}`));
   }
 
   /** Takes out what did not happen after all. */
