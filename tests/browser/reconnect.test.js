@@ -7,7 +7,7 @@ import { Service } from "./service.js";
 import { until } from "./until.js";
 
 /** What Chromium writes of a server that is not there. */
-const NOT_THERE = [/ERR_CONNECTION_REFUSED/, /ERR_CONNECTION_RESET/, /ERR_EMPTY_RESPONSE/, /WebSocket connection to/, /status of 50[0-9]/];
+const NOT_THERE = [/ERR_CONNECTION_REFUSED/, /ERR_INTERNET_DISCONNECTED/, /ERR_CONNECTION_RESET/, /ERR_EMPTY_RESPONSE/, /WebSocket connection to/, /status of 50[0-9]/];
 
 /** @type {Service} */
 let service;

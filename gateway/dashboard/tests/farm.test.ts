@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Snapshot } from "../src/api/client";
+import type { FarmEvent } from "../src/protocol/messages";
 import type { Fleet } from "../src/stream/channel";
 import type { Voided } from "../src/stream/session";
 import { A, B, frame, hello, openPage, settled, simulation } from "./page_fixture";
@@ -195,5 +196,20 @@ describe("the address, changed by hand", () => {
     const { go, said } = await opened();
     await go(`#sim=${B}&machine=3`);
     expect(said.filter((message) => message.type === "open").at(-1)).toMatchObject({ simulation: B });
+  });
+});
+
+describe("a run without a worker", () => {
+  it("is said to be one until a later tick is done, however fast it was a moment ago", async () => {
+    const page = await opened();
+    const isSaid = () => page.state.alertList.list.some((one) => one.key === "no_worker");
+    const none = { kind: "system", log: "system", seq: 4, tick: 84, detail: { event: "no_worker" } } as unknown as FarmEvent;
+    page.tell({ type: "events", simulation: A, events: [none], dropped: 0 });
+    await vi.advanceTimersByTimeAsync(1_000);
+    await page.server.answer(`GET /v1/simulations/${A}`, simulation(A, { tick: 84, achieved_speed: 0.5 }));
+    expect(isSaid()).toBe(true);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await page.server.answer(`GET /v1/simulations/${A}`, simulation(A, { tick: 90, achieved_speed: 0.1 }));
+    expect(isSaid()).toBe(false);
   });
 });

@@ -35,6 +35,8 @@ const VERSION_AFTER_MS = 8_000;
 const link = new Link(handle);
 let size: Size = { width: 0, height: 0 };
 let isListed = false;
+/** Where the run stood when it last had no worker: it goes on once it is beyond. */
+let waitsAtTick = 0;
 
 // Beginning
 
@@ -153,7 +155,7 @@ async function refreshSimulation(): Promise<void> {
   try {
     const now = await api.simulation(open.id);
     showSimulation(now);
-    if (now.achieved_speed > 0 && now.id === state.place.value.simulation) settle("no_worker");
+    if (now.tick > waitsAtTick && now.id === state.place.value.simulation) settle("no_worker");
   } catch {
     // The stream says what is wrong with the connection.
   }
@@ -296,6 +298,7 @@ function handle(message: FromWorker): void {
       for (const event of message.events) {
         const occasion = occasionOf(event);
         if (occasion !== null) alert(occasion.key, occasion.text, occasion.severity);
+        if (occasion?.key === "no_worker") waitsAtTick = event.tick;
         if (event.kind === "lifecycle") void refreshSimulation();
       }
       break;
