@@ -158,8 +158,14 @@ pub enum Outgoing {
     Binary(Bytes),
     /// An event.
     Event(Arc<EventMessage>),
-    /// A tick, not necessarily written yet.
-    Tick(Arc<TickMessage>),
+    /// A tick, not necessarily written yet, and how many gave way to it, which the client is told first. Both go together:
+    /// between them a newer one would take its place, and what was told would not be true any more.
+    Tick {
+        /// Those that were skipped.
+        skipped: u64,
+        /// The tick.
+        message: Arc<TickMessage>,
+    },
     /// Asks whether the client is there.
     Ping,
     /// Answers a ping.
@@ -401,11 +407,9 @@ impl Waiting {
         if let Some(reply) = self.replies.pop_front() {
             return Some(Outgoing::Text(reply));
         }
-        if self.slot.is_some() && self.skipped > 0 {
-            let skipped = std::mem::take(&mut self.skipped);
-            return Some(Outgoing::Text(stream_json::lagged(skipped)));
-        }
-        self.slot.take().map(Outgoing::Tick)
+        let message = self.slot.take()?;
+        let skipped = std::mem::take(&mut self.skipped);
+        Some(Outgoing::Tick { skipped, message })
     }
 }
 
@@ -420,7 +424,9 @@ mod tests {
                 String::from_utf8(bytes.to_vec()).unwrap()
             }
             Some(Outgoing::Event(event)) => format!("event {}", event.event.seq),
-            Some(Outgoing::Tick(message)) => format!("tick {}", message.tick.info.tick),
+            Some(Outgoing::Tick { skipped, message }) => {
+                format!("tick {}, {skipped} skipped", message.tick.info.tick)
+            }
             Some(Outgoing::Close(close)) => format!("{} {}", close.code(), close.reason()),
             Some(Outgoing::Ping) => "ping".to_owned(),
             Some(Outgoing::Pong(_)) => "pong".to_owned(),
@@ -437,12 +443,11 @@ mod tests {
         let mut sample = Sample::weeding(24, 24);
         let mailbox = Mailbox::new(4);
         assert!(!mailbox.put_tick(tick(&mut sample, 1)));
-        assert_eq!(text(mailbox.take()), "tick 1");
+        assert_eq!(text(mailbox.take()), "tick 1, 0 skipped");
         assert!(!mailbox.put_tick(tick(&mut sample, 2)));
         assert!(mailbox.put_tick(tick(&mut sample, 3)));
         assert!(mailbox.put_tick(tick(&mut sample, 4)));
-        assert_eq!(text(mailbox.take()), r#"{"type":"lagged","skipped":2}"#);
-        assert_eq!(text(mailbox.take()), "tick 4");
+        assert_eq!(text(mailbox.take()), "tick 4, 2 skipped");
         assert_eq!(text(mailbox.take()), "nothing");
     }
 
@@ -494,7 +499,7 @@ mod tests {
         mailbox.close(Close::Deleted);
         mailbox.close(Close::GoingAway);
         assert_eq!(text(mailbox.take()), "event 1");
-        assert_eq!(text(mailbox.take()), "tick 1");
+        assert_eq!(text(mailbox.take()), "tick 1, 0 skipped");
         assert_eq!(text(mailbox.take()), "1000 deleted");
         let going = Mailbox::new(9);
         going.put_tick(tick(&mut sample, 1));

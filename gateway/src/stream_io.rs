@@ -206,7 +206,11 @@ impl Speaking {
                 self.writer.binary(&bytes).await?;
                 bytes.len()
             }
-            Outgoing::Tick(message) => {
+            Outgoing::Tick { skipped, message } => {
+                if skipped > 0 {
+                    let told = self.text(&stream_json::lagged(skipped)).await?;
+                    self.metrics.sent(self.subprotocol, told);
+                }
                 let bytes = message.bytes(&self.metrics, now_us).await;
                 let started_at_us = message.tick.started_at_us;
                 // The views go back to their pool before the client takes its time.

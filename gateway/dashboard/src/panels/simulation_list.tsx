@@ -12,12 +12,12 @@ import * as state from "../store/state";
 import { CreateForm } from "./create_form";
 
 export function SimulationList() {
-  const dialog = useModal();
+  const dialog = useModal(closeList);
   const simulations = state.simulations.value;
   const [isCreating, setCreating] = useState(simulations !== null && simulations.length === 0);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: by keys, Escape closes it.
-    <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClose={closeList} onClick={(event) => event.target === dialog.current && closeList()}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClick={(event) => event.target === dialog.current && closeList()}>
       <div class="dialog-body">
         <header class="card-head">
           <h2 id="list-title">{isCreating ? "New simulation" : "Simulations"}</h2>

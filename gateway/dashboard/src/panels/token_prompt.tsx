@@ -7,10 +7,10 @@ import { putOffToken } from "../store/page";
 import { hasToken } from "../store/state";
 
 export function TokenPrompt() {
-  const dialog = useModal();
+  const dialog = useModal(putOffToken);
   const [token, setText] = useState("");
   return (
-    <dialog ref={dialog} class="dialog dialog-small" aria-labelledby="token-title" onClose={putOffToken}>
+    <dialog ref={dialog} class="dialog dialog-small" aria-labelledby="token-title">
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -2,13 +2,21 @@
 
 import { useEffect, useRef } from "preact/hooks";
 
-/** Opens a dialog as a modal one while it is there, and gives the focus back afterwards. */
-export function useModal() {
+/**
+ * Opens a dialog as a modal one while it is there, and gives the focus back afterwards. `onClosed` is told where the visitor
+ * closes it; not where it goes because the page took it away, which the browser tells late: by then another may stand there.
+ */
+export function useModal(onClosed: () => void) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const shown = dialog.current;
-    if (shown !== null && !shown.open) shown.showModal();
-    return () => shown?.close();
-  }, []);
+    if (shown === null) return;
+    shown.addEventListener("close", onClosed);
+    if (!shown.open) shown.showModal();
+    return () => {
+      shown.removeEventListener("close", onClosed);
+      shown.close();
+    };
+  }, [onClosed]);
   return dialog;
 }
