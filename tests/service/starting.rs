@@ -87,7 +87,7 @@ fn a_demo_that_is_none_is_answered_with_those_there_are() {
     ends(
         Up::start(&flags),
         WRONG_INPUT,
-        &["demo", "`harvest`", "weeding, dense or none"],
+        &["demo", "'harvest'", "weeding, dense or none"],
     );
 }
 
