@@ -99,7 +99,7 @@ impl ToSchema for AggregatesShape {
     }
 }
 
-/// The schema of objects that have the fields of this one, and no others.
+/// The schema of objects that have all fields of this one.
 fn shape_of(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
