@@ -41,7 +41,7 @@ pageTest("a token is asked for, a wrong one is not taken, a right one is", refus
   await other.goto(`${service.url}/#sim=${id}`);
   await other.getByRole("dialog", { name: "A token is needed" }).waitFor();
   await other.close();
-  await service.api.call("DELETE", `/simulations/${id}`);
+  await service.api.call("POST", `/simulations/${id}/stop`);
 });
 
 pageTest("who may only look is told what else is needed", refused, async (dashboard, page) => {
@@ -55,5 +55,5 @@ pageTest("who may only look is told what else is needed", refused, async (dashbo
   await card.getByRole("button", { name: "Give command" }).click();
   await card.getByRole("alert").getByText("Use a token of the role operator.").waitFor();
   assert.notEqual((await service.api.machine(id, 2)).now.state, "holding");
-  await service.api.call("DELETE", `/simulations/${id}`);
+  await service.api.call("POST", `/simulations/${id}/stop`);
 });

@@ -68,7 +68,7 @@ function listen(page) {
   /** @type {string[]} */
   const complaints = [];
   page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
+    if (message.type() === "error") complaints.push(`${message.text()} (${message.location().url})`);
   });
   page.on("pageerror", (error) => complaints.push(`${error}`));
   page.on("dialog", (dialog) => {
