@@ -203,10 +203,16 @@ impl Orchestrator {
             }
             LinkEvent::Disconnected { peer, reason } => {
                 self.strangers.remove(&peer.0);
+                let is_orderly = reason.is_orderly();
+                let reason = reason.to_string();
                 if let Some(worker) = self.registry.by_peer(peer) {
-                    self.lose(now, worker, &reason.to_string());
+                    self.lose(now, worker, &reason);
                 }
-                self.lose_gateway(now, peer, &reason.to_string());
+                if is_orderly {
+                    self.let_gateway_go(now, peer, &reason);
+                } else {
+                    self.lose_gateway(now, peer, &reason);
+                }
             }
         }
     }

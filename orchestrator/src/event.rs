@@ -105,7 +105,16 @@ pub enum Event {
         /// Its name.
         name: String,
     },
-    /// A gateway is gone.
+    /// A gateway has closed its connection.
+    GatewayLeft {
+        /// Its number.
+        gateway: u32,
+        /// Its name.
+        name: String,
+        /// What it gave as its reason.
+        reason: String,
+    },
+    /// A gateway cannot be reached any more.
     GatewayLost {
         /// Its number.
         gateway: u32,

@@ -143,6 +143,11 @@ fn write_worker(event: &Event) {
         Event::GatewayJoined { gateway, name } => {
             tracing::info!(gateway, name, "gateway joined");
         }
+        Event::GatewayLeft {
+            gateway,
+            name,
+            reason,
+        } => tracing::info!(gateway, name, reason, "gateway left"),
         Event::GatewayLost {
             gateway,
             name,

@@ -16,6 +16,7 @@ use crate::core::Orchestrator;
 use crate::desk::{Asker, Caller};
 use crate::event::Event;
 use crate::feeds::{Listener, News};
+use crate::gateways::Gateway;
 use crate::limits::MAX_GATEWAYS;
 use crate::request::refused;
 use crate::wire;
@@ -117,21 +118,37 @@ impl Orchestrator {
         self.lose_gateway(now, peer, reason);
     }
 
-    /// A gateway is gone.
+    /// A gateway cannot be reached any more.
     pub(crate) fn lose_gateway(&mut self, now: Duration, peer: PeerId, reason: &str) {
-        let Some(gone) = self.gateways.remove(peer) else {
-            return;
-        };
+        if let Some(gone) = self.remove_gateway(now, peer) {
+            self.outbox.event(Event::GatewayLost {
+                gateway: gone.id,
+                name: gone.name,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// A gateway has closed its connection.
+    pub(crate) fn let_gateway_go(&mut self, now: Duration, peer: PeerId, reason: &str) {
+        if let Some(gone) = self.remove_gateway(now, peer) {
+            self.outbox.event(Event::GatewayLeft {
+                gateway: gone.id,
+                name: gone.name,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// Forgets a gateway and what it wanted.
+    fn remove_gateway(&mut self, now: Duration, peer: PeerId) -> Option<Gateway> {
+        let gone = self.gateways.remove(peer)?;
         self.postponed.retain(|p| p.peer != peer);
         for id in self.feeds.of(peer) {
             self.feeds.leave(id, peer);
             self.set_views(now, id);
         }
-        self.outbox.event(Event::GatewayLost {
-            gateway: gone.id,
-            name: gone.name,
-            reason: reason.to_owned(),
-        });
+        Some(gone)
     }
 
     /// Whether a request is answered later: one to listen to a fork whose log goes on from a number that

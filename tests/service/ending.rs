@@ -44,6 +44,11 @@ fn it_ends_in_order_and_goes_on_where_it_was() {
     assert_eq!(socket.until_the_end(), Received::Closed(1001));
     let (code, log) = up.end();
     assert_eq!(code, Some(0), "{log}");
+    for left in ["gateway left", "disconnected; what was held is dropped"] {
+        let line = log.lines().find(|line| line.contains(left));
+        let line = line.unwrap_or_else(|| panic!("nothing says `{left}`: {log}"));
+        assert!(line.contains("\"INFO\""), "leaving is no loss: {line}");
+    }
     let last = last_tick_of(&socket);
 
     let up = Up::start(&flags);

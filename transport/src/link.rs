@@ -148,6 +148,20 @@ pub enum DisconnectReason {
     },
 }
 
+impl DisconnectReason {
+    /// Whether one of the two ends meant it.
+    #[must_use]
+    pub fn is_orderly(&self) -> bool {
+        matches!(
+            self,
+            DisconnectReason::Local { .. } | DisconnectReason::Peer { .. }
+        )
+    }
+}
+
+/// The reason that peers are given where an [`Endpoint`] is dropped.
+pub const ENDPOINT_DROPPED: &str = "the process ends";
+
 /// What a link tells its role.
 #[derive(Clone, Debug)]
 pub enum LinkEvent {

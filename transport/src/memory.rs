@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::limits::{MAX_PEERS, MAX_QUEUED_EVENTS};
 use crate::link::{
-    DisconnectReason, Driver, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
+    DisconnectReason, Driver, ENDPOINT_DROPPED, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
 };
 
 /// The hub's peer as every spoke knows it.
@@ -127,8 +127,8 @@ async fn drive_hub(
     }
     let spokes = std::mem::take(&mut *hub.lock());
     for spoke in spokes.into_values() {
-        let reason = DisconnectReason::Lost {
-            error: "the hub is gone".to_owned(),
+        let reason = DisconnectReason::Peer {
+            reason: ENDPOINT_DROPPED.to_owned(),
         };
         let _ = spoke.try_send(LinkEvent::Disconnected { peer: HUB, reason });
     }
@@ -178,12 +178,9 @@ async fn drive_spoke(peer: PeerId, mut driver: Driver, hub: MemoryHub) {
     let Some(spoke) = hub.detach(peer) else {
         return;
     };
-    let reason = ours.clone().map_or_else(
-        || DisconnectReason::Lost {
-            error: "the spoke is gone".to_owned(),
-        },
-        |reason| DisconnectReason::Peer { reason },
-    );
+    let reason = DisconnectReason::Peer {
+        reason: ours.clone().unwrap_or_else(|| ENDPOINT_DROPPED.to_owned()),
+    };
     if let Some(reason) = ours {
         let reason = DisconnectReason::Local { reason };
         let _ = spoke.try_send(LinkEvent::Disconnected { peer: HUB, reason });
@@ -334,17 +331,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_is_dropped_is_lost_for_the_other() {
+    async fn an_end_that_is_dropped_has_closed_for_the_other() {
         let (mut orchestrator, hub, _, worker) = pair().await;
+        let dropped = DisconnectReason::Peer {
+            reason: ENDPOINT_DROPPED.to_owned(),
+        };
         drop(worker);
         let (_, reason) = ticks_until_gone(&mut orchestrator).await;
-        assert!(matches!(reason, DisconnectReason::Lost { .. }), "{reason}");
+        assert_eq!(reason, dropped);
 
         let mut second = hub.connect(Role::Worker, "two").unwrap();
         assert_eq!(connected(&mut second).await, HUB);
         drop(orchestrator);
         let (_, reason) = ticks_until_gone(&mut second).await;
-        assert!(matches!(reason, DisconnectReason::Lost { .. }), "{reason}");
+        assert_eq!(reason, dropped);
         let refused = hub.connect(Role::Worker, "three");
         assert_eq!(refused.map(|_| ()), Err(HubClosed));
     }

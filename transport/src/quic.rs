@@ -21,7 +21,7 @@ use crate::frame::FrameError;
 use crate::identity::{Identity, role_of};
 use crate::limits::{Bounds, DISCONNECT_LINGER, MAX_PEERS, MAX_RECEIVING_BYTES_PER_PEER};
 use crate::link::{
-    DisconnectReason, Driver, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
+    DisconnectReason, Driver, ENDPOINT_DROPPED, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
 };
 use crate::pool::FramePool;
 use crate::quic_config::{self, Network};
@@ -313,11 +313,10 @@ async fn drive(
             Some((peer, reason)) = ended.recv() => {
                 let known = peers.remove(&peer).and_then(|p| p.reason);
                 let reason = known.unwrap_or(reason);
-                match reason {
-                    DisconnectReason::Local { .. } | DisconnectReason::Peer { .. } => {
-                        info!(%peer, %reason, "disconnected");
-                    }
-                    _ => warn!(%peer, %reason, "disconnected"),
+                if reason.is_orderly() {
+                    info!(%peer, %reason, "disconnected");
+                } else {
+                    warn!(%peer, %reason, "disconnected");
                 }
                 let _ = driver.events.send(LinkEvent::Disconnected { peer, reason }).await;
             }
@@ -330,7 +329,7 @@ async fn drive(
         closing.spawn(outbound.drain());
     }
     let _ = timeout(DISCONNECT_LINGER, closing.join_all()).await;
-    quic.close(CODE_CLOSED, b"the process ends");
+    quic.close(CODE_CLOSED, ENDPOINT_DROPPED.as_bytes());
     quic.wait_idle().await;
 }
 

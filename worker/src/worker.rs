@@ -143,7 +143,11 @@ impl Worker {
             }
             LinkEvent::Disconnected { peer, reason } => {
                 if self.session.as_ref().is_some_and(|s| s.peer == peer) {
-                    tracing::warn!(%peer, %reason, "disconnected; what was held is dropped");
+                    if reason.is_orderly() {
+                        tracing::info!(%peer, %reason, "disconnected; what was held is dropped");
+                    } else {
+                        tracing::warn!(%peer, %reason, "disconnected; what was held is dropped");
+                    }
                     self.forget();
                 }
             }
