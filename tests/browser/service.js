@@ -151,6 +151,18 @@ export class Service {
   }
 
   /**
+   * The number of a process.
+   *
+   * @param {string} name
+   * @returns {number}
+   */
+  pid(name) {
+    const pid = this.#running.get(name)?.pid;
+    if (pid === undefined) throw new Error(`${name} does not run`);
+    return pid;
+  }
+
+  /**
    * Kills a process as nothing else does: it cannot say goodbye.
    *
    * @param {string} name
