@@ -15,11 +15,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use gateway::config::DEFAULT_LISTEN;
 use serde_json::json;
 
+use crate::api_args::ApiArgs;
 use crate::database_args::DatabaseArgs;
-use crate::gateway_args::of_https;
 use crate::standard_output::tell;
 use finding::Outcome;
 
@@ -33,15 +32,8 @@ use finding::Outcome;
     nothing keeps AutoFarm from running, though there may be warnings; 1: something does; 2: a flag is\n\
     wrong.")]
 pub(crate) struct Doctor {
-    /// Address that the API would be served on; with commas, several (TCP).
-    #[arg(
-        long,
-        env = "AUTOFARM_LISTEN",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_values_t = [DEFAULT_LISTEN]
-    )]
-    listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    api: ApiArgs,
     /// Address that an orchestrator would listen on for the other roles (UDP) [default: none, not looked at].
     #[arg(long, env = "AUTOFARM_DOCTOR_LINK", value_name = "ADDRESS")]
     link: Option<SocketAddr>,
@@ -50,22 +42,6 @@ pub(crate) struct Doctor {
     /// Directory with certificates of the roles, as `autofarm certs` writes it [default: none, not looked at].
     #[arg(long, env = "AUTOFARM_CERTS", value_name = "DIR")]
     certs: Option<PathBuf>,
-    /// PEM file with the certificate chain for HTTPS [default: none, not looked at].
-    #[arg(
-        long,
-        env = "AUTOFARM_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
-    tls_cert: Option<PathBuf>,
-    /// PEM file with its key [default: none].
-    #[arg(
-        long,
-        env = "AUTOFARM_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
-    tls_key: Option<PathBuf>,
     /// Say it as one JSON object.
     #[arg(long, env = "AUTOFARM_DOCTOR_JSON")]
     json: bool,
@@ -79,11 +55,11 @@ impl Doctor {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let (url, directory) = self.database.url()?;
         let mut findings = Vec::new();
-        for &address in &self.listen {
-            findings.push(ports::tcp(address, self.tls_cert.is_some()));
+        for &address in &self.api.listen {
+            findings.push(ports::tcp(address, self.api.is_tls()));
         }
         findings.extend(self.link.map(ports::udp));
-        findings.push(files::limit());
+        findings.push(files::limit(self.api.max_connections));
         match disk::place(&url, directory) {
             Some(place) => findings.extend(disk::look(&place)),
             None => findings.push(disk::elsewhere()),
@@ -96,8 +72,8 @@ impl Doctor {
                 .iter()
                 .flat_map(|directory| certificates::of_roles(directory)),
         );
-        if let Some((certificate, key)) = of_https(self.tls_cert.as_ref(), self.tls_key.as_ref())? {
-            findings.extend(certificates::of_https(certificate, key));
+        if let Some(tls) = self.api.https()? {
+            findings.extend(certificates::of_https(&tls.certificate, &tls.key));
         }
         let worst = findings.iter().map(|finding| finding.outcome).max();
         let worst = worst.unwrap_or(Outcome::Ok);

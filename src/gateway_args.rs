@@ -1,15 +1,14 @@
-//! How a gateway serves: addresses, HTTPS, who may come, and how much of everything.
+//! How a gateway serves: where, who may come, and how much of everything.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use gateway::StartError;
 use gateway::config::{
-    Config, DEFAULT_BURST, DEFAULT_LISTEN, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_REQUESTS_PER_S, DatabaseLocation, TlsFiles,
+    Config, DEFAULT_BURST, DEFAULT_MAX_BODY_BYTES, DEFAULT_REQUESTS_PER_S, DatabaseLocation,
 };
-use gateway::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS};
+use gateway::limits::MAX_BODY_BYTES;
 
+use crate::api_args::ApiArgs;
 use crate::failure::{of_address, wrong_input};
 use crate::value_parser::within;
 
@@ -20,32 +19,8 @@ const MAX_REQUESTS: u64 = 1_000_000;
 #[derive(clap::Args)]
 #[command(next_help_heading = "API")]
 pub(crate) struct GatewayArgs {
-    /// Address to serve the API on; several times, or with commas, for several (TCP). On an address that
-    /// is not loopback, everyone needs a token.
-    #[arg(
-        long,
-        env = "AUTOFARM_LISTEN",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_values_t = [DEFAULT_LISTEN]
-    )]
-    listen: Vec<SocketAddr>,
-    /// PEM file with the certificate chain for HTTPS [default: none, plain HTTP].
-    #[arg(
-        long,
-        env = "AUTOFARM_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
-    tls_cert: Option<PathBuf>,
-    /// PEM file with its key [default: none].
-    #[arg(
-        long,
-        env = "AUTOFARM_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    api: ApiArgs,
     /// Want tokens on loopback addresses too.
     #[arg(long, env = "AUTOFARM_REQUIRE_TOKENS")]
     require_tokens: bool,
@@ -75,35 +50,10 @@ pub(crate) struct GatewayArgs {
     #[arg(long, env = "AUTOFARM_BURST", value_name = "N", default_value_t = DEFAULT_BURST,
         value_parser = within::<u32>(1..=MAX_REQUESTS))]
     burst: u32,
-    /// Connections at once, of the live stream too, 1 to 65536.
-    #[arg(long, env = "AUTOFARM_MAX_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS,
-        value_parser = within::<usize>(1..=MAX_CONNECTIONS as u64))]
-    max_connections: usize,
     /// Largest body of a request, in bytes, 1 to 8388608.
     #[arg(long, env = "AUTOFARM_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT_MAX_BODY_BYTES,
         value_parser = within::<usize>(1..=MAX_BODY_BYTES as u64))]
     max_body_bytes: usize,
-}
-
-/// The certificate of HTTPS with its key, or neither. That one wants the other is not seen by the reader of flags where a
-/// settings file gives it.
-///
-/// # Errors
-/// One without the other.
-pub(crate) fn of_https<'a>(
-    certificate: Option<&'a PathBuf>,
-    key: Option<&'a PathBuf>,
-) -> anyhow::Result<Option<(&'a PathBuf, &'a PathBuf)>> {
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(wrong_input(
-            "tls-key: there is none for the certificate of tls-cert; HTTPS needs both",
-        )),
-        (None, Some(_)) => Err(wrong_input(
-            "tls-cert: there is none for the key of tls-key; HTTPS needs both",
-        )),
-    }
 }
 
 impl GatewayArgs {
@@ -112,21 +62,17 @@ impl GatewayArgs {
     /// # Errors
     /// A certificate without its key, or a key without its certificate.
     pub(crate) fn config(&self, name: String, database_url: &str) -> anyhow::Result<Config> {
-        let tls = of_https(self.tls_cert.as_ref(), self.tls_key.as_ref())?;
         Ok(Config {
             name,
             database: Some(DatabaseLocation(database_url.to_owned())),
-            listen: self.listen.clone(),
-            tls: tls.map(|(certificate, key)| TlsFiles {
-                certificate: certificate.clone(),
-                key: key.clone(),
-            }),
+            listen: self.api.listen.clone(),
+            tls: self.api.https()?,
             require_tokens: self.require_tokens,
             allowed_origins: self.allowed_origin.clone(),
             allowed_hosts: self.allowed_host.clone(),
             requests_per_s: self.requests_per_s,
             burst: self.burst,
-            max_connections: self.max_connections,
+            max_connections: self.api.max_connections,
             max_body_bytes: self.max_body_bytes,
             ..Config::default()
         })
@@ -152,7 +98,7 @@ impl GatewayArgs {
 
     /// Whether it speaks HTTPS.
     pub(crate) fn is_tls(&self) -> bool {
-        self.tls_cert.is_some()
+        self.api.is_tls()
     }
 }
 

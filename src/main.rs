@@ -1,5 +1,6 @@
 //! The `autofarm` binary: one subcommand a role, one match that dispatches them.
 
+mod api_args;
 mod certs;
 mod completions;
 mod config_check;

@@ -146,7 +146,8 @@ struct WorkerLine {
     threads: u32,
     partitions: u64,
     rows: u64,
-    row_steps: u64,
+    /// By its last heartbeat; none where the run was over before the first that told of any.
+    row_steps: Option<u64>,
     ns_per_row_step: Option<f64>,
 }
 
@@ -275,7 +276,10 @@ impl Summary {
             let cost = w
                 .ns_per_row_step
                 .map_or(String::new(), |ns| format!(", {ns:.1} ns a row-step"));
-            let load = format!("{} threads, {} row-steps{cost}", w.threads, w.row_steps);
+            let steps = w
+                .row_steps
+                .map_or(String::new(), |steps| format!(", {steps} row-steps{cost}"));
+            let load = format!("{} threads{steps}", w.threads);
             line(out, &w.name, load)?;
         }
         Ok(())
@@ -344,7 +348,7 @@ impl WorkerLine {
             threads: worker.threads,
             partitions: worker.partitions,
             rows: worker.rows,
-            row_steps: worker.row_steps,
+            row_steps: (worker.row_steps > 0).then_some(worker.row_steps),
             ns_per_row_step: worker.ns_per_row,
         }
     }

@@ -1,6 +1,5 @@
 //! How many files, and so connections, a process may have open.
 
-use gateway::config::DEFAULT_MAX_CONNECTIONS;
 use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
@@ -9,12 +8,12 @@ use super::finding::Finding;
 const BESIDE: u64 = 128;
 
 /// The limit of this process, which those that are started from here have too.
-pub(crate) fn limit() -> Finding {
-    of(getrlimit(Resource::Nofile).current)
+pub(crate) fn limit(max_connections: usize) -> Finding {
+    of(getrlimit(Resource::Nofile).current, max_connections)
 }
 
-fn of(limit: Option<u64>) -> Finding {
-    let wanted = DEFAULT_MAX_CONNECTIONS as u64 + BESIDE;
+fn of(limit: Option<u64>, max_connections: usize) -> Finding {
+    let wanted = max_connections as u64 + BESIDE;
     let Some(limit) = limit else {
         return Finding::ok("open files", "without a limit");
     };
@@ -23,7 +22,7 @@ fn of(limit: Option<u64>) -> Finding {
         false => Finding::warning(
             "open files",
             format!(
-                "{limit} at once: room for some {} clients, of the {DEFAULT_MAX_CONNECTIONS} that a gateway takes by default",
+                "{limit} at once: room for some {} clients, of the {max_connections} of --max-connections",
                 limit.saturating_sub(BESIDE)
             ),
             "nothing for a few clients; else `ulimit -n 65536` before the start, or LimitNOFILE=65536 in its systemd unit",
@@ -38,9 +37,10 @@ mod tests {
 
     #[test]
     fn a_limit_below_the_connections_is_a_warning() {
-        assert_eq!(of(None).outcome, Outcome::Ok);
-        assert_eq!(of(Some(65_536)).outcome, Outcome::Ok);
-        let low = of(Some(1_024));
+        assert_eq!(of(None, 4_096).outcome, Outcome::Ok);
+        assert_eq!(of(Some(65_536), 4_096).outcome, Outcome::Ok);
+        assert_eq!(of(Some(1_024), 512).outcome, Outcome::Ok);
+        let low = of(Some(1_024), 4_096);
         assert_eq!(low.outcome, Outcome::Warning);
         assert!(
             low.found.contains("896 clients, of the 4096"),

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::limits::{MAX_PEERS, MAX_QUEUED_EVENTS};
 use crate::link::{
-    DisconnectReason, Driver, ENDPOINT_DROPPED, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
+    DisconnectReason, Driver, ENDPOINT_DROPPED, Endpoint, LinkCommand, LinkEvent, PeerId, Role,
+    endpoint,
 };
 
 /// The hub's peer as every spoke knows it.

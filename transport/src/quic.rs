@@ -21,7 +21,8 @@ use crate::frame::FrameError;
 use crate::identity::{Identity, role_of};
 use crate::limits::{Bounds, DISCONNECT_LINGER, MAX_PEERS, MAX_RECEIVING_BYTES_PER_PEER};
 use crate::link::{
-    DisconnectReason, Driver, ENDPOINT_DROPPED, Endpoint, LinkCommand, LinkEvent, PeerId, Role, endpoint,
+    DisconnectReason, Driver, ENDPOINT_DROPPED, Endpoint, LinkCommand, LinkEvent, PeerId, Role,
+    endpoint,
 };
 use crate::pool::FramePool;
 use crate::quic_config::{self, Network};
