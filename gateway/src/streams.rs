@@ -204,6 +204,8 @@ impl Streams {
             FeedInput::Published(frame) | FeedInput::View(frame) => {
                 let feeds = self.feeds();
                 let Some(feed) = feeds.get(&frame.header.simulation) else {
+                    // Those of a feed that has just ended; nothing else should be.
+                    self.0.metrics.stray_frame();
                     return;
                 };
                 if let Err(mpsc::error::TrySendError::Full(_)) = feed.frames.try_send(frame) {
