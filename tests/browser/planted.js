@@ -17,8 +17,8 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { NO_PAGE } from "./browser.js";
 
-/** A view that does not move, a missing label, events that are not resumed. */
-const TELLING = ["frozen-view", "missing-label", "no-resume"];
+/** A view that does not move, events that are not resumed, a missing label: those that are waited for in vain at once. */
+const TELLING = ["frozen-view", "no-resume", "missing-label"];
 const SLOW = ["frames-kept", "memory-leak"];
 const PATCHES = resolve("planted");
 /** Where patches, which are made at the root of the repository, find the dashboard. */
@@ -33,6 +33,8 @@ const NOTHING = "nothing planted";
 const NAME_WIDTH = 24;
 /** Lines of a failure that are shown where it was another than the patch names. */
 const LINES_SHOWN = 30;
+/** The line by which a fault is caught is cut there: axe shows whole elements. */
+const WIDTH_SHOWN = 160;
 
 /** @typedef {{ name: string, file: string, test: string, words: string }} Fault a patch, and what its head says */
 /** @typedef {{ name: string, failure: string | null }} Outcome of a test */
@@ -166,7 +168,8 @@ async function plant({ name, file, test, words }) {
  * @param {string} words
  */
 function shown(failure, words) {
-  return failure.split("\n").find((line) => line.includes(words))?.trim() ?? words;
+  const line = failure.split("\n").find((line) => line.includes(words)) ?? words;
+  return line.trim().slice(0, WIDTH_SHOWN);
 }
 
 /**
