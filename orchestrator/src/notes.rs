@@ -61,6 +61,9 @@ impl Orchestrator {
                 self.say_late(*simulation, Duration::ZERO);
                 self.log_event(*simulation, event);
                 self.note_metrics(*simulation, METRICS_EVERY);
+                if let Some(run) = self.simulations.get_mut(simulation) {
+                    run.latencies.end_intervals();
+                }
             }
             Event::NoWorker { simulation, .. }
             | Event::Dilated { simulation, .. }
