@@ -100,8 +100,8 @@ function EnergyOverTime() {
       formatX={clock}
       lines={[
         { name: "Mean charge, %", colour: "--plot-1", values: timings.column("charge"), range: [0, 100] },
-        { name: "Charging", colour: "--plot-3", values: timings.column("charging"), scale: "right" },
-        { name: "Queueing", colour: "--plot-2", values: timings.column("queueing"), scale: "right" },
+        { name: "Charging", colour: "--plot-3", values: timings.column("charging"), scale: "right", isCount: true },
+        { name: "Queueing", colour: "--plot-2", values: timings.column("queueing"), scale: "right", isCount: true },
       ]}
     />
   );

@@ -112,6 +112,7 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
       <Plot
         label="Latency of a tick over the last minutes, ms"
         height={130}
+        isLogarithmic
         version={version}
         x={x}
         formatX={clock}
