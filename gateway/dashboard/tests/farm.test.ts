@@ -213,3 +213,40 @@ describe("a run without a worker", () => {
     expect(isSaid()).toBe(false);
   });
 });
+
+describe("where the fields are", () => {
+  const LAYOUT = { bounds_m: [0, 0, 1, 1] };
+  const layoutOf = (page: Awaited<ReturnType<typeof opened>>) => page.state.layout.value;
+  const texts = (page: Awaited<ReturnType<typeof opened>>) => page.state.alertList.list.map((alert) => alert.text);
+
+  it("is asked for again when a server that did not answer is back, and no alert says twice that it was away", async () => {
+    const page = await openPage(`#sim=${A}`);
+    page.farm.start();
+    await settled();
+    page.server.take(`GET /v1/simulations/${A}/world`).fail();
+    await settled();
+    expect(texts(page)).toEqual([]);
+    page.tell({ type: "hello", simulation: A, hello: hello(A), voided: null });
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { layout: LAYOUT });
+    expect(layoutOf(page)).toEqual(LAYOUT);
+  });
+
+  it("is said to be missing where the server refuses it, until it is there", async () => {
+    const page = await openPage(`#sim=${A}`);
+    page.farm.start();
+    await settled();
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { title: "Busy", detail: "later" }, 503);
+    expect(texts(page)).toEqual(["The farm's fields cannot be shown. Busy: later."]);
+    page.tell({ type: "hello", simulation: A, hello: hello(A), voided: null });
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { layout: LAYOUT });
+    expect(texts(page)).toEqual([]);
+  });
+
+  it("is asked for once where it is known", async () => {
+    const page = await opened();
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { layout: LAYOUT });
+    page.tell({ type: "hello", simulation: A, hello: hello(A), voided: null });
+    await settled();
+    expect(() => page.server.take(`GET /v1/simulations/${A}/world`)).toThrow();
+  });
+});

@@ -86,8 +86,12 @@ export function MapView() {
     };
   }, []);
 
-  const isOpen = state.place.value.simulation !== null;
+  const isOpen = state.place.value.simulation !== null && state.fleet.value !== null;
   const trouble = state.noGraphics.value;
+  // The scale was not there yet when the camera was placed.
+  useEffect(() => {
+    if (isOpen && shown.current !== null) drawScale(shown.current.camera.pxPerM);
+  }, [isOpen]);
   return (
     <>
       <div

@@ -35,6 +35,8 @@ const VERSION_AFTER_MS = 8_000;
 const link = new Link(handle);
 let size: Size = { width: 0, height: 0 };
 let isListed = false;
+/** Whether the fields of the open simulation were asked for in vain. */
+let isWorldDue = false;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
 let waitsAtTick = 0;
 
@@ -179,12 +181,23 @@ export async function open(id: string): Promise<void> {
   // As long as it is not known how many machines there are, their events are not asked for.
   state.wantsAllEvents.value = (state.simulation.value?.entities ?? Number.POSITIVE_INFINITY) <= ALL_EVENTS_UP_TO;
   link.open(id, api.token, view());
+  await loadWorld(id);
+}
+
+/** Gets where the fields are; where that fails they are asked for again as soon as the stream is open. */
+async function loadWorld(id: string): Promise<void> {
+  isWorldDue = false;
   try {
     const world = await api.world(id);
-    if (state.place.value.simulation === id && world.layout !== null) state.layout.value = world.layout;
+    if (state.place.value.simulation !== id) return;
+    if (world.layout !== null) state.layout.value = world.layout;
+    settle("world");
   } catch (error) {
     const problem = asProblem(error);
-    if (state.place.value.simulation === id && problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
+    if (state.place.value.simulation !== id) return;
+    isWorldDue = problem.status !== 404;
+    // Where there is no answer at all, the page says so already.
+    if (isWorldDue && problem.status !== 0) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
   }
 }
 
@@ -326,6 +339,7 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
   takeToken();
+  if (isWorldDue) void loadWorld(hello.simulation.id);
   if (state.tick.value === null) void loadPast(hello);
   // Who comes back may meet another server.
   else void checkVersion();
