@@ -250,3 +250,46 @@ describe("where the fields are", () => {
     expect(() => page.server.take(`GET /v1/simulations/${A}/world`)).toThrow();
   });
 });
+
+describe("a run that is slower than asked", () => {
+  const keys = (page: Awaited<ReturnType<typeof opened>>) => page.state.alertList.list.map((alert) => alert.key);
+  const late: FarmEvent = { log: "system", seq: 1, tick: 1, kind: "system", detail: { event: "dilated", by_us: 1 } };
+
+  /** The server says how fast it is, so many times. */
+  async function says(page: Awaited<ReturnType<typeof opened>>, achieved_speed: number, times: number, more = {}) {
+    for (let n = 0; n < times; n += 1) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      await page.server.answer(`GET /v1/simulations/${A}`, simulation(A, { speed: 2, achieved_speed, tick: n, ...more }));
+    }
+  }
+
+  it("is said after some seconds, once, for as long as it lasts", async () => {
+    const page = await opened();
+    await says(page, 1, 4);
+    expect(keys(page)).toEqual([]);
+    await says(page, 1, 60);
+    expect(keys(page)).toEqual(["slow"]);
+    expect(page.state.alertList.list[0]).toMatchObject({ count: 1 });
+    await says(page, 1.9, 1);
+    expect(keys(page)).toEqual([]);
+  });
+
+  it("is said once, whatever else says that it is late", async () => {
+    const page = await opened();
+    page.tell({ type: "events", simulation: A, events: [late], dropped: 0 });
+    expect(keys(page)).toEqual(["dilated"]);
+    await says(page, 1, 5);
+    page.tell({ type: "events", simulation: A, events: [{ ...late, seq: 2 }], dropped: 0 });
+    expect(keys(page)).toEqual(["slow"]);
+  });
+
+  it.each([
+    ["is paused", { status: "paused" }],
+    ["has no speed to keep", { speed: "max" }],
+    ["replays its past", { replaying_to: 9 }],
+  ])("is not slow where it %s", async (_, more) => {
+    const page = await opened();
+    await says(page, 0, 10, more);
+    expect(keys(page)).toEqual([]);
+  });
+});

@@ -94,6 +94,16 @@ describe("alerts", () => {
     expect(alerts.expire(100_000)).toBe(true);
     expect(alerts.list.map((alert) => alert.key)).toEqual(["lost"]);
   });
+  it("stay as long as they are said to hold, but for those that were dismissed", () => {
+    const alerts = new Alerts();
+    alerts.raise("slow", "warning", "text", 0);
+    alerts.touch("slow", 40_000);
+    expect(alerts.expire(60_000)).toBe(false);
+    expect(alerts.list[0]).toMatchObject({ count: 1 });
+    alerts.dismiss("slow", 60_000);
+    alerts.touch("slow", 61_000);
+    expect(alerts.list).toEqual([]);
+  });
   it("are quiet for a while once dismissed", () => {
     const alerts = new Alerts();
     alerts.raise("late", "warning", "text", 0);
