@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { StagePercentiles } from "../api/client";
 import { asProblem } from "../api/problem";
-import { bytes, capital, count, factor, fixed, latency, percent, short, words } from "../parts/format";
+import { bytes, capital, count, duration, factor, fixed, latency, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { api } from "../store/page";
 import * as state from "../store/state";
@@ -17,6 +17,7 @@ export function TimePanel() {
   if (simulation === null) return <p class="note">Waiting for the simulation.</p>;
   const deadlineUs = simulation.speed === "max" ? null : (simulation.tick_ms * 1000) / simulation.speed;
   const { late_ticks, tick, dilated_ms } = simulation;
+  const now = state.tick.value;
   return (
     <>
       <section class="block">
@@ -26,8 +27,11 @@ export function TimePanel() {
           <Tile name="Achieved" value={factor(simulation.achieved_speed)} />
           <Tile name="Deadline" value={deadlineUs === null ? "none" : latency(deadlineUs)} />
           <Tile name="Late ticks" value={count(late_ticks)} />
-          <Tile name="Of all" value={tick === 0 ? "0 %" : `${((late_ticks / tick) * 100).toFixed(2)} %`} />
-          <Tile name="Shifted" value={`${count(dilated_ms)} ms`} />
+          <Tile name="Late of all" value={tick === 0 ? "0 %" : `${((late_ticks / tick) * 100).toFixed(2)} %`} />
+          <Tile name="Time shifted" value={latency(dilated_ms * 1000)} />
+          <Tile name="Simulated" value={duration(now?.simTimeS ?? simulation.sim_time_s)} />
+          <Tile name="Tick" value={count(now?.tick ?? tick)} />
+          <Tile name="A tick is" value={`${simulation.tick_ms} ms`} />
         </dl>
       </section>
       <Stages key={simulation.id} id={simulation.id} deadlineUs={deadlineUs} />
