@@ -1,7 +1,7 @@
 /** The scales of plots. */
 
 import { describe, expect, it } from "vitest";
-import { COUNT_STEPS, decades, TIME_STEPS_S, topOfCount } from "../src/parts/scales";
+import { COUNT_STEPS, decades, powersOfTen, TIME_STEPS_S, topOfCount } from "../src/parts/scales";
 
 describe("a logarithmic scale", () => {
   it.each([
@@ -18,6 +18,12 @@ describe("a logarithmic scale", () => {
     [-1, 5],
     [Number.NaN, Number.NaN],
   ])("stands also where there is nothing to show: %s to %s", (low, high) => expect(decades(low, high)).toEqual([0.1, 10]));
+});
+
+it("a logarithmic scale is marked at powers of ten alone, its ends too", () => {
+  expect(powersOfTen(0.1, 1000)).toEqual([0.1, 1, 10, 100, 1000]);
+  expect(powersOfTen(2, 30)).toEqual([10]);
+  expect(powersOfTen(2, 3)).toEqual([]);
 });
 
 it("counts are marked at whole numbers, up to a million, also where there is none", () => {

@@ -2,7 +2,7 @@
 
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { machines } from "../parts/format";
+import { count, machines } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { stateName } from "../protocol/states";
 import * as farm from "../store/farm";
@@ -132,6 +132,7 @@ export function MapView() {
             <span id="scale-text" />
             <i id="scale-bar" />
           </div>
+          {sample() > 1 && <p class="sample narrow-only">1 in {count(sample())} drawn</p>}
           {state.selected.value === null && (
             <p class="hint">
               Click a machine, or{" "}
@@ -144,6 +145,13 @@ export function MapView() {
       )}
     </>
   );
+}
+
+/** How many machines each that is drawn stands for. */
+function sample(): number {
+  const tick = state.tick.value;
+  if (tick === null || tick.count === 0 || tick.count < state.place.value.machineLimit) return 1;
+  return Math.round(tick.machines / tick.count);
 }
 
 function described(): string {

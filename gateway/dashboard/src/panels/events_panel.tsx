@@ -61,7 +61,7 @@ export function EventsPanel() {
       </div>
       <label class="switch">
         <input type="checkbox" checked={state.wantsAllEvents.value} onChange={() => setWantsAllEvents(!state.wantsAllEvents.value)} />
-        Follow what machines do, too
+        Include events of single machines
       </label>
       {shown.length === 0 ? (
         <p class="note">Nothing of these kinds happened since this page was opened.</p>

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { short } from "./format";
-import { COUNT_STEPS, decades, TIME_STEPS_S, topOfCount } from "./scales";
+import { COUNT_STEPS, decades, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
 
 export interface Line {
   name: string;
@@ -33,6 +33,11 @@ interface Props {
   isLogarithmic?: boolean;
 }
 
+/** Marked at powers of ten alone: lines between them would fill the plot. */
+const BY_DECADES: uPlot.Axis = {
+  splits: (_, __, low, high) => powersOfTen(low, high),
+  filter: (_, splits) => splits,
+};
 const RIGHT_AXIS_PX = 34;
 /** Half of the last label of time stands beyond the plot's end. */
 const RIGHT_PADDING_PX = 24;
@@ -70,7 +75,13 @@ function options(props: Props, width: number): uPlot.Options {
         incrs: TIME_STEPS_S,
         values: (_, splits) => splits.map(props.formatX),
       },
-      { ...axis, size: 38, space: 22, values: (_, splits) => splits.map((y) => (y === null ? "" : formatY(y))) },
+      {
+        ...axis,
+        size: 38,
+        space: 22,
+        ...(props.isLogarithmic === true ? BY_DECADES : {}),
+        values: (_, splits) => splits.map((y) => (y === null ? "" : formatY(y))),
+      },
       ...(right === undefined ? [] : [{ ...axis, scale: "right", side: 1 as const, size: RIGHT_AXIS_PX, space: 22, grid: { show: false }, ...counted }]),
     ],
     series: [

@@ -26,3 +26,9 @@ export function decades(lowest: number | null, highest: number | null): [number,
   const to = Math.max(Math.ceil(Math.log10(highest)), from + LEAST_DECADES);
   return [10 ** from, 10 ** to];
 }
+
+/** Powers of ten within bounds. */
+export function powersOfTen(low: number, high: number): number[] {
+  const [from, to] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
+  return Array.from({ length: Math.max(to - from + 1, 0) }, (_, n) => 10 ** (from + n));
+}
