@@ -129,10 +129,10 @@ export function MapView() {
             </button>
           </div>
           <div class="scale" aria-hidden="true">
+            {sample() > 1 && <span class="narrow-only">1 in {count(sample())} drawn</span>}
             <span id="scale-text" />
             <i id="scale-bar" />
           </div>
-          {sample() > 1 && <p class="sample narrow-only">1 in {count(sample())} drawn</p>}
           {state.selected.value === null && (
             <p class="hint">
               Click a machine, or{" "}

@@ -1,6 +1,6 @@
 /** The farm as a whole: what its machines do over time, its energy, and what has been counted since it was created. */
 
-import { capital, count, fixed, percent, short, words } from "../parts/format";
+import { capital, count, fixed, NONE, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { STATES } from "../protocol/states";
 import { COUNTERS } from "../protocol/sums";
@@ -19,7 +19,7 @@ export function FarmPanel() {
         <dl class="tiles">
           <Tile name="Machines" value={count(simulation.entities)} />
           <Tile name="Mean charge" value={percent(sums?.meanCharge ?? Number.NaN)} />
-          <Tile name="Mean speed" value={`${fixed(sums?.meanSpeedMPerS ?? Number.NaN, 2)} m/s`} />
+          <Tile name="Mean speed" value={sums === undefined ? NONE : `${fixed(sums.meanSpeedMPerS, 2)} m/s`} />
           <Tile name="Working" value={count(sums?.byState[2] ?? Number.NaN)} />
           <Tile name="Queueing" value={count(sums?.byState[6] ?? Number.NaN)} />
           <Tile name="Faulted" value={count(sums?.byState[8] ?? Number.NaN)} />
