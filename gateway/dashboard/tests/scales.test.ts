@@ -1,7 +1,7 @@
 /** The scales of plots. */
 
 import { describe, expect, it } from "vitest";
-import { COUNT_STEPS, decades, powersOfTen, TIME_STEPS_S, topOfCount } from "../src/parts/scales";
+import { COUNT_STEPS, decades, gapsOf, powersOfTen, TIME_STEPS_S, topOfCount } from "../src/parts/scales";
 
 describe("a logarithmic scale", () => {
   it.each([
@@ -34,3 +34,13 @@ it("counts are marked at whole numbers, up to a million, also where there is non
 });
 
 it("time is marked no finer than its labels tell it", () => expect(Math.min(...TIME_STEPS_S)).toBe(1));
+
+it("a run that stood leaves a gap, and no line over it", () => {
+  const x = [0, 1, 2, 60, 61, 62, 200];
+  expect(gapsOf(x, 0, 6, 15)).toEqual([
+    [2, 3],
+    [5, 6],
+  ]);
+  expect(gapsOf(x, 3, 5, 15)).toEqual([]);
+  expect(gapsOf([], 0, -1, 15)).toEqual([]);
+});

@@ -5,7 +5,7 @@ import { Plot } from "../parts/plot";
 import { STATES } from "../protocol/states";
 import { COUNTERS } from "../protocol/sums";
 import * as state from "../store/state";
-import { timings, timingsTrouble, timingsVersion } from "../store/timings";
+import { LONGEST_GAP_S, timings, timingsTrouble, timingsVersion } from "../store/timings";
 
 export function FarmPanel() {
   const tick = state.tick.value;
@@ -81,6 +81,7 @@ function StatesOverTime() {
         version={version}
         x={timings.column("at_s")}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         formatY={short}
         lines={stacked.filter((line) => isThere(line.name as (typeof STATES)[number])).reverse()}
       />
@@ -98,6 +99,7 @@ function EnergyOverTime() {
       version={version}
       x={timings.column("at_s")}
       formatX={clock}
+      longestGap={LONGEST_GAP_S}
       lines={[
         { name: "Mean charge, %", colour: "--plot-1", values: timings.column("charge"), range: [0, 100] },
         { name: "Charging", colour: "--plot-3", values: timings.column("charging"), scale: "right", isCount: true },

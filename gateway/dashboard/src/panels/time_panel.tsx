@@ -7,7 +7,7 @@ import { bytes, capital, count, duration, factor, fixed, latency, percent, short
 import { Plot } from "../parts/plot";
 import { api } from "../store/page";
 import * as state from "../store/state";
-import { timings, timingsVersion } from "../store/timings";
+import { LONGEST_GAP_S, timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";
 
 const EVERY_MS = 2_000;
@@ -120,6 +120,7 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         version={version}
         x={x}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         lines={[{ name: "p50, ms", colour: "--plot-1", values: timings.column("p50") }, { name: "p99, ms", colour: "--plot-2", values: p99 }, ...deadline]}
       />
       <Plot
@@ -128,6 +129,7 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         version={version}
         x={x}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         lines={[{ name: "Achieved speed", colour: "--plot-3", values: timings.column("achieved") }]}
       />
     </section>

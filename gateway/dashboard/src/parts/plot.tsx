@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { short } from "./format";
-import { COUNT_STEPS, decades, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
+import { COUNT_STEPS, decades, gapsOf, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
 
 export interface Line {
   name: string;
@@ -31,6 +31,8 @@ interface Props {
   formatY?: (y: number) => string;
   /** Powers of ten stand evenly apart: for values that differ by orders of magnitude. */
   isLogarithmic?: boolean;
+  /** Values further apart than so belong to no one line. */
+  longestGap?: number;
 }
 
 /** Marked at powers of ten alone: lines between them would fill the plot. */
@@ -44,6 +46,12 @@ const RIGHT_PADDING_PX = 24;
 
 function resolved(colour: string): string {
   return colour.startsWith("--") ? getComputedStyle(document.documentElement).getPropertyValue(colour).trim() : colour;
+}
+
+/** Gaps on the canvas. */
+function pixels(plot: uPlot, gaps: [number, number][]): uPlot.Series.Gaps {
+  const px = (n: number) => Math.round(plot.valToPos(plot.data[0][n] as number, "x", true));
+  return gaps.map(([before, after]) => [px(before), px(after)]);
 }
 
 function options(props: Props, width: number): uPlot.Options {
@@ -93,6 +101,8 @@ function options(props: Props, width: number): uPlot.Options {
         width: line.isFilled === true ? 0 : 1.5,
         points: { show: false },
         spanGaps: false,
+        gaps: (plot: uPlot, _: number, from: number, to: number, gaps: uPlot.Series.Gaps) =>
+          props.longestGap === undefined ? gaps : [...gaps, ...pixels(plot, gapsOf(plot.data[0], from, to, props.longestGap))].sort((a, b) => a[0] - b[0]),
         ...(line.isFilled === true ? { fill: resolved(line.colour) } : {}),
         ...(line.isDashed === true ? { dash: [4, 4] } : {}),
       })),

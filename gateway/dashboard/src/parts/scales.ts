@@ -32,3 +32,12 @@ export function powersOfTen(low: number, high: number): number[] {
   const [from, to] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
   return Array.from({ length: Math.max(to - from + 1, 0) }, (_, n) => 10 ** (from + n));
 }
+
+/** Where nothing was told for longer than so, as pairs of indices: nobody knows what was between them. `x` ascends. */
+export function gapsOf(x: ArrayLike<number>, from: number, to: number, longest: number): [before: number, after: number][] {
+  const gaps: [number, number][] = [];
+  for (let n = from + 1; n <= to; n += 1) {
+    if ((x[n] as number) - (x[n - 1] as number) > longest) gaps.push([n - 1, n]);
+  }
+  return gaps;
+}
