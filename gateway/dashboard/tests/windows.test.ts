@@ -30,6 +30,16 @@ describe("series", () => {
     series.push(5, [50, 60]);
     expect(series.lastTick).toBe(5);
   });
+  it("takes out what is too old by a column, and nothing where all is or nothing is", () => {
+    const series = new Series(["at"], 10);
+    for (const at of [100, 101, 900, 901]) series.push(at, [at]);
+    series.dropBelow("at", 50);
+    series.dropBelow("at", 5000);
+    expect(series.length).toBe(4);
+    series.dropBelow("at", 601);
+    expect(series.column("at")).toEqual([900, 901]);
+    expect(series.lastTick).toBe(901);
+  });
   it("refuses a row of another width", () => expect(() => new Series(["a"], 4).push(1, [])).toThrow());
 });
 

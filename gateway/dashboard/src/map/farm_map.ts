@@ -22,7 +22,7 @@ const SCREEN_MS = 17;
 const COVERED_WIDE: Covered = { left: 270, top: 0, bottom: 0 };
 const WIDE_FROM_PX = 700;
 /** What covers a narrow one: the head of the legend above, buttons below. */
-const COVERED_NARROW: Covered = { left: 0, top: 54, bottom: 46 };
+const COVERED_NARROW: Covered = { left: 0, top: 54, bottom: 60 };
 /** Camera flights take so long, ms. */
 const FLIGHT_MS = 450;
 

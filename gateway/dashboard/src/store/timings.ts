@@ -81,6 +81,8 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
       cursor = answer.next_cursor;
       if (cursor === null) break;
     }
+    // Of a run that stood, what came before is further back than its ticks tell.
+    timings.dropBelow("at_s", (timings.column("at_s").at(-1) ?? 0) - WINDOW_S);
     timingsTrouble.value = null;
   } catch (error) {
     if (asked !== generation) return;
