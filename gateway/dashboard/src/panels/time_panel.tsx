@@ -89,7 +89,7 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
           {stages.map((stage) => (
             <tr key={stage.stage} class={stage.stage === "tick_latency" ? "is-total" : undefined}>
               <th scope="row">{capital(words(stage.stage))}</th>
-              <td>{latency(stage.p50_us)}</td>
+              <td class={isOver(stage.p50_us, deadlineUs)}>{latency(stage.p50_us)}</td>
               <td class={isOver(stage.p99_us, deadlineUs)}>{latency(stage.p99_us)}</td>
               <td class={isOver(stage.max_us, deadlineUs)}>{latency(stage.max_us)}</td>
             </tr>
@@ -117,6 +117,7 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         label="Latency of a tick over the last minutes, ms"
         height={130}
         isLogarithmic
+        formatY={short}
         version={version}
         x={x}
         formatX={clock}
