@@ -13,7 +13,7 @@ import * as state from "../store/state";
 import { SampleNote } from "./notice";
 
 export function Legend() {
-  const [isOpen, setOpen] = useState(!matchMedia("(max-width: 760px)").matches);
+  const [isOpen, setOpen] = useState(!matchMedia("(max-width: 1080px)").matches);
   const { colourBy, machineLimit } = state.place.value;
   return (
     <section class="card legend" aria-label="Legend">
@@ -38,7 +38,7 @@ export function Legend() {
           <Classes isColoured={colourBy === "class"} />
           <footer class="legend-foot">
             <Choice
-              label="Machines at most"
+              label="Machines drawn at most"
               value={String(machineLimit)}
               options={MACHINE_LIMITS.map((limit) => [String(limit), count(limit)] as const)}
               onChange={(limit) => setMachineLimit(Number(limit) as typeof machineLimit)}
@@ -74,14 +74,14 @@ function States({ isColoured }: { isColoured: boolean }) {
       <ul class="states" aria-label="States">
         {STATES.map((name, code) => {
           const isShown = (hiddenStates & (1 << code)) === 0;
-          const machines = byState?.[code] ?? 0;
+          const machines = byState?.[code] ?? Number.NaN;
           return (
             <li key={name}>
               <button
                 type="button"
                 aria-pressed={isShown}
                 title="Click to hide or show; double-click for this one alone"
-                class={machines === 0 ? "state is-none" : "state"}
+                class={machines > 0 ? "state" : "state is-none"}
                 onClick={() => changePlace({ hiddenStates: hiddenStates ^ (1 << code) })}
                 onDblClick={() => changePlace({ hiddenStates: ~(1 << code) & (2 ** STATES.length - 1) })}
               >
@@ -91,7 +91,7 @@ function States({ isColoured }: { isColoured: boolean }) {
                   {count(machines)}
                   <span class="unseen"> machines</span>
                 </span>
-                <meter class="share" min={0} max={total} value={machines} aria-hidden="true" />
+                <meter class="share" min={0} max={total} value={machines || 0} aria-hidden="true" />
               </button>
             </li>
           );

@@ -3,11 +3,11 @@
 import { useEffect, useState } from "preact/hooks";
 import type { StagePercentiles } from "../api/client";
 import { asProblem } from "../api/problem";
-import { bytes, capital, count, factor, fixed, latency, percent, short, words } from "../parts/format";
+import { bytes, capital, count, duration, factor, fixed, latency, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { api } from "../store/page";
 import * as state from "../store/state";
-import { timings, timingsVersion } from "../store/timings";
+import { LONGEST_GAP_S, timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";
 
 const EVERY_MS = 2_000;
@@ -17,6 +17,7 @@ export function TimePanel() {
   if (simulation === null) return <p class="note">Waiting for the simulation.</p>;
   const deadlineUs = simulation.speed === "max" ? null : (simulation.tick_ms * 1000) / simulation.speed;
   const { late_ticks, tick, dilated_ms } = simulation;
+  const now = state.tick.value;
   return (
     <>
       <section class="block">
@@ -26,8 +27,11 @@ export function TimePanel() {
           <Tile name="Achieved" value={factor(simulation.achieved_speed)} />
           <Tile name="Deadline" value={deadlineUs === null ? "none" : latency(deadlineUs)} />
           <Tile name="Late ticks" value={count(late_ticks)} />
-          <Tile name="Of all" value={tick === 0 ? "0 %" : `${((late_ticks / tick) * 100).toFixed(2)} %`} />
-          <Tile name="Shifted" value={`${count(dilated_ms)} ms`} />
+          <Tile name="Late of all" value={tick === 0 ? "0 %" : `${((late_ticks / tick) * 100).toFixed(2)} %`} />
+          <Tile name="Time shifted" value={latency(dilated_ms * 1000)} />
+          <Tile name="Simulated" value={duration(now?.simTimeS ?? simulation.sim_time_s)} />
+          <Tile name="Tick" value={count(now?.tick ?? tick)} />
+          <Tile name="A tick is" value={`${simulation.tick_ms} ms`} />
         </dl>
       </section>
       <Stages key={simulation.id} id={simulation.id} deadlineUs={deadlineUs} />
@@ -85,7 +89,7 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
           {stages.map((stage) => (
             <tr key={stage.stage} class={stage.stage === "tick_latency" ? "is-total" : undefined}>
               <th scope="row">{capital(words(stage.stage))}</th>
-              <td>{latency(stage.p50_us)}</td>
+              <td class={isOver(stage.p50_us, deadlineUs)}>{latency(stage.p50_us)}</td>
               <td class={isOver(stage.p99_us, deadlineUs)}>{latency(stage.p99_us)}</td>
               <td class={isOver(stage.max_us, deadlineUs)}>{latency(stage.max_us)}</td>
             </tr>
@@ -112,9 +116,12 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
       <Plot
         label="Latency of a tick over the last minutes, ms"
         height={130}
+        isLogarithmic
+        formatY={short}
         version={version}
         x={x}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         lines={[{ name: "p50, ms", colour: "--plot-1", values: timings.column("p50") }, { name: "p99, ms", colour: "--plot-2", values: p99 }, ...deadline]}
       />
       <Plot
@@ -123,6 +130,7 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         version={version}
         x={x}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         lines={[{ name: "Achieved speed", colour: "--plot-3", values: timings.column("achieved") }]}
       />
     </section>

@@ -1,5 +1,6 @@
-/** Which events are occasions for an alert, and how they are said. Pure. */
+/** Which events, and which pace, are occasions for an alert, and how they are said. Pure. */
 
+import type { Simulation } from "../api/client";
 import type { FarmEvent } from "../protocol/messages";
 import type { Severity } from "./alerts";
 
@@ -23,6 +24,23 @@ export const CAUSES: Record<string, string> = {
 
 /** Late ticks a second of the log from which on somebody should know: a handful is a hiccup of the computer. */
 const MANY_LATE_TICKS = 50;
+
+/** A run whose speed is less than this share of what is asked for is too slow. */
+const LEAST_SHARE_OF_SPEED = 0.9;
+
+/** Whether a run goes slower than it is asked to, as far as the server says now. */
+export function isSlow({ status, speed, achieved_speed, replaying_to }: Simulation): boolean {
+  return status === "running" && replaying_to == null && typeof speed === "number" && achieved_speed < speed * LEAST_SHARE_OF_SPEED;
+}
+
+/** Said as long as a run is too slow. Of a large farm no event says so: the page asks for none. */
+export const SLOW: Occasion = {
+  key: "slow",
+  severity: "warning",
+  text: "The run is slower than asked: its ticks take longer than their deadline allows. Lower the speed, or add a worker.",
+};
+/** What is a part of that, and need not be said beside it. */
+export const PARTS_OF_SLOW: readonly string[] = ["late", "dilated"];
 
 /** The alert that an event is an occasion for; null where it is none. */
 export function occasionOf(event: FarmEvent): Occasion | null {

@@ -38,6 +38,12 @@ export class Series {
     for (const column of this.#columns) column.splice(0, oldest);
   }
 
+  /** Takes out the oldest rows, up to the first whose value in a column is at least this. */
+  dropBelow(name: string, least: number): void {
+    const kept = this.column(name).findIndex((value) => value >= least);
+    if (kept > 0) this.#cut(kept);
+  }
+
   /** Takes out the ticks from this one on. */
   dropFrom(tick: number): void {
     let keep = this.#ticks.length;

@@ -11,6 +11,8 @@ const WINDOW_S = 300;
 const MAX_ROWS = 160;
 const SLOWEST_TICKS_PER_S = 0.2;
 const MAX_PAGES = 3;
+/** Nothing is told of a run that stands: a longer time without a row is a gap of the plots, s. */
+export const LONGEST_GAP_S = 15;
 
 const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"] as const;
 export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst"], MAX_ROWS);
@@ -79,6 +81,8 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
       cursor = answer.next_cursor;
       if (cursor === null) break;
     }
+    // Of a run that stood, what came before is further back than its ticks tell.
+    timings.dropBelow("at_s", (timings.column("at_s").at(-1) ?? 0) - WINDOW_S);
     timingsTrouble.value = null;
   } catch (error) {
     if (asked !== generation) return;
