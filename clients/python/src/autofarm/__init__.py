@@ -1,7 +1,7 @@
 """Client of AutoFarm: REST, and the live stream in JSON and binary."""
 
 from autofarm import models
-from autofarm.aio import AsyncStream
+from autofarm.async_stream import AsyncStream
 from autofarm.client import AutoFarm, EventKind
 from autofarm.machines import COUNTERS, STATES, Aggregates, Machine, Machines, Tick
 from autofarm.messages import (

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeAlias, Unpack
 
 import httpx
 
-from autofarm.aio import AsyncStream
+from autofarm.async_stream import AsyncStream
 from autofarm.connection import Connector
 from autofarm.messages import Log
 from autofarm.models import (
