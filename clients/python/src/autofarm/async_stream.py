@@ -22,7 +22,7 @@ from autofarm.view import View
 class AsyncStream:
     """
     A live stream. Use it in `async with`, and iterate it by `async for`; the rest is as of `Stream`. To wait no longer
-    than so long, use `asyncio.timeout`. `AutoFarm.async_stream` makes one.
+    than so long, use `asyncio.timeout`. `AsyncAutoFarm.stream` makes one.
     """
 
     def __init__(self, connector: Connector) -> None:
