@@ -10,7 +10,7 @@ from typing import assert_type
 import httpx
 import pytest
 
-from autofarm import AsyncAutoFarm, AsyncStream, AutoFarm, Event, Stream, View
+from autofarm import AsyncAutoFarm, AsyncStream, AutoFarm, Event, Stream, Tick, View
 from autofarm.gateway import Gateway
 from autofarm.models import CommandPlace, Machine, Simulation
 from conftest import Server
@@ -109,3 +109,19 @@ def test_one_that_is_cancelled_leaves_the_client_as_it_is() -> None:
             return (await farm.simulation("quick"))["id"]
 
     assert asyncio.run(asyncio.wait_for(run(), PATIENCE_S / 2)) == "quick"
+
+
+def test_a_stream_of_ticks_is_read_to_the_end_of_the_run(server: Server) -> None:
+    async def run() -> list[int]:
+        async with asyncio.timeout(PATIENCE_S), AsyncAutoFarm(server.url) as farm:
+            simulation = (await farm.create(scenario="weeding", entities=12, speed=20, max_ticks=60))["id"]
+            async with farm.stream(simulation) as stream:
+                await farm.start(simulation)
+                ticks = [tick.tick async for tick in stream.ticks() if assert_type(tick, Tick)]
+                assert stream.ended == "completed"
+            await farm.delete(simulation)
+            return ticks
+
+    ticks = asyncio.run(run())
+    assert ticks[-1] == 60
+    assert ticks == sorted(ticks)

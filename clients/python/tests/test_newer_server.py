@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from autofarm import STATES, Aggregates, Tick, View
+from autofarm import STATES, Aggregates, Event, Tick, View
 from autofarm.binary import decode_ids, decode_tick
 from autofarm.machines import COUNTERS, KNOWN_STATES
 from autofarm.session import BINARY, JSON, Session
+from gateways import HELLO
 from page import example
 
 # Of the example's tick: where the state of the second machine stands, the sum of those that work, and the blocks.
@@ -85,3 +86,17 @@ def test_sums_that_are_not_known_are_passed_over(as_arrays: bool) -> None:
     ours, theirs = (decode_tick(bytes(message), ids, as_arrays) for message in (more, known))
     assert ours.aggregates == theirs.aggregates
     assert list(ours.machines) == list(theirs.machines)
+
+
+@pytest.mark.parametrize("subprotocol", [JSON, BINARY])
+def test_events_of_kinds_and_logs_that_are_not_known(subprotocol: str) -> None:
+    session = Session(View(events="all"), binary=subprotocol == BINARY)
+    session.opened(subprotocol)
+    session.receive(json.dumps(HELLO))
+    event = {"type": "event", "log": "sim", "seq": 1, "tick": 3, "kind": "towed", "site": 0, "entities": [1]}
+    told = session.receive(json.dumps({**event, "detail": {"by": 2}}))
+    assert told == Event("sim", 1, 3, "towed", 0, (1,), {"by": 2})
+    # A log of which no seq is kept cannot be resumed: none of it comes, and the others go on.
+    assert session.receive(json.dumps({**event, "log": "weather", "seq": 9, "detail": {}})) is None
+    assert session.receive('{"type":"events_missing","log":"weather","from_seq":1,"to_seq":8}') is None
+    assert isinstance(session.receive(json.dumps({**event, "seq": 2, "detail": {}})), Event)

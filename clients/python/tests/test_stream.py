@@ -131,11 +131,17 @@ def test_the_end_of_a_simulation_is_the_end_of_its_streams(farm: AutoFarm, made:
         pass
 
 
-def test_a_wrong_view_of_the_query_is_a_problem(farm: AutoFarm, made: Callable[..., Simulation]) -> None:
+@pytest.mark.parametrize(
+    ("view", "field"),
+    [(View(rate_hz=61, events="all"), "rate_hz"), (View(events="weather"), "events")],  # type: ignore[arg-type]
+)
+def test_a_wrong_view_of_the_query_is_a_problem(
+    farm: AutoFarm, made: Callable[..., Simulation], view: View, field: str
+) -> None:
     simulation = made()["id"]
-    with pytest.raises(Problem) as caught, farm.stream(simulation, View(rate_hz=61)):
+    with pytest.raises(Problem) as caught, farm.stream(simulation, view, from_event=1):
         pass
-    assert (caught.value.status, caught.value.field) == (422, "rate_hz")
+    assert (caught.value.status, caught.value.field) == (422, field)
 
 
 def test_patience_ends(farm: AutoFarm, made: Callable[..., Simulation]) -> None:

@@ -4,7 +4,7 @@ from autofarm import models
 from autofarm.async_client import AsyncAutoFarm
 from autofarm.async_stream import AsyncStream
 from autofarm.client import AutoFarm
-from autofarm.machines import COUNTERS, STATES, Aggregates, Machine, Machines, Tick
+from autofarm.machines import COUNTERS, STATES, Aggregates, Machine, Machines, State, Tick
 from autofarm.messages import (
     EpochBegin,
     Event,
@@ -50,6 +50,7 @@ __all__ = [
     "ProtocolError",
     "Refused",
     "Retry",
+    "State",
     "Stream",
     "StreamClosed",
     "Tick",

@@ -8,7 +8,6 @@ from typing import Unpack
 
 from autofarm.calls import Answer, Items, holds, json, nothing, text, whole
 from autofarm.connection import Connector
-from autofarm.messages import Log
 from autofarm.methods import Listing, Operation, Watching
 from autofarm.models import (
     ChangeSimulation,
@@ -39,7 +38,7 @@ from autofarm.models import (
 from autofarm.position import Position
 from autofarm.retry import Retry
 from autofarm.session import Session
-from autofarm.view import Bounds, View
+from autofarm.view import Bounds, Log, View
 
 # Most items that the gateway puts on a page.
 PAGE_SIZE = 1_000
@@ -235,7 +234,8 @@ class Gateway:
         """
         A live stream of a simulation, in JSON or in binary, which opens itself again when its connection is lost and
         misses no event. `resume` goes on where another stream was; `from_event` and `from_system_event` begin with
-        older events, 1 with the first.
+        older events of the logs `sim` and `system`, 1 with the first. Raises `ValueError` where the view lets no
+        event of that log pass: of `sim` only `View(events="all")` does.
         """
         session = Session(
             view or View(), binary=binary, start=resume, from_event=from_event, from_system_event=from_system_event
