@@ -134,6 +134,12 @@ pub enum DisconnectReason {
         /// Bytes waiting.
         bytes: usize,
     },
+    /// This side has more streams open to the peer than there may be.
+    #[error("more than {limit} streams to the peer are open")]
+    TooManyStreams {
+        /// How many there may be.
+        limit: u32,
+    },
     /// The peer sent something that is no frame.
     #[error("the peer sent a bad frame: {error}")]
     BadFrame {

@@ -429,7 +429,7 @@ mod tests {
     use crate::frame::Frame;
     use crate::header::{Header, Kind, PayloadSeal};
     use crate::identity::role_name;
-    use crate::limits::{HEADER_BYTES, MAX_QUEUED_EVENTS};
+    use crate::limits::{HEADER_BYTES, MAX_QUEUED_EVENTS, MAX_STREAMS_PER_PEER};
     use crate::link::{Class, Transmit};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -523,6 +523,25 @@ mod tests {
             told.starts_with("the peer takes frames too slowly: 9 frames"),
             "{told}"
         );
+    }
+
+    #[tokio::test]
+    async fn more_streams_than_there_may_be_end_the_connection_and_the_reason_says_so() {
+        let (mut ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        for group in 0..=u64::from(MAX_STREAMS_PER_PEER) {
+            let LinkCommand::Transmit(transmit) = result(peer, vec![0; 64]) else {
+                unreachable!("it is one")
+            };
+            let transmit = Transmit { group, ..transmit };
+            ours.commands
+                .try_send(LinkCommand::Transmit(transmit))
+                .unwrap();
+        }
+        let limit = MAX_STREAMS_PER_PEER;
+        let reason = disconnected(&mut ours).await;
+        assert_eq!(reason, DisconnectReason::TooManyStreams { limit });
+        let (_, told) = closed_with(&theirs.closed().await);
+        assert_eq!(told, reason.to_string());
     }
 
     #[tokio::test]

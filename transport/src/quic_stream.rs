@@ -50,7 +50,9 @@ impl Outbound {
         let stream = match self.streams.remove(&key) {
             Some(stream) => stream,
             None if self.streams.len() >= MAX_STREAMS_PER_PEER as usize => {
-                return Err(self.waiting.slow());
+                return Err(DisconnectReason::TooManyStreams {
+                    limit: MAX_STREAMS_PER_PEER,
+                });
             }
             None => self.open(class),
         };

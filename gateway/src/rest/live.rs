@@ -48,7 +48,9 @@ pub(crate) enum WantedEvents {
     None,
     /// Those of the kind `lifecycle`.
     Lifecycle,
-    /// All.
+    /// All of the log `system`.
+    System,
+    /// All of both logs.
     All,
 }
 
