@@ -119,9 +119,9 @@ class AutoFarm:
         """Changes its speed, its name or both."""
         return self._simulation("change_simulation", path={"id": simulation}, body=body, key=key)
 
-    def delete(self, simulation: str) -> None:
+    def delete(self, simulation: str, *, key: str | None = None) -> None:
         """Deletes it and all that is kept of it."""
-        self.requests.call("delete_simulation", path={"id": simulation})
+        self.requests.call("delete_simulation", path={"id": simulation}, key=key)
 
     def start(self, simulation: str, *, key: str | None = None) -> Simulation:
         """Starts one that is created."""

@@ -17,7 +17,7 @@ from autofarm.retry import WORTH_ANOTHER_TRY, Backoff, Retry
 
 JSON = "application/json"
 # Methods whose repetition the gateway tells from a second request only by the key.
-KEYED = frozenset({"POST", "PATCH"})
+KEYED = frozenset({"POST", "PATCH", "DELETE"})
 
 
 class Requests:
@@ -79,9 +79,7 @@ class Requests:
             except httpx.TransportError as error:
                 failure: ConnectionLost | Problem = ConnectionLost(f"{request.url}: {error or type(error).__name__}")
             else:
-                is_repeated = backoff.failures > 0
-                # The first try has deleted it, and its answer was lost.
-                if answer.is_success or (method == "DELETE" and answer.status_code == 404 and is_repeated):
+                if answer.is_success:
                     return answer
                 failure = Problem.of(answer.status_code, answer.content, answer.headers)
             if not self.is_worth_another_try(failure, backoff.failures, tries or self.retry.tries):

@@ -2175,7 +2175,10 @@ export interface operations {
     delete_simulation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes a repetition answer as the first request did, for 24 h a token and route. */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description The simulation's id. */
                 id: string;
@@ -5017,7 +5020,10 @@ export interface operations {
     revoke_token: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes a repetition answer as the first request did, for 24 h a token and route. */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description The token's number, hex. */
                 id: string;
