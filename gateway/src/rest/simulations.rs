@@ -162,7 +162,7 @@ macro_rules! life {
 life! {
     /// Starts a created simulation.
     start "/v1/simulations/{id}/start" "start_simulation" Start
-    /// Pauses a running simulation at the end of the tick that is under way.
+    /// Pauses a running simulation at the end of the tick that is under way; of a paused one that steps, ends the step there.
     pause "/v1/simulations/{id}/pause" "pause_simulation" Pause
     /// Lets a paused simulation go on.
     resume "/v1/simulations/{id}/resume" "resume_simulation" Resume
@@ -170,7 +170,7 @@ life! {
     stop "/v1/simulations/{id}/stop" "stop_simulation" Stop
 }
 
-/// Advances a paused simulation some ticks, one if nothing else is said.
+/// Advances a paused simulation some ticks, one if nothing else is said. A pause ends that early.
 #[utoipa::path(post, path = "/v1/simulations/{id}/step", operation_id = "step_simulation", tag = "lifecycle",
     params(super::IdParam, super::IdempotencyParam),
     request_body = Option<StepSimulation>,

@@ -639,6 +639,40 @@ fn what_a_batch_says_of_a_run_never_outlives_what_was_asked_of_it_since() {
 }
 
 #[test]
+fn a_pause_ends_a_step_at_the_present_tick() {
+    let mut t = started(Spec {
+        speed: Speed::Max,
+        ..at_real_time()
+    });
+    t.ask(Ask::Pause(SIM));
+    let from = t.tick();
+    t.ask(Ask::Step(SIM, 1 << 30));
+    pass_until(&mut t, |t| t.tick() > from + 100);
+    t.shelf.commit_takes = 200 * MS;
+    let Answer::Simulation(paused) = t.ask(Ask::Pause(SIM)) else {
+        panic!("it is not paused");
+    };
+    assert_eq!(paused.status, Status::Paused);
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(t.tick(), paused.tick, "it went no further");
+    let state = kept(&t).state.as_ref().unwrap();
+    assert_eq!(
+        (state.status, state.cause),
+        (Status::Paused, Cause::Requested)
+    );
+    assert_eq!(state.step_until, Some(paused.tick));
+    // It stands, and there is nothing to pause any more.
+    assert_eq!(
+        refusal(&t.ask(Ask::Pause(SIM))),
+        RefusalKind::InvalidTransition
+    );
+    // The next step begins there.
+    t.ask(Ask::Step(SIM, 3));
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(t.tick(), paused.tick + 3);
+}
+
+#[test]
 fn a_run_that_steps_is_paused_by_a_full_database_and_does_not_step_on() {
     let spec = Spec {
         speed: Speed::Max,

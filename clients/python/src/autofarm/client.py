@@ -128,7 +128,7 @@ class AutoFarm:
         return self._simulation("start_simulation", path={"id": simulation}, key=key)
 
     def pause(self, simulation: str, *, key: str | None = None) -> Simulation:
-        """Pauses one that runs, at the end of the tick that is under way."""
+        """Pauses one that runs, at the end of the tick that is under way, or ends the step of one that is paused."""
         return self._simulation("pause_simulation", path={"id": simulation}, key=key)
 
     def resume(self, simulation: str, *, key: str | None = None) -> Simulation:
