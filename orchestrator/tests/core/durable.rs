@@ -166,6 +166,26 @@ fn a_command_repeated_while_it_is_given_another_place_is_answered_with_that() {
 }
 
 #[test]
+fn who_repeats_a_command_is_counted_while_it_waits_and_answered_when_all_ends() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = Duration::from_secs(2);
+    let first = t.begin_ask(hold(None), key("a", 1));
+    t.run_for(Duration::from_millis(1_900));
+    // Its next place is kept too late as well.
+    t.shelf.commit_takes = Duration::from_secs(20);
+    let again = t.begin_ask(hold(None), key("a", 1));
+    t.run_for(Duration::from_secs(24));
+    assert!(!t.answers.contains_key(&first) && !t.answers.contains_key(&again));
+    assert_eq!(t.core.snapshot(t.now).waiting_requests, 2);
+    t.control(|core, now| core.handle_store_over(now, "another one owns it".to_owned()));
+    for id in [first, again] {
+        assert_eq!(refusal(&t.answers[&id]), RefusalKind::Ending);
+    }
+    assert_eq!(t.core.snapshot(t.now).waiting_requests, 0);
+}
+
+#[test]
 fn no_history_of_a_tick_is_written_while_a_command_may_still_belong_to_it() {
     let mut t = started(at_real_time());
     t.run_until(|t| t.tick() == 50);
