@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use kernel::command::Action;
 use orchestrator::control::{
-    CommandRequest, CommandStamp, LatePolicy, RefusalKind, Spec, Speed, Status, Target,
+    CommandRequest, CommandStamp, LatePolicy, RefusalKind, SimulationId, Spec, Speed, Status,
+    Target,
 };
+use orchestrator::desk::Asker;
 use orchestrator::fault::StoreFault;
-use orchestrator::limits::{COMMIT_PATIENCE, MAX_STAMPS};
+use orchestrator::limits::{COMMIT_PATIENCE, MAX_CHORES, MAX_STAMPS};
 use store::recovery::Recovered;
 use store::write::{Change, State};
-use transport::control::{Answer, Ask, Cause, Idempotency, Log, LogEvent};
+use transport::control::{Answer, Ask, Cause, Idempotency, Log, LogEvent, Request};
 
 use crate::fake_worker::expected_digests;
 use crate::shelf::Kept;
@@ -760,4 +762,35 @@ fn one_that_this_build_cannot_go_on_with_is_left_to_another_as_it_is() {
     let info = t.core.simulation(SIM).unwrap();
     assert_eq!((info.status, &*info.spec.name), (Status::Failed, "other"));
     assert!(info.ended_at_us.is_some());
+}
+
+#[test]
+fn no_more_farms_are_cut_at_once_for_forks_than_for_creations() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.run_for(Duration::from_secs(1));
+    for n in 0..=MAX_CHORES as u64 {
+        let ask = Ask::Fork {
+            simulation: SIM,
+            child: SimulationId(1_000 + u128::from(n)),
+            name: None,
+            tick: Some(10),
+        };
+        let request = Request {
+            id: 1_000 + n,
+            token: 0,
+            idempotency: None,
+            ask,
+        };
+        // Nobody carries the chores out meanwhile.
+        t.core.handle_request(t.now, Asker::Local, request);
+    }
+    let (_, last) = t.core.poll_response().expect("one is too many");
+    assert_eq!(last.id, 1_000 + MAX_CHORES as u64);
+    assert_eq!(refusal(&last.answer), RefusalKind::OverCapacity);
+    assert!(t.core.poll_response().is_none());
+    assert_eq!(
+        std::iter::from_fn(|| t.core.poll_chore()).count(),
+        MAX_CHORES
+    );
 }
