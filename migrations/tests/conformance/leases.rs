@@ -76,7 +76,7 @@ pub(crate) async fn a_stale_owner_writes_nothing(bench: &Bench) {
         matches!(refused, Err(StoreError::LeaseLost { epoch: 1 })),
         "{refused:?}"
     );
-    let refused = one.prune(&old, &Default::default()).await;
+    let refused = one.prune(&old, &mut Default::default()).await;
     assert!(
         matches!(refused, Err(StoreError::LeaseLost { epoch: 1 })),
         "{refused:?}"

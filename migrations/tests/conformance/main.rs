@@ -79,6 +79,7 @@ on_both! {
     random::random_rows_come_back,
     retention::history_beyond_its_bounds_is_removed_in_steps,
     retention::cuts_are_thinned,
+    retention::only_what_has_something_to_remove_is_touched,
     retention::what_cannot_be_read_is_left_and_stops_no_other,
     retention::seqs_go_on_when_all_events_are_removed,
     schema::a_newer_schema_is_refused,
