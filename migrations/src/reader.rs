@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use kernel::event::kind::TRANSITION;
-use transport::control::{CommandRequest, CommandStamp, Log, LogEvent, SimulationId};
+use transport::control::{Log, LogEvent, SimulationId};
 use transport::message::TickDigest;
 
 use crate::aggregates;
 use crate::columns::{self, event_columns, read_all};
 use crate::error::StoreError;
-use crate::history::{EntityRow, MetricSnapshot};
-use crate::lease::{self, Owner};
+use crate::history::MetricSnapshot;
 use crate::limits::{MAX_KINDS, MAX_PAGE_ROWS, READ_CONNECT_PATIENCE, READ_PATIENCE};
 use crate::postgres::Postgres;
 use crate::schema;
@@ -82,21 +81,6 @@ impl EventCursor {
     }
 }
 
-/// Which machines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntityQuery {
-    /// Of which simulation.
-    pub simulation: SimulationId,
-    /// Of this class only.
-    pub class: Option<String>,
-    /// Of this site only.
-    pub site: Option<u32>,
-    /// Ids greater than this; 0 to begin with.
-    pub after: u32,
-    /// At most so many, 1..=[`MAX_PAGE_ROWS`].
-    pub limit: u32,
-}
-
 /// Which metric snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricQuery {
@@ -110,19 +94,6 @@ pub struct MetricQuery {
     pub every: u64,
     /// At most so many, 1..=[`MAX_PAGE_ROWS`].
     pub limit: u32,
-}
-
-/// A command that is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandRow {
-    /// Its place.
-    pub stamp: CommandStamp,
-    /// What was asked for.
-    pub request: CommandRequest,
-    /// Who asked; 0 for a local user.
-    pub token: u64,
-    /// UNIX time in us.
-    pub at_us: u64,
 }
 
 impl Reader {
@@ -146,29 +117,6 @@ impl Reader {
     pub async fn close(&self) {
         // Nothing is lost by a connection that ends otherwise.
         let _ = self.database.close().await;
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it does not.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.owner().await.map(|_| ())
-    }
-
-    /// Who owns the database; `None` where nobody ever did.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn owner(&self) -> Result<Option<Owner>, StoreError> {
-        let database = Arc::clone(&self.database);
-        in_task(within(READ_PATIENCE, async move {
-            let mut session = database.begin().await?;
-            let owner = within(READ_CONNECT_PATIENCE, lease::owner(session.as_mut())).await?;
-            session.commit().await?;
-            Ok(owner)
-        }))
-        .await
     }
 
     /// A page of events of one log by seq, from a seq on. `None` where there is no such simulation.
@@ -290,89 +238,6 @@ impl Reader {
             .await
     }
 
-    /// A page of machines by id. `None` where there is no such simulation.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities(
-        &self,
-        query: &EntityQuery,
-    ) -> Result<Option<Page<EntityRow>>, StoreError> {
-        // Two statements, so that the one with a site can use its index.
-        let of_site = "SELECT entity, class, site, home_x_m, home_y_m FROM entities \
-             WHERE simulation_key = $1 AND entity > $2 AND ($3 = '' OR class = $3) AND site = $4 \
-             ORDER BY entity LIMIT $5";
-        let of_all = "SELECT entity, class, site, home_x_m, home_y_m FROM entities \
-             WHERE simulation_key = $1 AND entity > $2 AND ($3 = '' OR class = $3) AND $4 = -1 \
-             ORDER BY entity LIMIT $5";
-        let class = query.class.clone().unwrap_or_default();
-        let (sql, site) = match query.site {
-            Some(site) => (of_site, small(site)),
-            None => (of_all, Value::Int(-1)),
-        };
-        let values = vec![small(query.after), Value::Text(class.into()), site];
-        self.page(
-            query.simulation,
-            sql,
-            values,
-            query.limit,
-            ("entities", 0),
-            entity_of,
-        )
-        .await
-    }
-
-    /// One machine. `None` where there is no such simulation or machine, or its metadata are not written yet.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entity(
-        &self,
-        simulation: SimulationId,
-        entity: u32,
-    ) -> Result<Option<EntityRow>, StoreError> {
-        let Some(after) = entity.checked_sub(1) else {
-            return Ok(None);
-        };
-        let query = EntityQuery {
-            simulation,
-            class: None,
-            site: None,
-            after,
-            limit: 1,
-        };
-        let page = self.entities(&query).await?;
-        Ok(page
-            .and_then(|page| page.items.into_iter().next())
-            .filter(|row| row.entity == entity))
-    }
-
-    /// A page of the command log by seq, from a seq on. `None` where there is no such simulation.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn commands(
-        &self,
-        simulation: SimulationId,
-        from_seq: u64,
-        limit: u32,
-    ) -> Result<Option<Page<CommandRow>>, StoreError> {
-        let sql = "SELECT seq, tick, asked_tick, target, command, args, token, at_us FROM commands \
-             WHERE simulation_key = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
-        let read = |row: &Row| {
-            let (stamp, request) = columns::command_of(row)?;
-            Ok(CommandRow {
-                stamp,
-                request,
-                token: row.bits(6)?,
-                at_us: row.bits(7)?,
-            })
-        };
-        let values = vec![ordinal(from_seq)];
-        self.page(simulation, sql, values, limit, ("commands", 0), read)
-            .await
-    }
-
     /// Runs a statement whose first value is the simulation's key and whose last is a limit.
     async fn page<T: Send + 'static>(
         &self,
@@ -443,15 +308,5 @@ fn snapshot_of(row: &Row) -> Result<MetricSnapshot, Unfit> {
         late_ticks: row.bits(3)?,
         achieved_speed_milli: row.bits(4)?,
         stages: columns::stages_of(&row.bytes(5)?)?,
-    })
-}
-
-fn entity_of(row: &Row) -> Result<EntityRow, Unfit> {
-    Ok(EntityRow {
-        entity: row.small(0)?,
-        class: row.text(1)?,
-        site: row.small(2)?,
-        home_x_m: row.real(3)?,
-        home_y_m: row.real(4)?,
     })
 }

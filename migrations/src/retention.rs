@@ -1,5 +1,6 @@
 //! How long history is kept. Commands are kept as long as their simulation: with its creation they lead to any tick.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::StoreError;
@@ -85,52 +86,103 @@ macro_rules! some_of {
         )
     };
 }
-/// One step.
-pub(crate) async fn prune(
-    database: &dyn Database,
-    lease: &Lease,
-    retention: &Retention,
-) -> Result<Pruned, StoreError> {
-    let mut pruned = Pruned::default();
-    let simulations = within(
-        TRANSACTION_PATIENCE,
-        idempotency_keys(database, lease, retention, &mut pruned),
-    )
-    .await?;
-    for simulation in simulations {
-        let work = async {
-            if simulation.deleted {
-                remains(database, lease, simulation.key, &mut pruned).await
-            } else {
-                history(database, lease, retention, &simulation, &mut pruned).await
-            }
-        };
-        match within(TRANSACTION_PATIENCE, work).await {
-            // It keeps no other from being pruned.
-            Err(error @ StoreError::Unreadable { .. }) => {
-                tracing::warn!(%error, "a simulation is not pruned");
-            }
-            done => done?,
-        }
-    }
-    Ok(pruned)
+/// Where the newest rows of a simulation are. Whatever is written of it moves one of these, but what is written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Newest {
+    /// Seq of its newest event, by log.
+    seq: [u64; 2],
+    /// Ticks of its newest digest, snapshot and cut.
+    ticks: [Option<u64>; 3],
 }
 
 /// A simulation, as retention sees it.
+#[derive(Debug)]
 struct Simulation {
     key: i64,
     deleted: bool,
-    /// Seq of the newest event, by log.
-    last_seq: [u64; 2],
+    newest: Newest,
 }
 
-/// Removes old idempotency keys, and tells which simulations there are.
+/// One who removes what is beyond retention, and knows from step to step where there may be something.
+#[derive(Debug, Default)]
+pub struct Pruner {
+    retention: Retention,
+    /// Where those stood that had nothing more to remove, by key.
+    clean: BTreeMap<i64, Newest>,
+    /// Those of which the last step left something.
+    left: Vec<Simulation>,
+    /// Whether it left idempotency keys.
+    keys_left: bool,
+}
+
+impl Pruner {
+    /// One who knows nothing yet.
+    #[must_use]
+    pub fn new(retention: Retention) -> Pruner {
+        Pruner {
+            retention,
+            ..Pruner::default()
+        }
+    }
+
+    /// One step: of what the one before left, or else of whatever was written of since it had nothing more to remove. After
+    /// an error the next one looks everywhere it has to.
+    pub(crate) async fn step(
+        &mut self,
+        database: &dyn Database,
+        lease: &Lease,
+    ) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        let mut due = std::mem::take(&mut self.left);
+        let goes_on = !due.is_empty() || self.keys_left;
+        if std::mem::take(&mut self.keys_left) || !goes_on {
+            let keys = idempotency_keys(database, lease, &self.retention);
+            let removed = within(TRANSACTION_PATIENCE, keys).await?;
+            pruned.count(removed, PRUNE_ROWS);
+            self.keys_left = pruned.more;
+        }
+        if !goes_on {
+            let found = within(TRANSACTION_PATIENCE, simulations(database)).await?;
+            self.clean
+                .retain(|key, _| found.iter().any(|found| found.key == *key));
+            due = found;
+            due.retain(|found| found.deleted || self.clean.get(&found.key) != Some(&found.newest));
+        }
+        for simulation in due {
+            let mut of_it = Pruned::default();
+            let work = async {
+                if simulation.deleted {
+                    remains(database, lease, simulation.key, &mut of_it).await
+                } else {
+                    history(database, lease, &self.retention, &simulation, &mut of_it).await
+                }
+            };
+            match within(TRANSACTION_PATIENCE, work).await {
+                // It keeps no other from being pruned.
+                Err(error @ StoreError::Unreadable { .. }) => {
+                    tracing::warn!(%error, "a simulation is not pruned");
+                    continue;
+                }
+                done => done?,
+            }
+            pruned.rows += of_it.rows;
+            pruned.more |= of_it.more;
+            if of_it.more {
+                self.left.push(simulation);
+            } else {
+                self.clean.insert(simulation.key, simulation.newest);
+            }
+        }
+        Ok(pruned)
+    }
+}
+
+/// Removes old idempotency keys; rows that it removed.
 async fn idempotency_keys(
     database: &dyn Database,
     lease: &Lease,
     retention: &Retention,
-    pruned: &mut Pruned,
-) -> Result<Vec<Simulation>, StoreError> {
+) -> Result<u64, StoreError> {
     let mut session = database.begin().await?;
     lease::pass(session.as_mut(), lease, Fence::Prune).await?;
     let age_us = i64::try_from(retention.idempotency.as_micros()).unwrap_or(i64::MAX);
@@ -142,22 +194,38 @@ async fn idempotency_keys(
             &[Value::Int(before_us), small(PRUNE_ROWS)],
         )
         .await?;
-    pruned.count(removed, PRUNE_ROWS);
+    lease::renew_if_only_writer(session.as_mut(), lease).await?;
+    session.commit().await?;
+    Ok(removed)
+}
+
+/// Every simulation, deleted ones included, and where its newest rows are. Each of these is a look at the end of an index.
+async fn simulations(database: &dyn Database) -> Result<Vec<Simulation>, StoreError> {
+    let mut session = database.begin().await?;
     let rows = session
         .fetch(
             "SELECT s.simulation_key, CAST(CASE WHEN s.id IS NULL THEN 1 ELSE 0 END AS BIGINT), \
-             COALESCE(h.last_sim_seq, 0), COALESCE(h.last_system_seq, 0) \
+             COALESCE(h.last_sim_seq, 0), COALESCE(h.last_system_seq, 0), \
+             (SELECT max(tick) FROM tick_digests d WHERE d.simulation_key = s.simulation_key), \
+             (SELECT max(tick) FROM metric_snapshots m WHERE m.simulation_key = s.simulation_key), \
+             (SELECT max(tick) FROM cuts c WHERE c.simulation_key = s.simulation_key) \
              FROM simulations s LEFT JOIN heads h ON h.simulation_key = s.simulation_key ORDER BY 1",
             &[],
         )
         .await?;
-    lease::renew_if_only_writer(session.as_mut(), lease).await?;
     session.commit().await?;
     let read = |row: &Row| -> Result<Simulation, Unfit> {
         Ok(Simulation {
             key: row.int(0)?,
             deleted: row.int(1)? != 0,
-            last_seq: [row.bits(2)?, row.bits(3)?],
+            newest: Newest {
+                seq: [row.bits(2)?, row.bits(3)?],
+                ticks: [
+                    row.bits_or_null(4)?,
+                    row.bits_or_null(5)?,
+                    row.bits_or_null(6)?,
+                ],
+            },
         })
     };
     let mut simulations = Vec::with_capacity(rows.len());
@@ -184,7 +252,7 @@ async fn history(
     let mut session = database.begin().await?;
     lease::pass(session.as_mut(), lease, Fence::Prune).await?;
     let key = Value::Int(simulation.key);
-    for (log, last_seq) in (0..).zip(simulation.last_seq) {
+    for (log, last_seq) in (0..).zip(simulation.newest.seq) {
         // Seqs are dense, so that nothing has to be counted.
         let up_to = last_seq.saturating_sub(retention.events);
         let removed = session

@@ -253,11 +253,6 @@ impl Row {
         self.int(at)?.try_into().map_err(|_| Unfit)
     }
 
-    /// A DOUBLE PRECISION.
-    pub(crate) fn real(&self, at: usize) -> Result<f64, Unfit> {
-        get!(self, at)
-    }
-
     /// A TEXT.
     pub(crate) fn text(&self, at: usize) -> Result<String, Unfit> {
         get!(self, at)

@@ -174,10 +174,12 @@ impl Session for Open {
     ) -> Work<'a, u64> {
         Box::pin(async move {
             let rows = columns.first().map_or(0, Column::len);
-            let at_once = (SQLITE_VALUES / columns.len().max(1)).max(1);
+            let most = (SQLITE_VALUES / columns.len().max(1)).max(1);
             let mut inserted = 0;
-            for first in (0..rows).step_by(at_once) {
-                let some = first..rows.min(first + at_once);
+            let mut first = 0;
+            while first < rows {
+                let some = first..first + at_once(rows - first, most);
+                first = some.end;
                 let sql = AssertSqlSafe(insert_sql(into, some.len()));
                 let mut query = sqlx::query(sql).bind(key);
                 for row in some {
@@ -214,6 +216,13 @@ impl Session for Open {
             Ok(())
         })
     }
+}
+
+/// Rows for the next statement, of so many that are left, a power of two. Each number of rows is a statement of its own, which
+/// the connection keeps compiled: with any number there would be hundreds of large ones, and those that every commit
+/// needs would be compiled again each time.
+fn at_once(left: usize, most: usize) -> usize {
+    1 << left.min(most).ilog2()
 }
 
 /// One statement for so many rows. The first placeholder is the simulation's key, in every row.
@@ -291,6 +300,50 @@ mod tests {
             matches!(written, Err(StoreError::NotWritable(_))),
             "{written:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn any_number_of_rows_goes_in_by_few_statements() {
+        use sqlx::Connection as _;
+        let dir = tempfile::tempdir().unwrap();
+        let file = SqliteFile {
+            path: dir.path().join("farm.db"),
+            max_page_count: None,
+        };
+        std::fs::File::create(&file.path).unwrap();
+        let writer = Sqlite::writer(&file).await.unwrap();
+        let into = Insert {
+            table: "t",
+            columns: &[("n", "bigint"), ("x", "double precision")],
+        };
+        let mut session = writer.begin().await.unwrap();
+        let table = "CREATE TABLE t (simulation_key INTEGER, n INTEGER, x REAL)";
+        session.execute(table, &[]).await.unwrap();
+        let counts = (0..=200).chain([999, 1_000, 1_001, 2_500]);
+        let mut inserted = 0;
+        for count in counts.clone() {
+            let columns = [
+                Column::Ints((inserted..inserted + count).collect()),
+                Column::Reals(vec![0.5; count as usize]),
+            ];
+            let done = session.insert(&into, 7, &columns).await.unwrap();
+            assert_eq!(done, count as u64);
+            inserted += count;
+        }
+        let rows = session
+            .fetch(
+                "SELECT count(DISTINCT n), max(n), min(simulation_key) FROM t WHERE x = 0.5",
+                &[],
+            )
+            .await
+            .unwrap();
+        let found = [0, 1, 2].map(|at| rows[0].int(at).unwrap());
+        assert_eq!(found, [inserted, inserted - 1, 7]);
+        session.commit().await.unwrap();
+        let connection = writer.pool.acquire().await.unwrap();
+        let kept = connection.cached_statements_size();
+        // A power of two each up to 512 rows, and the two others.
+        assert!(kept <= 12, "{kept} statements");
     }
 
     #[tokio::test]

@@ -11,12 +11,12 @@ use crate::lease::{self, Acquired, Lease, Owner, SameAddress};
 use crate::limits::TRANSACTION_PATIENCE;
 use crate::load::Loaded;
 use crate::postgres::Postgres;
-use crate::retention::{Pruned, Retention};
+use crate::retention::{Pruned, Pruner};
 use crate::session::{Database, within};
 use crate::sqlite::Sqlite;
 use crate::url::DatabaseUrl;
 use crate::write::{Committed, Write};
-use crate::{append, commit, load, retention, schema};
+use crate::{append, commit, load, schema};
 
 /// A database that is written, PostgreSQL or SQLite. Clones share its connections.
 ///
@@ -153,12 +153,13 @@ impl Store {
     }
 
     /// Removes some of what is beyond retention, and of what is left of deleted simulations, in transactions
-    /// short enough that nobody waits long for them. It is called again at once while [`Pruned::more`], else now and then.
+    /// short enough that nobody waits long for them. It is called again at once while [`Pruned::more`], and is then about what
+    /// was left alone, else now and then.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] if somebody else took the database; [`StoreError`] otherwise.
-    pub async fn prune(&self, lease: &Lease, retention: &Retention) -> Result<Pruned, StoreError> {
-        retention::prune(self.database.as_ref(), lease, retention).await
+    pub async fn prune(&self, lease: &Lease, pruner: &mut Pruner) -> Result<Pruned, StoreError> {
+        pruner.step(self.database.as_ref(), lease).await
     }
 
     /// Every simulation, as one who now owns the database finds it.

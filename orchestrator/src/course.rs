@@ -36,11 +36,7 @@ impl Orchestrator {
         match ask {
             Ask::Create(spec) => {
                 self.check_spec(spec)?;
-                if self.desk.planned.len() >= MAX_CHORES {
-                    let limit = MAX_CHORES;
-                    return Err(ControlError::TooManyRequests { limit });
-                }
-                Ok(Course::Cut)
+                self.cut()
             }
             Ask::Fork {
                 simulation,
@@ -49,7 +45,7 @@ impl Orchestrator {
                 ..
             } => {
                 self.check_fork(*simulation, name.as_deref(), *tick)?;
-                Ok(Course::Cut)
+                self.cut()
             }
             Ask::Start(id) => moved(*id, Move::Start),
             Ask::Pause(id) => moved(*id, Move::Pause),
@@ -80,6 +76,15 @@ impl Orchestrator {
             },
             _ => unreachable!("it was answered"),
         }
+    }
+
+    /// Has a farm cut, if not too many are.
+    fn cut(&self) -> Result<Course, ControlError> {
+        if self.desk.planned.len() >= MAX_CHORES {
+            let limit = MAX_CHORES;
+            return Err(ControlError::TooManyRequests { limit });
+        }
+        Ok(Course::Cut)
     }
 
     /// What a move makes of where its run stands now.

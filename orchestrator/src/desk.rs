@@ -179,7 +179,8 @@ impl Desk {
 
     /// Requests that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.queued + self.planned.len() + self.awaited.len()
+        let repeaters: usize = self.repeaters.values().map(Vec::len).sum();
+        self.queued + self.planned.len() + self.awaited.len() + repeaters
     }
 
     /// Simulations that are about to be created.
@@ -241,9 +242,11 @@ impl Desk {
         let planned = std::mem::take(&mut self.planned).into_values();
         let awaited = std::mem::take(&mut self.awaited).into_values();
         let queued = std::mem::take(&mut self.lanes).into_values().flatten();
+        let repeaters = std::mem::take(&mut self.repeaters).into_values().flatten();
         (planned.map(|p| p.caller))
             .chain(awaited.map(|a| a.caller))
             .chain(queued.map(|q| q.caller))
+            .chain(repeaters)
             .collect()
     }
 

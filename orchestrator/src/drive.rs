@@ -29,6 +29,7 @@ use crate::limits::{
 };
 use crate::log::Log;
 use crate::snapshot::Snapshot;
+use crate::threads::Threads;
 
 /// The core and everything that is asked of it, as the loop owns them.
 pub(crate) struct Driver {
@@ -41,6 +42,7 @@ pub(crate) struct Driver {
     asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     last_request: u64,
     chores: mpsc::Sender<ChoreDone>,
+    threads: Threads,
     done: mpsc::Receiver<ChoreDone>,
     /// When the core was last told what time it is.
     wall_at: Option<Duration>,
@@ -161,6 +163,7 @@ fn build(
         asked: BTreeMap::new(),
         last_request: 0,
         chores,
+        threads: Threads::default(),
         done,
         wall_at: None,
         events,
@@ -379,12 +382,12 @@ impl Driver {
 }
 
 impl Driver {
-    /// Carries out a chore on a thread of its own.
+    /// Carries out a chore on a thread, once there is a place for it.
     fn begin_chore(&self, chore: Chore) {
-        let chores = self.chores.clone();
+        let (chores, threads) = (self.chores.clone(), self.threads.clone());
         tokio::spawn(async move {
             let id = chore.id;
-            let done = tokio::task::spawn_blocking(move || chore.carry_out()).await;
+            let done = threads.run(move || chore.carry_out()).await;
             let done = done.unwrap_or_else(|error| {
                 tracing::error!(%error, "a thread that worked for the core has panicked");
                 Chore::failed(id)

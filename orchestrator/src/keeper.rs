@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use store::Store;
 use store::error::StoreError;
 use store::history::Batch;
 use store::lease::Lease;
 use store::limits::MAX_GROUP;
+use store::retention::{Pruner, Retention};
 use store::write::{Committed, Write};
-use store::{Store, retention::Retention};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -168,12 +169,13 @@ impl Teller {
     }
 
     async fn prune(self, retention: Retention) {
+        let mut pruner = Pruner::new(retention);
         let mut times = interval(PRUNE_EVERY);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             times.tick().await;
             loop {
-                match self.store.prune(&self.lease, &retention).await {
+                match self.store.prune(&self.lease, &mut pruner).await {
                     Ok(pruned) if pruned.more => {}
                     Ok(_) => break,
                     Err(error) => match self.fault(error, "retention").await {

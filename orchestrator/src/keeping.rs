@@ -161,11 +161,17 @@ impl Orchestrator {
                 not_kept(&awaited.effect, not_done)
             }
         };
-        let repeaters = command.and_then(|command| self.desk.repeaters.remove(&command));
-        for repeater in repeaters.unwrap_or_default() {
-            self.answer(&repeater, answered.clone());
+        if let Some(command) = command {
+            self.answer_repeaters(command, &answered);
         }
         self.answer(&caller, answered);
+    }
+
+    /// Answers those who have repeated a command what its first caller is answered.
+    fn answer_repeaters(&mut self, command: (SimulationId, u64), answered: &Answer) {
+        for repeater in self.desk.repeaters.remove(&command).unwrap_or_default() {
+            self.answer(&repeater, answered.clone());
+        }
     }
 
     /// The command that this one repeats, where it has a place that was kept too late and is being given another: what
@@ -301,6 +307,8 @@ impl Orchestrator {
         let lead = self.lead_ticks(simulation);
         // Of a deleted run nothing is kept but what is under the key.
         let Some(run) = self.simulations.get_mut(&simulation) else {
+            // By what takes the key back, nobody could tell any more which command they repeat.
+            self.answer_repeaters((simulation, stamp.seq), &refused(error.clone()));
             return self.take_back(awaited.caller, awaited.write.guard, None, error);
         };
         let may = matches!(

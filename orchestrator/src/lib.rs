@@ -35,6 +35,8 @@ mod refusal;
 
 pub mod chore;
 
+mod threads;
+
 pub mod fault;
 
 mod commits;

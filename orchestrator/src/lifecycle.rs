@@ -56,6 +56,11 @@ impl Simulation {
     /// [`ControlError`] where the move is not possible.
     pub(crate) fn foresee(&self, movement: &Move, unix_us: u64) -> Result<State, ControlError> {
         let mut state = self.state();
+        if *movement == Move::Pause && self.steps() {
+            // It is paused, and stays so for the reason it was.
+            state.step_until = Some(self.present());
+            return Ok(state);
+        }
         let (request, from, to) = match movement {
             Move::Start => ("start", &[Status::Created][..], Some(Status::Running)),
             Move::Pause => ("pause", &[Status::Running][..], Some(Status::Paused)),

@@ -19,6 +19,7 @@ use crate::handle::Handle;
 use crate::keeper::{Keeper, waits_for};
 use crate::limits::{CUT_EVERY, FIRST_BACK_OFF, LEASE_TTL, RENEW_EVERY};
 use crate::standing::Standing;
+use crate::threads::Threads;
 
 /// Why a service does not begin, or has ended other than it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -194,18 +195,23 @@ async fn load(store: &Store) -> Result<(Loaded, Vec<Token>), StoreError> {
     }
 }
 
-/// Cuts the farm of every simulation that goes on, on threads of their own.
+/// Cuts the farm of every simulation that goes on, on as many threads as there are places for.
 async fn cut_farms(
     simulations: Vec<Recovered>,
 ) -> Result<Vec<(Recovered, Option<Plan>)>, ServiceError> {
+    let threads = Threads::default();
     let cut = |recovered: Recovered| {
-        tokio::task::spawn_blocking(move || {
-            let plan = recovered
-                .goes_on()
-                .then(|| Plan::new(&recovered.spec.config))
-                .transpose();
-            // What was valid once is valid: it would be another build's.
-            (recovered, plan.ok().flatten())
+        let threads = threads.clone();
+        tokio::spawn(async move {
+            let cut = move || {
+                let plan = recovered
+                    .goes_on()
+                    .then(|| Plan::new(&recovered.spec.config))
+                    .transpose();
+                // What was valid once is valid: it would be another build's.
+                (recovered, plan.ok().flatten())
+            };
+            threads.run(cut).await
         })
     };
     let mut cutting = Vec::new();
@@ -214,7 +220,8 @@ async fn cut_farms(
     }
     let mut done = Vec::new();
     for task in cutting {
-        done.push(task.await.map_err(|_| ServiceError::Panicked)?);
+        let cut = task.await.and_then(|cut| cut);
+        done.push(cut.map_err(|_| ServiceError::Panicked)?);
     }
     Ok(done)
 }

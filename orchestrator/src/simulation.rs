@@ -237,9 +237,12 @@ impl Simulation {
         self.transition(ctx, "start", &[Status::Created], Status::Running)
     }
 
-    /// `pause`: no further window is dispatched. It stands once the one in flight is complete.
+    /// `pause`: no further window is dispatched. It stands once the one in flight is complete. Of a paused run that steps
+    /// only the steps end.
     pub(crate) fn pause(&mut self, ctx: &mut Context<'_>) -> Result<(), ControlError> {
-        self.transition(ctx, "pause", &[Status::Running], Status::Paused)?;
+        if !self.steps() {
+            self.transition(ctx, "pause", &[Status::Running], Status::Paused)?;
+        }
         self.step_until = Some(self.present());
         self.ask_cut();
         Ok(())
@@ -301,10 +304,8 @@ impl Simulation {
             }
         }
         // Where a replay was said to lead it still goes: it is only cut short what was asked for since.
-        let stands_at = self.present();
-        let steps_on = self.status == Status::Paused && self.step_until > Some(stands_at);
-        if self.status == Status::Running || steps_on {
-            self.step_until = Some(stands_at);
+        if self.status == Status::Running || self.steps() {
+            self.step_until = Some(self.present());
             self.change(ctx, Status::Paused, cause);
         }
     }
@@ -373,6 +374,11 @@ impl Simulation {
                 .is_none_or(|until| self.completed >= Some(until)),
             _ => false,
         }
+    }
+
+    /// Whether it is paused and has ticks of a step to send out yet.
+    pub(crate) fn steps(&self) -> bool {
+        self.status == Status::Paused && self.step_until > Some(self.present())
     }
 
     /// Rows that a worker has of this run.

@@ -120,11 +120,13 @@ def test_it_does_not_wait_longer_than_it_may(client: Client) -> None:
     assert gateway.pauses == []
 
 
-def test_a_deletion_whose_answer_was_lost_has_succeeded(client: Client) -> None:
+def test_a_deletion_whose_answer_was_lost_is_asked_for_again_by_the_same_key(client: Client) -> None:
+    gateway = Gateway(httpx.ReadError("reset"), httpx.Response(204))
+    gateway.client(client).delete("id")
+    assert gateway.keys[0] and gateway.keys[0] == gateway.keys[1]
     gone = {"type": "/problems/not-found", "title": "No", "status": 404, "detail": "no such simulation"}
-    Gateway(httpx.ReadError("reset"), httpx.Response(404, json=gone)).client(client).delete("id")
     with pytest.raises(Problem, match="404 not-found"):
-        Gateway(httpx.Response(404, json=gone)).client(client).delete("id")
+        Gateway(httpx.ReadError("reset"), httpx.Response(404, json=gone)).client(client).delete("id")
 
 
 def test_pauses_grow_to_their_bound_and_are_spread() -> None:

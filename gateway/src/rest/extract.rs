@@ -67,6 +67,18 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJson<T> {
     }
 }
 
+/// What makes a request without a body idempotent.
+pub(crate) struct Keyed(pub(crate) Option<Idempotency>);
+
+impl FromRequestParts<App> for Keyed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let key = idempotency_key(&parts.headers)?;
+        Ok(Keyed(key.map(|key| guard(key, parts, b""))))
+    }
+}
+
 /// The document says of an optional body that it may be `null`; one of nothing has no type either.
 fn is_left_out(body: &[u8]) -> bool {
     body.is_empty() || body.trim_ascii() == b"null"

@@ -14,7 +14,7 @@ use super::described::{
     ChangeProblems, CommandProblems, CreateProblems, DeleteProblems, ForkProblems, LifeProblems,
     ListProblems, ReadProblems,
 };
-use super::extract::{Id, Json, OptionalJson, Query};
+use super::extract::{Id, Json, Keyed, OptionalJson, Query};
 use super::page::{List, Page, limit};
 use super::resource::{SimulationResource, StatusJson, new_id};
 use crate::access::{Caller, Operator, Viewer};
@@ -124,14 +124,16 @@ pub(crate) async fn change(
 
 /// Deletes a simulation and all that is kept of it.
 #[utoipa::path(delete, path = "/v1/simulations/{id}", operation_id = "delete_simulation", tag = "simulations",
-    params(super::IdParam),
+    params(super::IdParam, super::IdempotencyParam),
     responses((status = 204, description = "It is gone."), DeleteProblems))]
 pub(crate) async fn delete(
     Operator(caller): Operator,
     State(app): State<App>,
     Id(id): Id,
+    Keyed(idempotency): Keyed,
 ) -> Result<StatusCode, Problem> {
-    match app.client.ask(caller.token, None, Ask::Delete(id)).await? {
+    let ask = Ask::Delete(id);
+    match app.client.ask(caller.token, idempotency, ask).await? {
         Answer::Done => Ok(StatusCode::NO_CONTENT),
         other => Err(unexpected(&other)),
     }
@@ -160,7 +162,7 @@ macro_rules! life {
 life! {
     /// Starts a created simulation.
     start "/v1/simulations/{id}/start" "start_simulation" Start
-    /// Pauses a running simulation at the end of the tick that is under way.
+    /// Pauses a running simulation at the end of the tick that is under way; of a paused one that steps, ends the step there.
     pause "/v1/simulations/{id}/pause" "pause_simulation" Pause
     /// Lets a paused simulation go on.
     resume "/v1/simulations/{id}/resume" "resume_simulation" Resume
@@ -168,7 +170,7 @@ life! {
     stop "/v1/simulations/{id}/stop" "stop_simulation" Stop
 }
 
-/// Advances a paused simulation some ticks, one if nothing else is said.
+/// Advances a paused simulation some ticks, one if nothing else is said. A pause ends that early.
 #[utoipa::path(post, path = "/v1/simulations/{id}/step", operation_id = "step_simulation", tag = "lifecycle",
     params(super::IdParam, super::IdempotencyParam),
     request_body = Option<StepSimulation>,

@@ -10,7 +10,7 @@ use super::answered::Answered;
 use super::bodies::{CreateToken, Nothing};
 use super::clock::{now_us, rfc3339};
 use super::described::{DeleteProblems, ListProblems, SecretProblems};
-use super::extract::{Json, OptionalJson, Query};
+use super::extract::{Json, Keyed, OptionalJson, Query};
 use super::page::{List, Page, limit};
 use super::range::label;
 use super::resource::AccessJson;
@@ -163,18 +163,18 @@ pub(crate) async fn list(
 
 /// Revokes a token: from now on it opens nothing.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", operation_id = "revoke_token", tag = "access",
-    params(("id" = String, Path, description = "The token's number, hex.", pattern = "^[0-9a-f]{16}$")),
+    params(
+        ("id" = String, Path, description = "The token's number, hex.", pattern = "^[0-9a-f]{16}$"),
+        super::IdempotencyParam),
     responses((status = 204, description = "It is revoked."), DeleteProblems))]
 pub(crate) async fn revoke(
     Admin(caller): Admin,
     State(app): State<App>,
     TokenId(id): TokenId,
+    Keyed(idempotency): Keyed,
 ) -> Result<StatusCode, Problem> {
-    match app
-        .client
-        .ask(caller.token, None, Ask::RevokeToken(id))
-        .await?
-    {
+    let ask = Ask::RevokeToken(id);
+    match app.client.ask(caller.token, idempotency, ask).await? {
         Answer::Done => Ok(StatusCode::NO_CONTENT),
         other => Err(unexpected(&other)),
     }

@@ -398,3 +398,32 @@ async fn idempotency_keys_are_passed_on_with_route_and_body() {
         .await;
     twice.problem(422, "invalid");
 }
+
+#[tokio::test]
+async fn a_deletion_takes_an_idempotency_key_too() {
+    let bench = Bench::start().await;
+    let simulation = bench.simulation(12).await;
+    let made = bench
+        .post("/v1/tokens", json!({"name": "x", "role": "viewer"}))
+        .await;
+    let token = made.header("location").unwrap().to_owned();
+    for (path, key) in [(simulation, "k-1"), (token, "k-2")] {
+        for wrong in ["", "a b"] {
+            let reply = send("DELETE", path.as_str()).header("Idempotency-Key", wrong);
+            let problem = reply.to(bench.address).await.problem(422, "invalid");
+            assert_eq!(problem["field"], "Idempotency-Key");
+        }
+        let delete = send("DELETE", path.as_str()).header("Idempotency-Key", key);
+        assert_eq!(delete.to(bench.address).await.status, 204);
+        let asked = bench.orchestrator.last().idempotency.expect("it has a key");
+        assert_eq!(
+            (asked.key.as_str(), asked.route.as_str()),
+            (key, format!("DELETE {path}").as_str())
+        );
+        assert_eq!(asked.body_hash, gateway::token::sha256(b""));
+        let again = delete.to(bench.address).await;
+        assert_eq!(again.status, 204, "it is answered as the first time");
+        let other = send("DELETE", path.as_str()).to(bench.address).await;
+        other.problem(404, "not-found");
+    }
+}

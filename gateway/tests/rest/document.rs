@@ -64,7 +64,7 @@ async fn every_reference_resolves_and_every_operation_is_told_whole() {
                     "{name}"
                 );
             }
-            if ["post", "patch"].contains(&method.as_str()) {
+            if ["post", "patch", "delete"].contains(&method.as_str()) {
                 assert!(
                     parameters.iter().any(|p| p["name"] == "Idempotency-Key"),
                     "{name}"

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use store::history::EntityRow;
 use store::lease::{Acquired, Lease, SameAddress};
 use store::write::{Change, Committed, Write};
 use store::{Reader, Store};
 use tempfile::TempDir;
+use transport::control::SimulationId;
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +137,35 @@ impl Bench {
                 connection.close().await.unwrap();
             }
         }
+    }
+
+    /// The machines of a simulation, as who asks the database itself finds them: no role reads them.
+    pub(crate) async fn machines(&self, simulation: SimulationId) -> Vec<EntityRow> {
+        let sql = "SELECT e.entity, e.class, e.site, e.home_x_m, e.home_y_m FROM entities e \
+                   JOIN simulations s ON s.simulation_key = e.simulation_key \
+                   WHERE CAST(s.id AS TEXT) = $1 ORDER BY e.entity";
+        let id = simulation.to_string();
+        let rows: Vec<(i64, String, i64, f64, f64)> = match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                let query = sqlx::query_as(sql).bind(id);
+                query.fetch_all(&mut connection).await.unwrap()
+            }
+            Kind::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                let query = sqlx::query_as(sql).bind(id);
+                query.fetch_all(&mut connection).await.unwrap()
+            }
+        };
+        let rows = rows.into_iter();
+        rows.map(|(entity, class, site, home_x_m, home_y_m)| EntityRow {
+            entity: entity.try_into().unwrap(),
+            class,
+            site: site.try_into().unwrap(),
+            home_x_m,
+            home_y_m,
+        })
+        .collect()
     }
 
     /// Rows of a table, of all simulations.

@@ -1,7 +1,7 @@
 //! Deleting a simulation.
 
 use store::history::History;
-use store::retention::Retention;
+use store::retention::Pruner;
 use store::write::{Change, Committed};
 use transport::control::Log;
 
@@ -50,19 +50,14 @@ pub(crate) async fn a_deleted_simulation_is_gone_at_once_and_its_rows_later(benc
     assert!(store.load().await.unwrap().simulations.is_empty());
     let reader = bench.reader().await;
     assert_eq!(reader.log(id(1), Log::Sim, 0, 1).await.unwrap(), None);
-    assert_eq!(reader.entity(id(1), 1).await.unwrap(), None);
     let late = commit_one(&store, &lease, 5, command(1, 2, 6)).await;
     assert!(matches!(late, Committed::NotFound));
     // History that was on its way finds nothing to belong to.
     store.append(&lease, &batch(2, pieces())).await.unwrap();
 
+    let mut pruner = Pruner::default();
     let mut steps = 1;
-    while store
-        .prune(&lease, &Retention::default())
-        .await
-        .unwrap()
-        .more
-    {
+    while store.prune(&lease, &mut pruner).await.unwrap().more {
         steps += 1;
     }
     assert_eq!(steps, 3, "12,000 rows, 5,000 a step");
@@ -82,12 +77,8 @@ pub(crate) async fn an_id_can_be_used_again_while_its_rows_are_removed(bench: &B
     assert_eq!((found.head_tick, found.last_sim_seq), (0, 0));
     assert!(!found.has_entities);
     store.append(&lease, &batch(2, pieces())).await.unwrap();
-    while store
-        .prune(&lease, &Retention::default())
-        .await
-        .unwrap()
-        .more
-    {}
+    let mut pruner = Pruner::default();
+    while store.prune(&lease, &mut pruner).await.unwrap().more {}
     assert_eq!(bench.count("entities").await, 12_000);
     let found = store.load().await.unwrap().simulations.remove(0);
     assert_eq!(found.cut, Some(cut(9)));

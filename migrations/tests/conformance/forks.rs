@@ -4,6 +4,7 @@ use store::Store;
 use store::history::History;
 use store::lease::Lease;
 use store::recovery::Recovered;
+use store::retention::Pruner;
 use store::write::{Change, Committed};
 use transport::control::{CommandStamp, Log, Status};
 
@@ -124,7 +125,8 @@ pub(crate) async fn a_fork_outlives_its_parent(bench: &Bench) {
     past(&store, &lease).await;
     let child = forked(commit_one(&store, &lease, 10, fork(2, 170)).await);
     commit_one(&store, &lease, 11, Change::Delete(id(1))).await;
-    while store.prune(&lease, &Default::default()).await.unwrap().more {}
+    let mut pruner = Pruner::default();
+    while store.prune(&lease, &mut pruner).await.unwrap().more {}
     let found = store.load().await.unwrap().simulations.remove(0);
     assert_eq!(found.spec, child.spec);
     assert_eq!(found.cut, Some(cut(100)));

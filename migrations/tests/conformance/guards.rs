@@ -223,7 +223,11 @@ pub(crate) async fn a_key_is_forgotten_after_a_day(bench: &Bench) {
     assert_eq!(bench.count("idempotency_keys").await, 1);
     // By the database's clock all of these are long past.
     assert_eq!(
-        store.prune(&lease, &Default::default()).await.unwrap().rows,
+        store
+            .prune(&lease, &mut Default::default())
+            .await
+            .unwrap()
+            .rows,
         1
     );
     assert_eq!(bench.count("idempotency_keys").await, 0);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use store::history::{Cut, EntityRow, Head, History, MetricSnapshot};
-use store::reader::{EntityQuery, MetricQuery};
+use store::reader::MetricQuery;
 use store::write::{Change, Committed, State};
 use transport::control::{
     Access, Cause, CommandRequest, CommandStamp, LatePolicy, Log, LogEvent, SimulationId, Spec,
@@ -310,17 +310,7 @@ pub(crate) async fn random_rows_come_back(bench: &Bench) {
                 .collect();
             assert_eq!(page.items, expected);
         }
-        let query = EntityQuery {
-            simulation,
-            class: None,
-            site: None,
-            after: 0,
-            limit: 100,
-        };
-        assert_eq!(
-            reader.entities(&query).await.unwrap().unwrap().items,
-            entities
-        );
+        assert_eq!(bench.machines(simulation).await, entities);
         assert_eq!(
             reader
                 .digests(simulation, 0, 100)

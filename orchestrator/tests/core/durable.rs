@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use kernel::command::Action;
 use orchestrator::control::{
-    CommandRequest, CommandStamp, LatePolicy, RefusalKind, Spec, Speed, Status, Target,
+    CommandRequest, CommandStamp, LatePolicy, RefusalKind, SimulationId, Spec, Speed, Status,
+    Target,
 };
+use orchestrator::desk::Asker;
 use orchestrator::fault::StoreFault;
-use orchestrator::limits::{COMMIT_PATIENCE, MAX_STAMPS};
+use orchestrator::limits::{COMMIT_PATIENCE, MAX_CHORES, MAX_STAMPS};
 use store::recovery::Recovered;
 use store::write::{Change, State};
-use transport::control::{Answer, Ask, Cause, Idempotency, Log, LogEvent};
+use transport::control::{Answer, Ask, Cause, Idempotency, Log, LogEvent, Request};
 
 use crate::fake_worker::expected_digests;
 use crate::shelf::Kept;
@@ -163,6 +165,26 @@ fn a_command_repeated_while_it_is_given_another_place_is_answered_with_that() {
     assert_eq!(stamp(&t.answers[&again]), placed);
     assert_eq!(kept(&t).commands[&placed.seq].0, placed);
     assert_eq!(kept(&t).commands.len(), 1);
+}
+
+#[test]
+fn who_repeats_a_command_is_counted_while_it_waits_and_answered_when_all_ends() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.shelf.commit_takes = Duration::from_secs(2);
+    let first = t.begin_ask(hold(None), key("a", 1));
+    t.run_for(Duration::from_millis(1_900));
+    // Its next place is kept too late as well.
+    t.shelf.commit_takes = Duration::from_secs(20);
+    let again = t.begin_ask(hold(None), key("a", 1));
+    t.run_for(Duration::from_secs(24));
+    assert!(!t.answers.contains_key(&first) && !t.answers.contains_key(&again));
+    assert_eq!(t.core.snapshot(t.now).waiting_requests, 2);
+    t.control(|core, now| core.handle_store_over(now, "another one owns it".to_owned()));
+    for id in [first, again] {
+        assert_eq!(refusal(&t.answers[&id]), RefusalKind::Ending);
+    }
+    assert_eq!(t.core.snapshot(t.now).waiting_requests, 0);
 }
 
 #[test]
@@ -639,6 +661,40 @@ fn what_a_batch_says_of_a_run_never_outlives_what_was_asked_of_it_since() {
 }
 
 #[test]
+fn a_pause_ends_a_step_at_the_present_tick() {
+    let mut t = started(Spec {
+        speed: Speed::Max,
+        ..at_real_time()
+    });
+    t.ask(Ask::Pause(SIM));
+    let from = t.tick();
+    t.ask(Ask::Step(SIM, 1 << 30));
+    pass_until(&mut t, |t| t.tick() > from + 100);
+    t.shelf.commit_takes = 200 * MS;
+    let Answer::Simulation(paused) = t.ask(Ask::Pause(SIM)) else {
+        panic!("it is not paused");
+    };
+    assert_eq!(paused.status, Status::Paused);
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(t.tick(), paused.tick, "it went no further");
+    let state = kept(&t).state.as_ref().unwrap();
+    assert_eq!(
+        (state.status, state.cause),
+        (Status::Paused, Cause::Requested)
+    );
+    assert_eq!(state.step_until, Some(paused.tick));
+    // It stands, and there is nothing to pause any more.
+    assert_eq!(
+        refusal(&t.ask(Ask::Pause(SIM))),
+        RefusalKind::InvalidTransition
+    );
+    // The next step begins there.
+    t.ask(Ask::Step(SIM, 3));
+    t.run_for(Duration::from_secs(1));
+    assert_eq!(t.tick(), paused.tick + 3);
+}
+
+#[test]
 fn a_run_that_steps_is_paused_by_a_full_database_and_does_not_step_on() {
     let spec = Spec {
         speed: Speed::Max,
@@ -706,4 +762,35 @@ fn one_that_this_build_cannot_go_on_with_is_left_to_another_as_it_is() {
     let info = t.core.simulation(SIM).unwrap();
     assert_eq!((info.status, &*info.spec.name), (Status::Failed, "other"));
     assert!(info.ended_at_us.is_some());
+}
+
+#[test]
+fn no_more_farms_are_cut_at_once_for_forks_than_for_creations() {
+    let mut t = started(at_real_time());
+    t.run_until(|t| t.tick() == 50);
+    t.run_for(Duration::from_secs(1));
+    for n in 0..=MAX_CHORES as u64 {
+        let ask = Ask::Fork {
+            simulation: SIM,
+            child: SimulationId(1_000 + u128::from(n)),
+            name: None,
+            tick: Some(10),
+        };
+        let request = Request {
+            id: 1_000 + n,
+            token: 0,
+            idempotency: None,
+            ask,
+        };
+        // Nobody carries the chores out meanwhile.
+        t.core.handle_request(t.now, Asker::Local, request);
+    }
+    let (_, last) = t.core.poll_response().expect("one is too many");
+    assert_eq!(last.id, 1_000 + MAX_CHORES as u64);
+    assert_eq!(refusal(&last.answer), RefusalKind::OverCapacity);
+    assert!(t.core.poll_response().is_none());
+    assert_eq!(
+        std::iter::from_fn(|| t.core.poll_chore()).count(),
+        MAX_CHORES
+    );
 }

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 JSON = "application/json"
 # Methods whose repetition the gateway tells from a second request only by the key.
-KEYED = frozenset({"POST", "PATCH"})
+KEYED = frozenset({"POST", "PATCH", "DELETE"})
 # Answers of a gateway without an orchestrator, and of a proxy without a gateway.
 NOT_THERE = frozenset({502, 503, 504})
 

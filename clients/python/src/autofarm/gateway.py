@@ -83,9 +83,9 @@ class Gateway:
         return json("change_simulation", path={"id": simulation}, body=body, key=key)
 
     @Operation
-    def delete(self, simulation: str) -> Answer[None]:
+    def delete(self, simulation: str, *, key: str | None = None) -> Answer[None]:
         """Deletes it and all that is kept of it."""
-        return nothing("delete_simulation", path={"id": simulation})
+        return nothing("delete_simulation", path={"id": simulation}, key=key)
 
     @Operation
     def start(self, simulation: str, *, key: str | None = None) -> Answer[Simulation]:
@@ -94,7 +94,7 @@ class Gateway:
 
     @Operation
     def pause(self, simulation: str, *, key: str | None = None) -> Answer[Simulation]:
-        """Pauses one that runs, at the end of the tick that is under way."""
+        """Pauses one that runs, at the end of the tick that is under way, or ends the step of one that is paused."""
         return json("pause_simulation", path={"id": simulation}, key=key)
 
     @Operation
@@ -262,9 +262,9 @@ class Gateway:
         return json("create_token", body=body, key=key)
 
     @Operation
-    def revoke_token(self, token: str) -> Answer[None]:
+    def revoke_token(self, token: str, *, key: str | None = None) -> Answer[None]:
         """Revokes the token of this id: from now on it opens nothing."""
-        return nothing("revoke_token", path={"id": token})
+        return nothing("revoke_token", path={"id": token}, key=key)
 
     # --- the gateway
 

@@ -27,9 +27,7 @@ class Tries:
 
     def answered(self, answer: httpx.Response) -> float | None:
         """Takes an answer. `None`: that is it; raises `Problem` where the gateway refuses and goes on to."""
-        is_repeated = self.backoff.failures > 0
-        # The first try has deleted it, and its answer was lost.
-        if answer.is_success or (self.call.method == "DELETE" and answer.status_code == 404 and is_repeated):
+        if answer.is_success:
             return None
         problem = Problem.of(answer.status_code, answer.content, answer.headers)
         asked_s = problem.retry_after_s

@@ -260,7 +260,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Pauses a running simulation at the end of the tick that is under way. */
+        /** Pauses a running simulation at the end of the tick that is under way; of a paused one that steps, ends the step there. */
         post: operations["pause_simulation"];
         delete?: never;
         options?: never;
@@ -311,7 +311,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Advances a paused simulation some ticks, one if nothing else is said. */
+        /** Advances a paused simulation some ticks, one if nothing else is said. A pause ends that early. */
         post: operations["step_simulation"];
         delete?: never;
         options?: never;
@@ -2175,7 +2175,10 @@ export interface operations {
     delete_simulation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes a repetition answer as the first request did, for 24 h a token and route. */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description The simulation's id. */
                 id: string;
@@ -5017,7 +5020,10 @@ export interface operations {
     revoke_token: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes a repetition answer as the first request did, for 24 h a token and route. */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description The token's number, hex. */
                 id: string;
