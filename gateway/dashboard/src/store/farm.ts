@@ -287,6 +287,8 @@ function handle(message: FromWorker): void {
       state.fleet.value = message.fleet;
       // Only now is it known what of the world is seen.
       askView();
+      // And whether the machine that is looked at is in it.
+      void refreshSelected();
       void loadClasses().then((classes) => classes !== null && link.setClasses(classes));
       break;
     case "frame":
