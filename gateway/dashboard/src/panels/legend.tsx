@@ -74,14 +74,14 @@ function States({ isColoured }: { isColoured: boolean }) {
       <ul class="states" aria-label="States">
         {STATES.map((name, code) => {
           const isShown = (hiddenStates & (1 << code)) === 0;
-          const machines = byState?.[code] ?? 0;
+          const machines = byState?.[code] ?? Number.NaN;
           return (
             <li key={name}>
               <button
                 type="button"
                 aria-pressed={isShown}
                 title="Click to hide or show; double-click for this one alone"
-                class={machines === 0 ? "state is-none" : "state"}
+                class={machines > 0 ? "state" : "state is-none"}
                 onClick={() => changePlace({ hiddenStates: hiddenStates ^ (1 << code) })}
                 onDblClick={() => changePlace({ hiddenStates: ~(1 << code) & (2 ** STATES.length - 1) })}
               >
@@ -91,7 +91,7 @@ function States({ isColoured }: { isColoured: boolean }) {
                   {count(machines)}
                   <span class="unseen"> machines</span>
                 </span>
-                <meter class="share" min={0} max={total} value={machines} aria-hidden="true" />
+                <meter class="share" min={0} max={total} value={machines || 0} aria-hidden="true" />
               </button>
             </li>
           );
