@@ -94,6 +94,26 @@ describe("alerts", () => {
     expect(alerts.expire(100_000)).toBe(true);
     expect(alerts.list.map((alert) => alert.key)).toEqual(["lost"]);
   });
+  it("of a state stay until it ends, and those of the page whatever is opened", () => {
+    const alerts = new Alerts();
+    alerts.raise("view", "warning", "text", 0, { lasts: "simulation" });
+    alerts.raise("version", "warning", "text", 0, { lasts: "page" });
+    expect(alerts.expire(10 * 3_600_000)).toBe(false);
+    expect(alerts.settle("view")).toBe(true);
+    expect(alerts.settle("view")).toBe(false);
+    alerts.raise("view", "warning", "text", 0, { lasts: "simulation" });
+    alerts.clear();
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["version"]);
+  });
+  it("that are errors are quiet in the same words alone", () => {
+    const alerts = new Alerts();
+    alerts.raise("lifecycle", "error", "The run is paused: its history waits.", 0);
+    alerts.dismiss("lifecycle", 1_000);
+    alerts.raise("lifecycle", "error", "The run is paused: its history waits.", 2_000);
+    expect(alerts.list).toEqual([]);
+    alerts.raise("lifecycle", "error", "The run is paused: the disk is full.", 2_000);
+    expect(alerts.list).toHaveLength(1);
+  });
   it("are quiet for a while once dismissed", () => {
     const alerts = new Alerts();
     alerts.raise("late", "warning", "text", 0);

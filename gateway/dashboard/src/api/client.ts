@@ -23,6 +23,7 @@ export interface Page<Item> {
 
 export type Lifecycle = "start" | "pause" | "resume" | "stop";
 
+const VERSION_HEADER = "Autofarm-Version";
 const PATIENCE_MS = 20_000;
 /** A change is sent again with the same key where it may or may not have been done: so often, and after so long at most, ms. */
 const TRIES = 3;
@@ -36,6 +37,8 @@ export class Api {
   token: string | null = null;
   /** Called when the server wants a token, or another. */
   onUnauthorized: () => void = () => {};
+  /** Called with the version and commit of the server that answered, where it says them. */
+  onVersion: (version: string) => void = () => {};
 
   simulations(): Promise<Page<Simulation>> {
     return this.#get("/v1/simulations", { limit: 1000 });
@@ -109,12 +112,6 @@ export class Api {
     return this.#change("POST", `/v1/simulations/${id}/commands`, JSON.stringify(command));
   }
 
-  /** Version of the server's API. */
-  async version(): Promise<string | null> {
-    const document: { info?: { version?: unknown } } = await this.#get("/openapi.json");
-    return typeof document.info?.version === "string" ? document.info.version : null;
-  }
-
   #get<Answer>(path: string, query: Query = {}): Promise<Answer> {
     const pairs = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
     const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)])).toString();
@@ -148,6 +145,8 @@ export class Api {
       const isLate = error instanceof DOMException && error.name === "TimeoutError";
       throw new Problem(0, "The server cannot be reached", isLate ? "it did not answer in time" : "is it running?");
     }
+    const version = answer.headers.get(VERSION_HEADER);
+    if (version !== null) this.onVersion(version);
     if (answer.status === 204) return null as Answer;
     const body: unknown = await answer.json().catch(() => null);
     if (answer.ok && body !== null) return body as Answer;

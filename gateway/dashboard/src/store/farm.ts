@@ -13,11 +13,11 @@ import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
-import { occasionOf } from "./occasions";
-import { alert, api, changePlace, needToken, settle, shown, showSimulation, takeToken } from "./page";
+import { isMeant, Lateness, occasionOf } from "./occasions";
+import { alert, api, changePlace, handleSeen, needToken, seenMs, settle, shown, showSimulation, takeToken } from "./page";
 import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
-import { clearTimings, dropTimingsFrom, refreshTimings } from "./timings";
+import { clearTimings, dropTimingsFrom, refreshTimings, ticksPerS } from "./timings";
 
 const TOKEN_KEY = "autofarm.token";
 const LIST_EVERY_MS = 3_000;
@@ -29,14 +29,16 @@ const RATE_HZ = 10;
 const HIDDEN_RATE_HZ = 1;
 /** Above so many machines the farm's events are not asked for at first: there are more than anybody reads. */
 const ALL_EVENTS_UP_TO = 20_000;
-/** The server's version is asked for when there is nothing else to do, ms. */
-const VERSION_AFTER_MS = 8_000;
 
 const link = new Link(handle);
 let size: Size = { width: 0, height: 0 };
 let isListed = false;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
 let waitsAtTick = 0;
+let lateness = new Lateness();
+/** Version and commit of the server as its first answer and its last had them. */
+let firstVersion: string | null = null;
+let lastVersion: string | null = null;
 
 // Beginning
 
@@ -44,10 +46,15 @@ export function start(): void {
   api.token = sessionStorage.getItem(TOKEN_KEY);
   state.hasToken.value = api.token !== null;
   api.onUnauthorized = needToken;
+  api.onVersion = handleVersion;
+  handleSeen(!document.hidden);
   addEventListener("hashchange", () => follow(readPlace(location.hash)));
   document.addEventListener("visibilitychange", () => {
+    handleSeen(!document.hidden);
     askView();
-    if (!document.hidden) link.retry();
+    if (document.hidden) return;
+    link.retry();
+    for (const wake of [...waiting]) wake();
   });
   addEventListener("online", () => link.retry());
   effect(() => {
@@ -65,7 +72,6 @@ export function start(): void {
     if (state.isTokenNeeded.value) return;
     if (open !== null && state.status.value.phase === "open") await refreshTimings(api, open);
   });
-  setTimeout(checkVersion, VERSION_AFTER_MS);
   const { simulation } = state.place.value;
   if (simulation !== null) void open(simulation);
 }
@@ -85,17 +91,27 @@ function follow(place: Place): void {
 }
 
 /** Says so where the server is of another version than this page, which may then lack something or show it wrong. */
-async function checkVersion(): Promise<void> {
-  const version = await api.version().catch(() => null);
-  if (version === null || version === __VERSION__) return;
-  alert("version", `The server is of version ${version}, this page of ${__VERSION__}: reload it, and what is new may still be missing.`);
+function handleVersion(version: string): void {
+  if (version === lastVersion) return;
+  lastVersion = version;
+  firstVersion ??= version;
+  if (version === firstVersion && version.split("+")[0] === __VERSION__) return;
+  const action = { label: "Reload", run: () => location.reload() };
+  alert("version", "The server was updated. Reload the page to have what is new.", "warning", { lasts: "page", action });
 }
 
-/** Repeats work, one after the other, less often while nobody looks. */
+/** Begins at once what is repeated and waits for its next turn. */
+const waiting = new Set<() => void>();
+
+/** Repeats work, one after the other, less often while nobody looks, and at once when somebody looks again. */
 function repeat(everyMs: number, work: () => Promise<void>): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const again = async () => {
+    clearTimeout(timer);
+    waiting.delete(again);
     await work();
-    setTimeout(again, everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
+    timer = setTimeout(again, everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
+    waiting.add(again);
   };
   void again();
 }
@@ -149,7 +165,7 @@ export async function refreshList(): Promise<void> {
 }
 
 async function refreshSimulation(): Promise<void> {
-  if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
+  if (state.alertList.expire(seenMs())) state.alertVersion.value += 1;
   const open = state.simulation.value;
   if (open === null || state.isTokenNeeded.value || state.status.value.phase === "ended") return;
   try {
@@ -202,6 +218,7 @@ export function leave(): void {
 function forget(): void {
   shown.map?.clear();
   clearTimings();
+  lateness = new Lateness();
   state.eventLog.clear();
   state.alertList.clear();
   batch(() => {
@@ -260,6 +277,7 @@ export function setMachineLimit(machineLimit: Place["machineLimit"]): void {
 
 export function setWantsAllEvents(wantsAll: boolean): void {
   state.wantsAllEvents.value = wantsAll;
+  if (wantsAll) settle("fewer_events");
   askView();
 }
 
@@ -298,28 +316,35 @@ function handle(message: FromWorker): void {
       state.eventLog.add(message.events, message.dropped);
       state.eventVersion.value += 1;
       for (const event of message.events) {
-        const occasion = occasionOf(event);
+        const open = state.simulation.value;
+        const occasion = occasionOf(event, lateness, open === null ? 1 : ticksPerS(open));
         if (occasion !== null) alert(occasion.key, occasion.text, occasion.severity);
         if (occasion?.key === "no_worker") waitsAtTick = event.tick;
-        if (event.kind === "lifecycle") void refreshSimulation();
+        if (event.kind !== "lifecycle") continue;
+        // The run has another status than the one that was said to be wrong.
+        if (occasion === null) settle("lifecycle");
+        void refreshSimulation();
       }
       break;
     case "missing":
       alert("missing", `Events ${message.fromSeq} to ${message.toSeq} of the log ${message.log} are not kept any more.`);
       break;
     case "view":
-      if (message.isRefused) alert("view", `The server did not take the view: ${message.detail}.`);
+      if (message.isRefused) alert("view", `The server did not take the view: ${message.detail}.`, "warning", { lasts: "simulation" });
       else settle("view");
       break;
     case "fewer_events":
       state.wantsAllEvents.value = false;
-      alert("fewer_events", "More happened than this page could take: only events of the run itself are shown from here on.");
+      alert("fewer_events", "More happened than this page could take: only events of the run itself are shown from here on.", "warning", {
+        lasts: "simulation",
+      });
       break;
     case "traffic":
-      state.traffic.value = message.traffic;
-      if (message.traffic.malformed > 0) {
+      // It counts since the stream was opened.
+      if (message.traffic.malformed > state.traffic.value.malformed) {
         alert("malformed", "Messages of the stream cannot be read: the server may be of another version. Reload the page.", "error");
       }
+      state.traffic.value = message.traffic;
       break;
   }
 }
@@ -329,8 +354,8 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   if (!isOfThis) return;
   takeToken();
   if (state.tick.value === null) void loadPast(hello);
-  // Who comes back may meet another server.
-  else void checkVersion();
+  // What led to another status since may have happened unheard.
+  if (isMeant(hello.simulation.cause)) settle("lifecycle");
   batch(() => {
     if (state.simulation.value === null) state.wantsAllEvents.value = hello.simulation.entities <= ALL_EVENTS_UP_TO;
     state.simulation.value = hello.simulation;
