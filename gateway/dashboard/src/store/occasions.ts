@@ -47,8 +47,6 @@ export class Lateness {
     this.#toldAt = tick;
     this.#ticks += ticks;
     const late = { ticks: this.#ticks, due: tick - this.#fromTick };
-    // What was told after a quiet time is over with it.
-    if (toldAt !== null && tick - toldAt > together) this.#begin(tick);
     return late.ticks >= MANY_LATE_TICKS && late.ticks >= late.due * MANY_LATE_SHARE ? late : null;
   }
 
