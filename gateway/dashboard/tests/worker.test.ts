@@ -140,3 +140,39 @@ describe("a stream that is open", () => {
     }
   });
 });
+
+describe("more events than the page can take at once", () => {
+  const happen = (seq: number, kind: string, log = "sim") =>
+    FakeSocket.made.at(-1)?.onmessage?.({ data: JSON.stringify({ type: "event", log, seq, tick: 1, kind, detail: {} }) });
+  const handedOn = async () => {
+    await vi.advanceTimersByTimeAsync(300);
+    return said.flatMap((message) => (message.type === "events" ? [message] : [])).at(-1);
+  };
+
+  it("lose changes of states, and neither what somebody waits for nor what somebody has to know of", async () => {
+    open(null);
+    FakeSocket.made[0]?.greet();
+    happen(1, "system", "system");
+    happen(2, "lifecycle", "system");
+    happen(1, "command");
+    happen(2, "command_rejected");
+    happen(3, "fault");
+    for (let seq = 4; seq < 5_000; seq += 1) happen(seq, "transition");
+    const { events = [], dropped } = (await handedOn()) ?? {};
+    expect(events.slice(0, 5).map((event) => event.kind)).toEqual(["system", "lifecycle", "command", "command_rejected", "fault"]);
+    expect(events.at(-1)?.seq).toBe(4_999);
+    expect(events).toHaveLength(204);
+    expect(dropped).toBe(5_001 - 204);
+  });
+
+  it("are bounded even where somebody has to know of all", async () => {
+    open(null);
+    FakeSocket.made[0]?.greet();
+    for (let seq = 1; seq <= 6_000; seq += 1) happen(seq, "system", "system");
+    for (let seq = 1; seq <= 300; seq += 1) happen(seq, "fault");
+    const { events = [], dropped } = (await handedOn()) ?? {};
+    expect(events).toHaveLength(4_096 + 200);
+    expect(dropped).toBe(6_300 - events.length);
+    expect(events.at(-1)).toMatchObject({ kind: "fault", seq: 300 });
+  });
+});

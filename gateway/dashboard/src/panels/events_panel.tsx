@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { capital, count, words } from "../parts/format";
 import { Icon, type IconName } from "../parts/icons";
 import type { FarmEvent } from "../protocol/messages";
+import { GROUPS, type Group, groupOf } from "../store/event_log";
 import { setWantsAllEvents } from "../store/farm";
 import { CAUSES } from "../store/occasions";
 import { goTo, goToSite } from "../store/selection";
@@ -11,15 +12,6 @@ import * as state from "../store/state";
 
 /** Events on the page at once: the newest. */
 const SHOWN = 150;
-
-const GROUPS = {
-  faults: { label: "Faults", kinds: ["fault", "repaired"] },
-  commands: { label: "Commands", kinds: ["command", "command_rejected"] },
-  traffic: { label: "Right of way", kinds: ["stand_off"] },
-  run: { label: "Run", kinds: ["lifecycle", "system"] },
-  transitions: { label: "State changes", kinds: ["transition"] },
-} as const;
-type Group = keyof typeof GROUPS;
 
 const ICONS: Record<string, IconName> = {
   transition: "swap",
@@ -36,8 +28,8 @@ export function EventsPanel() {
   void state.eventVersion.value;
   const [groups, setGroups] = useState<ReadonlySet<Group>>(new Set(["faults", "commands", "traffic", "run"] as const));
   const isWanted = (event: FarmEvent) => {
-    const group = (Object.keys(GROUPS) as Group[]).find((name) => (GROUPS[name].kinds as readonly string[]).includes(event.kind));
-    return group === undefined || groups.has(group);
+    const group = groupOf(event.kind);
+    return group === null || groups.has(group);
   };
   const shown: FarmEvent[] = [];
   const { events } = state.eventLog;

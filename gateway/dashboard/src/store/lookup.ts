@@ -2,7 +2,6 @@
 
 import type { Api } from "../api/client";
 import type { FarmEvent, Hello } from "../protocol/messages";
-import { MAX_EVENTS } from "./event_log";
 import { api } from "./page";
 import * as state from "./state";
 import { ticksPerS } from "./timings";
@@ -10,6 +9,8 @@ import { ticksPerS } from "./timings";
 /** Classes are told machine by machine, in pages; no more are asked for than this. */
 const CLASS_PAGE = 1_000;
 const MAX_CLASS_PAGES = 20;
+/** Events of the past that are asked for at once. */
+const MAX_PAST = 600;
 /**
  * The list of events begins with those of the last so many seconds, changes of state aside, for there are too many: of the
  * longest of these times whose events come in one page. The API lists the oldest first, so that a part of more than a page
@@ -22,7 +23,7 @@ const PAST_KINDS = "fault,repaired,command,command_rejected,stand_off,lifecycle,
 export async function loadPast({ simulation }: Hello): Promise<void> {
   for (const pastS of PASTS_S) {
     const from_tick = Math.max(Math.floor(simulation.tick - ticksPerS(simulation) * pastS), 0);
-    const answer = await api.events(simulation.id, { from_tick, kind: PAST_KINDS, limit: MAX_EVENTS }).catch(() => null);
+    const answer = await api.events(simulation.id, { from_tick, kind: PAST_KINDS, limit: MAX_PAST }).catch(() => null);
     if (answer === null || state.place.value.simulation !== simulation.id) return;
     if (answer.next_cursor !== null) continue;
     state.eventLog.addPast(answer.items as FarmEvent[]);

@@ -18,6 +18,9 @@ const FRAMES = 3;
 /** Events are handed on this often, ms, and at most so many at once. */
 const EVENTS_EVERY_MS = 250;
 const MAX_EVENTS_AT_ONCE = 200;
+/** What somebody has to know of, or waits for, is not dropped for others, but for more of it than the gateway lets wait. */
+const MAX_WEIGHTY_AT_ONCE = 4_096;
+const isWeighty = ({ log, kind }: FarmEvent) => log === "system" || kind === "command" || kind === "command_rejected";
 const TRAFFIC_EVERY_MS = 1000;
 /** Views are sent at most this often, ms, well below what the gateway allows. */
 const VIEWS_EVERY_MS = 250;
@@ -45,6 +48,7 @@ class Stream {
   #frames = 0;
   #newest: ArrayBuffer | null = null;
   #events: FarmEvent[] = [];
+  #weighty = 0;
   #dropped = 0;
   #traffic: Traffic = { bytes: 0, messages: 0, undrawn: 0, lagged: 0, malformed: 0 };
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -279,11 +283,7 @@ class Stream {
       }
       case "event":
         if (!this.#session.handleEvent(message)) break;
-        this.#events.push(message);
-        if (this.#events.length > MAX_EVENTS_AT_ONCE) {
-          this.#events.shift();
-          this.#dropped += 1;
-        }
+        this.#keepEvent(message);
         break;
       case "events_missing":
         this.#session.handleMissing(message.log, message.to_seq);
@@ -301,6 +301,19 @@ class Stream {
     }
   }
 
+  /** Keeps an event to be handed on; where there are too many, the oldest change of a state goes, or the oldest of its own weight. */
+  #keepEvent(event: FarmEvent): void {
+    this.#events.push(event);
+    if (isWeighty(event)) this.#weighty += 1;
+    const isTooMany = this.#events.length - this.#weighty > MAX_EVENTS_AT_ONCE;
+    if (!isTooMany && this.#weighty <= MAX_WEIGHTY_AT_ONCE) return;
+    const transition = isTooMany ? this.#events.findIndex((one) => one.kind === "transition") : -1;
+    const gone = transition < 0 ? this.#events.findIndex((one) => isWeighty(one) !== isTooMany) : transition;
+    this.#events.splice(gone, 1);
+    if (!isTooMany) this.#weighty -= 1;
+    this.#dropped += 1;
+  }
+
   #sendView(): void {
     const message = viewMessage(this.#view);
     if (this.#socket?.readyState !== WebSocket.OPEN || message === this.#viewSent) return;
@@ -313,6 +326,7 @@ class Stream {
     if (this.#events.length === 0) return;
     say({ type: "events", simulation: this.#simulation, events: this.#events, dropped: this.#dropped });
     this.#events = [];
+    this.#weighty = 0;
     this.#dropped = 0;
   }
 
