@@ -5,6 +5,7 @@ import type { StagePercentiles } from "../api/client";
 import { asProblem } from "../api/problem";
 import { bytes, capital, count, factor, fixed, latency, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
+import { repeated } from "../parts/repeated";
 import { api } from "../store/page";
 import * as state from "../store/state";
 import { timings, timingsVersion } from "../store/timings";
@@ -43,22 +44,20 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
   const [trouble, setTrouble] = useState<string | null>(null);
   useEffect(() => {
     let isGone = false;
-    const ask = async () => {
-      if (document.hidden || state.isTokenNeeded.value) return;
+    const stop = repeated(async () => {
       try {
         const answer = await api.latency(id);
-        if (isGone) return;
+        if (isGone) return EVERY_MS;
         setStages(answer.stages);
         setTrouble(null);
       } catch (error) {
         if (!isGone) setTrouble(asProblem(error).sentence);
       }
-    };
-    void ask();
-    const timer = setInterval(ask, EVERY_MS);
+      return EVERY_MS;
+    });
     return () => {
       isGone = true;
-      clearInterval(timer);
+      stop();
     };
   }, [id]);
   const whole = stages.find((stage) => stage.stage === "tick_latency");
