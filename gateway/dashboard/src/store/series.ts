@@ -16,6 +16,10 @@ export class Series {
     return this.#ticks.length;
   }
 
+  get firstTick(): number | null {
+    return this.#ticks[0] ?? null;
+  }
+
   get lastTick(): number | null {
     return this.#ticks.at(-1) ?? null;
   }
@@ -44,6 +48,14 @@ export class Series {
     while (keep > 0 && (this.#ticks[keep - 1] as number) >= tick) keep -= 1;
     this.#ticks.length = keep;
     for (const column of this.#columns) column.length = keep;
+  }
+
+  /** Takes out the oldest rows, up to the first whose value in a column is at least this one. */
+  dropBelow(name: string, least: number): void {
+    const column = this.column(name);
+    let gone = 0;
+    while (gone < column.length && (column[gone] as number) < least) gone += 1;
+    if (gone > 0) this.#cut(gone);
   }
 
   column(name: string): readonly number[] {
