@@ -9,11 +9,13 @@ const VIEW: View = { boundsM: null, maxEntities: 10, rateHz: 10, events: "all" }
 class FakeSocket {
   static readonly OPEN = 1;
   static made: FakeSocket[] = [];
+  readonly query: URLSearchParams;
   readyState = 0;
   onopen: (() => void) | null = null;
   onmessage: ((message: { data: string }) => void) | null = null;
   onclose: ((closed: { code: number; reason: string }) => void) | null = null;
-  constructor() {
+  constructor(address: URL) {
+    this.query = address.searchParams;
     FakeSocket.made.push(this);
   }
   send() {}
@@ -139,6 +141,35 @@ describe("a stream that is open", () => {
       expect(FakeSocket.made).toHaveLength(n + 2);
     }
   });
+});
+
+describe("a message that cannot be taken", () => {
+  it("ends the connection, and another is made", async () => {
+    open(null);
+    const first = FakeSocket.made[0];
+    first?.greet();
+    first?.onmessage?.({ data: JSON.stringify({ ...hello(A), epochs: [null] }) });
+    expect(first?.readyState).toBe(3);
+    expect(phases().at(-1)).toBe("waiting");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(FakeSocket.made).toHaveLength(2);
+    FakeSocket.made[1]?.greet();
+    expect(phases().at(-1)).toBe("open");
+    // What the first still says is of no account.
+    first?.onmessage?.({ data: JSON.stringify({ ...hello(A), epochs: [null] }) });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(FakeSocket.made).toHaveLength(2);
+    expect(phases().at(-1)).toBe("open");
+  });
+});
+
+it("a stream that tells no events of machines is opened again without their past", async () => {
+  ask({ type: "open", simulation: A, token: null, view: { ...VIEW, events: "lifecycle" } });
+  FakeSocket.made[0]?.greet();
+  FakeSocket.made[0]?.end(1006);
+  await vi.advanceTimersByTimeAsync(1_000);
+  const { query } = FakeSocket.made[1] as FakeSocket;
+  expect([query.get("from_event"), query.get("from_system_event"), query.get("from_epoch")]).toEqual([null, "1", "1"]);
 });
 
 describe("more events than the page can take at once", () => {

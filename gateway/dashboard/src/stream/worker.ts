@@ -107,7 +107,7 @@ class Stream {
     // A buffer of a stream that was open before comes back to this one.
     this.#frames = Math.max(this.#frames - 1, 0);
     if (this.#free.length < FRAMES) this.#free.push(buffer);
-    this.#show();
+    this.#orLeave(() => this.#show());
   }
 
   /** A stream that is closed has nothing to say any more, whatever answer still comes. */
@@ -121,7 +121,7 @@ class Stream {
     this.#greetedAt = null;
     this.#status("connecting", null);
     this.#viewSent = viewMessage(this.#view);
-    const query = new URLSearchParams({ ...viewQuery(this.#view), ...this.#session.resume() });
+    const query = new URLSearchParams({ ...viewQuery(this.#view), ...this.#session.resume(this.#view.events) });
     if (this.#token !== null) {
       const ticket = await this.#ticket(this.#token);
       if (ticket === null || this.#isClosed) return;
@@ -140,7 +140,7 @@ class Stream {
       this.#heardAt = performance.now();
       this.#isPinged = false;
     };
-    socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => this.#handle(message.data);
+    socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => this.#orLeave(() => this.#handle(message.data));
     socket.onclose = (closed) => {
       clearTimeout(patience);
       if (this.#isClosed || this.#socket !== socket) return;
@@ -231,6 +231,26 @@ class Stream {
     }
   }
 
+  /** Whatever else goes wrong with a message, memory that is not to be had, ends the connection and not the worker: the next one begins anew. */
+  #orLeave(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#leave();
+      this.#again(`A message of the server could not be taken: ${error instanceof Error ? error.message : error}.`);
+    }
+  }
+
+  /** Leaves a connection; its end, which may take its time, is not waited for. */
+  #leave(): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket === null) return;
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.close();
+  }
+
   /** A message that is malformed is counted and passed over; the stream goes on. */
   #guarded(work: () => void): void {
     try {
@@ -274,7 +294,7 @@ class Stream {
     const message = readMessage(text);
     switch (message?.type) {
       case "hello": {
-        const voided = this.#session.handleHello(message);
+        const voided = this.#session.handleHello(message, this.#view.events);
         this.#greetedAt = performance.now();
         say({ type: "hello", simulation: this.#simulation, hello: message, voided });
         this.#status("open", null);
@@ -336,10 +356,7 @@ class Stream {
     if (socket?.readyState !== WebSocket.OPEN) return;
     const silentMs = performance.now() - this.#heardAt;
     if (silentMs > 2 * PING_AFTER_MS && this.#isPinged) {
-      // A close of a dead connection takes its time; it is not waited for.
-      this.#socket = null;
-      socket.onclose = null;
-      socket.close();
+      this.#leave();
       this.#ended(1006, "");
     } else if (silentMs > PING_AFTER_MS && !this.#isPinged) {
       this.#isPinged = true;
