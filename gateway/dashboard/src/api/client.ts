@@ -24,6 +24,9 @@ export interface Page<Item> {
 export type Lifecycle = "start" | "pause" | "resume" | "stop";
 
 const VERSION_HEADER = "Autofarm-Version";
+/** Items of a page at most, and pages of a list that are asked for at most. */
+const LARGEST_PAGE = 1_000;
+const MAX_PAGES = 50;
 const PATIENCE_MS = 20_000;
 /** A change is sent again with the same key where it may or may not have been done: so often, and after so long at most, ms. */
 const TRIES = 3;
@@ -40,8 +43,9 @@ export class Api {
   /** Called with the version and commit of the server that answered, where it says them. */
   onVersion: (version: string) => void = () => {};
 
-  simulations(): Promise<Page<Simulation>> {
-    return this.#get("/v1/simulations", { limit: 1000 });
+  /** All of them, the oldest first. */
+  simulations(): Promise<Simulation[]> {
+    return whole((cursor) => this.#get("/v1/simulations", { limit: LARGEST_PAGE, cursor }));
   }
 
   simulation(id: string): Promise<Simulation> {
@@ -52,8 +56,8 @@ export class Api {
     return this.#get("/v1/scenarios");
   }
 
-  workers(): Promise<Page<Worker>> {
-    return this.#get("/v1/workers", { limit: 1000 });
+  workers(): Promise<Worker[]> {
+    return whole((cursor) => this.#get("/v1/workers", { limit: LARGEST_PAGE, cursor }));
   }
 
   world(id: string): Promise<WorldPage> {
@@ -155,6 +159,19 @@ export class Api {
     if (answer.status === 401 && token === this.token) this.onUnauthorized();
     throw problemOf(answer.status, body);
   }
+}
+
+/** A list, page after page. */
+async function whole<Item>(ask: (cursor: string | null) => Promise<Page<Item>>): Promise<Item[]> {
+  const items: Item[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const answer: Page<Item> = await ask(cursor);
+    items.push(...answer.items);
+    cursor = answer.next_cursor ?? null;
+    if (cursor === null) break;
+  }
+  return items;
 }
 
 /** A key that nobody else uses; `crypto.randomUUID` is not there on pages that came over plain HTTP from another host. */

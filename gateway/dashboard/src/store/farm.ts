@@ -21,6 +21,8 @@ import { clearTimings, dropTimingsFrom, refreshTimings, ticksPerS } from "./timi
 
 const TOKEN_KEY = "autofarm.token";
 const LIST_EVERY_MS = 3_000;
+/** A list that nobody looks at, which may be long, is asked for only this often. */
+const LIST_UNSEEN_MS = 30_000;
 const SIMULATION_EVERY_MS = 1_000;
 const TIMINGS_EVERY_MS = 2_000;
 /** A page that nobody sees asks this much less often. */
@@ -33,6 +35,7 @@ const ALL_EVENTS_UP_TO = 20_000;
 const link = new Link(handle);
 let size: Size = { width: 0, height: 0 };
 let isListed = false;
+let listedAtMs = 0;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
 let waitsAtTick = 0;
 let lateness = new Lateness();
@@ -65,7 +68,14 @@ export function start(): void {
     const open = state.simulation.value;
     document.title = open === null ? "AutoFarm" : `${open.name} (${open.status}) – AutoFarm`;
   });
-  repeat(LIST_EVERY_MS, refreshList);
+  repeat(LIST_EVERY_MS, async () => {
+    const isLookedAt = state.isListOpen.value || state.place.value.simulation === null || !isListed;
+    if (isLookedAt || performance.now() - listedAtMs > LIST_UNSEEN_MS) await refreshList();
+    else await refreshWorkers();
+  });
+  effect(() => {
+    if (state.isListOpen.value && isListed) void refreshList();
+  });
   repeat(SIMULATION_EVERY_MS, refreshSimulation);
   repeat(TIMINGS_EVERY_MS, async () => {
     const open = state.simulation.value;
@@ -143,13 +153,14 @@ export function setToken(token: string): void {
 export async function refreshList(): Promise<void> {
   if (state.isTokenNeeded.value) return;
   try {
-    const page = await api.simulations();
+    const simulations = await api.simulations();
+    listedAtMs = performance.now();
     batch(() => {
-      state.simulations.value = page.items;
+      state.simulations.value = simulations;
       state.listTrouble.value = null;
     });
     if (state.scenarios.value.length === 0) state.scenarios.value = (await api.scenarios()).items;
-    state.workers.value = (await api.workers()).items;
+    state.workers.value = await api.workers();
   } catch (error) {
     state.listTrouble.value = asProblem(error).sentence;
     return;
@@ -162,6 +173,12 @@ export async function refreshList(): Promise<void> {
       else state.isListOpen.value = true;
     }
   }
+}
+
+async function refreshWorkers(): Promise<void> {
+  if (state.isTokenNeeded.value) return;
+  const workers = await api.workers().catch(() => null);
+  if (workers !== null) state.workers.value = workers;
 }
 
 async function refreshSimulation(): Promise<void> {
