@@ -1,4 +1,4 @@
-/** What happened, newest first; a click jumps to where it happened. */
+/** What happened, newest first; a click goes to the machine that it happened to, or to the site. */
 
 import { useState } from "preact/hooks";
 import { capital, count, words } from "../parts/format";
@@ -68,7 +68,7 @@ export function EventsPanel() {
   );
 }
 
-function EventRow({ event }: { event: FarmEvent }) {
+export function EventRow({ event }: { event: FarmEvent }) {
   const machine = event.entities?.[0];
   const jump = machine !== undefined ? () => goTo(machine) : typeof event.site === "number" ? () => goToSite(event.site as number) : null;
   const inner = (
@@ -80,9 +80,11 @@ function EventRow({ event }: { event: FarmEvent }) {
       <span class="event-tick number">{count(event.tick)}</span>
     </>
   );
+  // An event tells no place, and the machine may have gone on since.
+  const title = machine !== undefined ? `Show machine #${machine} where it is now` : "Show its site";
   if (jump === null) return <div class="event">{inner}</div>;
   return (
-    <button type="button" class="event" title="Show where it happened" onClick={jump}>
+    <button type="button" class="event" title={title} onClick={jump}>
       {inner}
     </button>
   );

@@ -42,9 +42,9 @@ export class EventLog {
     this.#hold([...this.#events, ...this.#notHeld(events)]);
   }
 
-  /** Puts before the others what happened before the first of them; what is held already is passed over. */
+  /** Puts where they belong events of before, or of between, by their ticks; what is held already is passed over. */
   addPast(events: readonly FarmEvent[]): void {
-    this.#hold([...this.#notHeld(events), ...this.#events]);
+    this.#hold([...this.#notHeld(events), ...this.#events].sort((a, b) => a.tick - b.tick));
   }
 
   /** Holds the newest of each group. */
