@@ -65,11 +65,23 @@ it("gets what was not written yet in the last moment before, and puts it where i
   await server.answer(`GET /v1/simulations/${A}/events`, { items: [event(6, 2960), event(7, 2970)], next_cursor: null });
   await done;
   state.eventLog.add([event(10, 3001)]);
+  state.status.value = { phase: "open", why: null, retryAtMs: null };
   await vi.advanceTimersByTimeAsync(3_000);
   const asked = server.open[0]?.what ?? "";
   expect(Number(new URLSearchParams(asked.split("?")[1]).get("from_tick"))).toBeLessThanOrEqual(2970);
   await server.answer(`GET /v1/simulations/${A}/events`, { items: [event(7, 2970), event(8, 2999), event(9, 3000), event(10, 3001)], next_cursor: null });
   expect(state.eventLog.events.map(({ seq }) => seq)).toEqual([6, 7, 8, 9, 10]);
+});
+
+it("asks nothing more about what is gone meanwhile", async () => {
+  const { server, state } = await openPage(`#sim=${A}`);
+  const { loadPast } = await import("../src/store/lookup");
+  const done = loadPast(hello(A, { simulation: simulation(A, { tick: 3000 }) }));
+  await server.answer(`GET /v1/simulations/${A}/events`, { items: [], next_cursor: null });
+  await done;
+  state.status.value = { phase: "ended", why: "The simulation was deleted.", retryAtMs: null };
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(server.open).toEqual([]);
 });
 
 it("an event promises to show what it can: the machine as it is now, or its site", async () => {

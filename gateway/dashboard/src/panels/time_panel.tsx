@@ -101,11 +101,11 @@ function Verdict() {
   const recent = recentLate();
   if (recent === null) return null;
   const late = recent.late / recent.ticks;
+  const isMet = late <= MOST_LATE_SHARE;
   const span = recent.spanS < 120 ? `${fixed(recent.spanS, 0)} s` : `${fixed(recent.spanS / 60, 0)} min`;
   return (
-    <p class={late <= MOST_LATE_SHARE ? "verdict verdict-good" : "verdict verdict-bad"}>
-      {late <= MOST_LATE_SHARE ? `${share(1 - late)} of the` : `Late were ${share(late)} of the`} {count(recent.ticks)} ticks of the last {span}
-      {late <= MOST_LATE_SHARE ? " were complete within their deadline." : "."}
+    <p class={isMet ? "verdict verdict-good" : "verdict verdict-bad"}>
+      {share(isMet ? 1 - late : late)} of the {count(recent.ticks)} ticks of the last {span} were complete {isMet ? "within" : "only after"} their deadline.
     </p>
   );
 }

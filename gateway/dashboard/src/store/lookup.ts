@@ -24,7 +24,9 @@ const PAST_KINDS = "fault,repaired,command,command_rejected,stand_off,lifecycle,
 
 /** What happened in the moments before the page was opened, so that nobody begins with an empty list. */
 export async function loadPast({ simulation }: Hello): Promise<void> {
-  setTimeout(() => void addPast(simulation, REST_S), REST_AFTER_MS);
+  setTimeout(() => {
+    if (state.status.value.phase === "open") void addPast(simulation, REST_S);
+  }, REST_AFTER_MS);
   for (const pastS of PASTS_S) {
     if (await addPast(simulation, pastS)) return;
   }
