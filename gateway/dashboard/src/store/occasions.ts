@@ -29,8 +29,8 @@ const LATE_TOGETHER_S = 3;
 const LONGEST_LATE_S = 60;
 
 /**
- * Late ticks, of those that were due since lateness began. They are told as so many since they were last told, which may be long
- * ago, and a slow run has no more than one a second: neither says by itself how bad it is.
+ * Late ticks, of those that were due since lateness began. They are told second by second, of which a fast run has thousands of
+ * ticks and a slow one has one: a number alone does not say how bad it is.
  */
 export class Lateness {
   #fromTick = 0;
@@ -42,8 +42,8 @@ export class Lateness {
     const toldAt = this.#toldAt;
     const together = Math.max(ticksPerS, 1) * LATE_TOGETHER_S;
     const longest = Math.max(ticksPerS, 1) * LONGEST_LATE_S;
-    if (toldAt === null || tick <= toldAt) this.#begin(tick - Math.max(Math.ceil(ticksPerS), ticks));
-    else if (tick - toldAt > together || toldAt - this.#fromTick > longest) this.#begin(toldAt);
+    if (toldAt === null || tick <= toldAt || tick - toldAt > together) this.#begin(tick - Math.max(Math.ceil(ticksPerS), ticks));
+    else if (toldAt - this.#fromTick > longest) this.#begin(toldAt);
     this.#toldAt = tick;
     this.#ticks += ticks;
     const late = { ticks: this.#ticks, due: tick - this.#fromTick };
