@@ -50,14 +50,14 @@ it("asks for nothing older once it has given up catching up", () => {
 describe("a stream that tells no events of machines", () => {
   it("resumes none of them, for all since would be read for nobody", () => {
     const session = new Session();
-    session.handleHello(hello(1, [], [7, 3]), "lifecycle");
+    session.handleHello(hello(1, [], [7, 3]), "system");
     expect(session.handleEvent({ log: "system", seq: 3 })).toBe(true);
-    expect(session.resume("lifecycle")).toEqual({ from_system_event: "4", from_epoch: "1" });
+    expect(session.resume("system")).toEqual({ from_system_event: "4", from_epoch: "1" });
     expect(session.resume("none")).toEqual({ from_system_event: "4", from_epoch: "1" });
   });
   it("resumes from what came since it tells them", () => {
     const session = new Session();
-    session.handleHello(hello(1, [], [7, 3]), "lifecycle");
+    session.handleHello(hello(1, [], [7, 3]), "system");
     expect(session.resume("all")["from_event"]).toBeUndefined();
     session.handleEvent({ log: "sim", seq: 900_000 });
     expect(session.resume("all")["from_event"]).toBe("900001");
@@ -68,8 +68,8 @@ describe("a stream that tells no events of machines", () => {
     const session = new Session();
     session.handleHello(hello(1, [], [7, 3]), "all");
     session.handleEvent({ log: "sim", seq: 9 });
-    expect(session.resume("lifecycle")).toEqual({ from_system_event: "3", from_epoch: "1" });
-    session.handleHello(hello(1, [], [500, 3]), "lifecycle");
+    expect(session.resume("system")).toEqual({ from_system_event: "3", from_epoch: "1" });
+    session.handleHello(hello(1, [], [500, 3]), "system");
     expect(session.resume("all")["from_event"]).toBeUndefined();
   });
 });

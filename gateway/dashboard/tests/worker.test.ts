@@ -28,9 +28,9 @@ class FakeSocket {
     this.onopen?.();
     this.onmessage?.({ data: JSON.stringify(hello(A)) });
   }
-  end(code: number) {
+  end(code: number, reason = "") {
     this.readyState = 3;
-    this.onclose?.({ code, reason: "" });
+    this.onclose?.({ code, reason });
   }
 }
 
@@ -164,12 +164,22 @@ describe("a message that cannot be taken", () => {
 });
 
 it("a stream that tells no events of machines is opened again without their past", async () => {
-  ask({ type: "open", simulation: A, token: null, view: { ...VIEW, events: "lifecycle" } });
+  ask({ type: "open", simulation: A, token: null, view: { ...VIEW, events: "system" } });
   FakeSocket.made[0]?.greet();
   FakeSocket.made[0]?.end(1006);
   await vi.advanceTimersByTimeAsync(1_000);
   const { query } = FakeSocket.made[1] as FakeSocket;
   expect([query.get("from_event"), query.get("from_system_event"), query.get("from_epoch")]).toEqual([null, "1", "1"]);
+});
+
+it("a stream that told too many events is opened again for those of the run", async () => {
+  open(null);
+  FakeSocket.made[0]?.greet();
+  FakeSocket.made[0]?.end(1008, "events_behind");
+  await vi.advanceTimersByTimeAsync(1_000);
+  const { query } = FakeSocket.made[1] as FakeSocket;
+  expect([query.get("events"), query.get("from_event")]).toEqual(["system", null]);
+  expect(said.some((message) => message.type === "fewer_events")).toBe(true);
 });
 
 describe("more events than the page can take at once", () => {

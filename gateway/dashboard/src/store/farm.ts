@@ -256,7 +256,7 @@ function forget(): void {
 
 function view(): View {
   const { machineLimit } = state.place.value;
-  const events = state.wantsAllEvents.value ? "all" : "lifecycle";
+  const events = state.wantsAllEvents.value ? "all" : "system";
   if (document.hidden) return { boundsM: null, maxEntities: 0, rateHz: HIDDEN_RATE_HZ, events };
   const known = state.fleet.value;
   const camera = shown.map?.camera;

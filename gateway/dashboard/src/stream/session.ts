@@ -3,8 +3,7 @@
  * clock; chance is passed in.
  */
 
-import type { EpochBegin, FarmEvent, Hello, LogName } from "../protocol/messages";
-import type { View } from "./channel";
+import type { EpochBegin, EventFilter, FarmEvent, Hello, LogName } from "../protocol/messages";
 
 /** First wait before another try, ms; each that follows is twice as long. */
 const FIRST_WAIT_MS = 500;
@@ -51,7 +50,7 @@ export class Session {
   #failures = 0;
 
   /** Takes a hello of a stream that tells such events; gives what of the past it makes void. */
-  handleHello(hello: Hello, events: View["events"]): Voided | null {
+  handleHello(hello: Hello, events: EventFilter): Voided | null {
     const voided = voidedSince(this.#epoch, hello.epochs);
     this.#epoch = Math.max(this.#epoch ?? 0, hello.epoch);
     if (voided !== null) {
@@ -87,7 +86,7 @@ export class Session {
    * The part of the query that resumes a stream which tells such events; of the first connection none. Where it tells none of
    * the log `sim`, all that happened since would be read for nobody.
    */
-  resume(events: View["events"]): Record<string, string> {
+  resume(events: EventFilter): Record<string, string> {
     if (this.#epoch === null) return {};
     if (events !== "all") this.#seen.sim = null;
     const resumed: Record<string, string> = { from_epoch: String(this.#epoch) };

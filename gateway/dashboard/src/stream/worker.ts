@@ -210,7 +210,7 @@ class Stream {
     if (ending.next === "token") return this.#status("token", ending.why);
     if (ending.next === "again_with_fewer_events") {
       this.#session.skipPast();
-      this.#view = { ...this.#view, events: "lifecycle" };
+      this.#view = { ...this.#view, events: "system" };
       say({ type: "fewer_events", simulation: this.#simulation });
     }
     this.#wait(ending.waitMs, ending.why);
