@@ -64,6 +64,7 @@ impl GatewayArgs {
     pub(crate) fn config(&self, name: String, database_url: &str) -> anyhow::Result<Config> {
         Ok(Config {
             name,
+            version: concat!(env!("CARGO_PKG_VERSION"), "+", env!("AUTOFARM_COMMIT")),
             database: Some(DatabaseLocation(database_url.to_owned())),
             listen: self.api.listen.clone(),
             tls: self.api.https()?,

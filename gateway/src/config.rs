@@ -11,6 +11,8 @@ use crate::stream_limits::StreamBounds;
 pub struct Config {
     /// Its name in the orchestrator's log, 1..=64 bytes.
     pub name: String,
+    /// What it was built from, as every answer says in `Autofarm-Version`.
+    pub version: &'static str,
     /// Where it listens. On a loopback address no credentials are needed unless
     /// [`Config::require_tokens`]; on any other one a bearer token is, and on every one for what a proxy passes on
     /// (a request with `Forwarded`, `Via`, `X-Real-IP` or any `X-Forwarded-` header). A proxy that adds none of
@@ -92,6 +94,7 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
 impl Default for Config {
     fn default() -> Config {
         Config {
+            version: env!("CARGO_PKG_VERSION"),
             name: "gateway".to_owned(),
             listen: vec![DEFAULT_LISTEN],
             tls: None,

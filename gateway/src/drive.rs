@@ -1,11 +1,10 @@
 //! The one loop that owns the link to the orchestrator: link events and questions in, frames and answers
-//! out. The only place of the gateway that drives an [`Exchange`]; it never waits for the feed or a handler.
+//! out. The only place of the gateway that drives an [`Exchange`]; it never waits for a feed or a handler.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
@@ -17,17 +16,17 @@ use crate::client::{AskError, Asked, Question, Standing};
 use crate::connector::Connector;
 use crate::exchange::{Exchange, FeedInput, Over};
 use crate::limits::{FIRST_RETRY, LAST_RETRY, MAX_BATCH};
+use crate::streams::Streams;
 
 type Replies = BTreeMap<u64, oneshot::Sender<Result<Answer, AskError>>>;
 
-/// Keeps a connection to the orchestrator until `stop` is ready. What is published and every loss goes to `feed`;
-/// where that is full, the connection is dropped and made anew, and where nobody holds its other end, it goes nowhere.
+/// Keeps a connection to the orchestrator until `stop` is ready. What is published and every loss goes to `streams`.
 pub async fn run(
     connector: Connector,
     name: String,
     pool: FramePool,
     mut asked: Asked,
-    feed: mpsc::Sender<FeedInput>,
+    streams: Streams,
     stop: impl Future<Output = ()>,
 ) {
     let start = Instant::now();
@@ -45,14 +44,13 @@ pub async fn run(
                         replies: BTreeMap::new(),
                         was_ready: false,
                     };
-                    let over = connection.drive(endpoint, &mut asked, &feed).await;
+                    let over = connection.drive(endpoint, &mut asked, &streams).await;
                     newest_epoch = connection.exchange.newest_epoch();
                     warn!(reason = %over, "no connection to the orchestrator");
                     note(&asked, newest_epoch, false, over.to_string());
                     if connection.was_ready {
                         pause = FIRST_RETRY;
-                        // The feed has to know, however long it takes to make room for it.
-                        let _ = meanwhile(&mut asked, feed.send(FeedInput::Lost)).await;
+                        streams.route(FeedInput::Lost);
                     }
                 }
                 Err(error) => {
@@ -111,10 +109,10 @@ impl Connection {
         &mut self,
         mut endpoint: Endpoint,
         asked: &mut Asked,
-        feed: &mpsc::Sender<FeedInput>,
+        streams: &Streams,
     ) -> Over {
         loop {
-            self.hand_out(&endpoint, asked, feed);
+            self.hand_out(&endpoint, asked, streams);
             if let Some(over) = self.exchange.over() {
                 return over.clone();
             }
@@ -164,7 +162,7 @@ impl Connection {
     }
 
     /// Hands on everything that the exchange has for others.
-    fn hand_out(&mut self, endpoint: &Endpoint, asked: &Asked, feed: &mpsc::Sender<FeedInput>) {
+    fn hand_out(&mut self, endpoint: &Endpoint, asked: &Asked, streams: &Streams) {
         while let Some(command) = self.exchange.poll_transmit() {
             if endpoint.commands.try_send(command).is_err() {
                 self.exchange.end(Over::LinkStuck);
@@ -179,11 +177,7 @@ impl Connection {
                 info!(epoch, "connected to the orchestrator");
                 note(asked, epoch, true, String::new());
             }
-            if let Err(TrySendError::Full(_)) = feed.try_send(input) {
-                self.exchange.end(Over::FeedFull);
-                // What follows was to come after what is lost now.
-                while self.exchange.poll_feed().is_some() {}
-            }
+            streams.route(input);
         }
         while let Some((id, answer)) = self.exchange.poll_answer() {
             if let Some(reply) = self.replies.remove(&id) {

@@ -49,7 +49,7 @@ impl EventMessage {
         match filter {
             EventFilter::None => false,
             EventFilter::Lifecycle => self.event.kind == event_kind::LIFECYCLE,
-            EventFilter::All => true,
+            EventFilter::System | EventFilter::All => filter.takes_of(self.event.log),
         }
     }
 }

@@ -83,9 +83,6 @@ pub enum Over {
         /// The newest seen.
         newest: u32,
     },
-    /// More waits for the feed of the live stream than it takes.
-    #[error("the feed of the live stream is full")]
-    FeedFull,
     /// The link takes nothing any more.
     #[error("the link is stuck")]
     LinkStuck,

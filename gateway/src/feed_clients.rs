@@ -165,7 +165,8 @@ impl FeedTask {
             let void = seqs(&void);
             next = [0, 1].map(|log| next[log].min(void[log]));
         }
-        for log in LOGS {
+        // Of a log of which its filter lets nothing pass, nothing is looked for either.
+        for log in LOGS.into_iter().filter(|log| mailbox.takes_of(*log)) {
             let wanted = &mut next[log as usize];
             match self.feed.log(log).catch_up(*wanted, PAST_PAGE) {
                 CatchUp::Live => {}

@@ -42,6 +42,8 @@ pub(crate) struct FeedTask {
     pub(crate) work: JoinSet<Done>,
     /// The connection and rate that the orchestrator has been asked for.
     pub(crate) subscribed: Option<(Connection, u32)>,
+    /// It has been asked at all; the answer may be on its way, or have come too late.
+    pub(crate) has_asked: bool,
     pub(crate) is_asking: bool,
     pub(crate) is_indexing: bool,
     pub(crate) is_creating: bool,
@@ -127,6 +129,7 @@ impl FeedTask {
             overrun,
             work: JoinSet::new(),
             subscribed: None,
+            has_asked: false,
             is_asking: false,
             is_indexing: false,
             ask_at: Duration::ZERO,
@@ -248,7 +251,7 @@ impl FeedTask {
         // Who asked too late asks the next feed.
         while requests.try_recv().is_ok() {}
         self.work.abort_all();
-        if self.subscribed.is_some() {
+        if self.has_asked {
             let ask = Ask::Unsubscribe(self.simulation);
             // A connection that is gone has no subscriptions.
             let _ = self.streams.shared().client.ask(0, None, ask).await;

@@ -54,6 +54,7 @@ impl FeedTask {
             self.rate_at = now + RATE_PAUSE;
         }
         self.is_asking = true;
+        self.has_asked = true;
         let (client, simulation) = (self.streams.shared().client.clone(), self.simulation);
         self.work.spawn(async move {
             let view_hz = wanted.1;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
@@ -20,7 +20,7 @@ use crate::archive::{self, Archive};
 use crate::client::{Client, client};
 use crate::config::{Config, TlsFiles};
 use crate::connector::Connector;
-use crate::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING_FEED, WARN_EVERY};
+use crate::limits::{MAX_BODY_BYTES, MAX_CONNECTIONS, WARN_EVERY};
 use crate::listener::Serving;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
@@ -128,7 +128,6 @@ impl Gateway {
         let config = Arc::new(config);
         let (client, asked) = client();
         let (life, lives) = watch::channel(Life::Serving);
-        let (feed, inputs) = mpsc::channel(MAX_WAITING_FEED);
         let (archive, archived) = archive::archive(config.database.is_some());
         let metrics = Arc::new(Metrics::default());
         let streams = streams(&config, &client, &archive, &metrics);
@@ -151,12 +150,19 @@ impl Gateway {
         let (stop_drive, stopped) = oneshot::channel::<()>();
         let mut driven = JoinSet::new();
         let (name, pool) = (config.name.clone(), FramePool::new());
-        driven.spawn(drive::run(connector, name, pool, asked, feed, async {
-            // It is dropped, never sent.
-            let _ = stopped.await;
-        }));
+        driven.spawn(drive::run(
+            connector,
+            name,
+            pool,
+            asked,
+            streams.clone(),
+            async {
+                // It is dropped, never sent.
+                let _ = stopped.await;
+            },
+        ));
         let mut life_of_streams = lives.clone();
-        driven.spawn(streams.run(inputs, async move {
+        driven.spawn(streams.close_after(async move {
             // An error is the end of the gateway too.
             let closing = life_of_streams.wait_for(|life| *life == Life::Closing);
             let _ = closing.await;

@@ -10,8 +10,6 @@ pub const MAX_WAITING_ASKS: usize = 256;
 pub const ASK_PATIENCE: Duration = Duration::from_secs(10);
 /// Link events or asks that are taken in one turn of the loop.
 pub const MAX_BATCH: usize = 256;
-/// Frames that may wait for the feed; one more, and the connection is made anew.
-pub const MAX_WAITING_FEED: usize = 4_096;
 /// How long the orchestrator has to answer a registration with a welcome and the tokens.
 pub const REGISTER_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause before the first new connection, before it is jittered.

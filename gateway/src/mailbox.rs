@@ -222,6 +222,11 @@ impl Mailbox {
         self.lock().filter = filter;
     }
 
+    /// Whether any event of a log is taken.
+    pub fn takes_of(&self, log: Log) -> bool {
+        self.lock().filter.takes_of(log)
+    }
+
     /// A message that is neither skipped nor counted: hello or ids.
     pub fn put(&self, message: Outgoing) {
         let mut waiting = self.lock();
@@ -260,12 +265,7 @@ impl Mailbox {
 
     /// That events are missing, if the filter would have let some of them pass.
     pub fn put_missing(&self, missing: Missing) {
-        let is_wanted = match self.lock().filter {
-            EventFilter::None => false,
-            EventFilter::Lifecycle => missing.log == Log::System,
-            EventFilter::All => true,
-        };
-        if is_wanted {
+        if self.takes_of(missing.log) {
             let (log, Missing { from, to, .. }) = (missing.log.name(), missing);
             self.put(Outgoing::Text(stream_json::events_missing(log, from, to)));
         }
@@ -417,6 +417,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::sample::{Sample, event};
+    use transport::control::event_kind;
 
     fn text(message: Option<Outgoing>) -> String {
         match message {
@@ -474,14 +475,19 @@ mod tests {
     fn a_filter_lets_pass_what_it_names() {
         let mailbox = Mailbox::new(9);
         let lifecycle = EventMessage::new(event(Log::System, 1));
+        let mut late = event(Log::System, 2);
+        late.kind = event_kind::SYSTEM;
+        let late = EventMessage::new(late);
         let transition = EventMessage::new(event(Log::Sim, 1));
         for (filter, wanted) in [
             (EventFilter::None, 0),
             (EventFilter::Lifecycle, 1),
-            (EventFilter::All, 2),
+            (EventFilter::System, 2),
+            (EventFilter::All, 3),
         ] {
             mailbox.set_filter(filter);
             mailbox.put_event(&lifecycle).unwrap();
+            mailbox.put_event(&late).unwrap();
             mailbox.put_event(&transition).unwrap();
             let taken = std::iter::from_fn(|| mailbox.take()).count();
             assert_eq!(taken, wanted);

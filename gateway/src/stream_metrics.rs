@@ -64,6 +64,7 @@ struct Figures {
     idle_drops: AtomicU64,
     write_drops: AtomicU64,
     bad_frames: AtomicU64,
+    stray_frames: AtomicU64,
     views: AtomicI64,
     feeds: AtomicI64,
 }
@@ -125,6 +126,10 @@ impl StreamMetrics {
     }
 
     /// The orchestrator sent a frame that is none of its simulation.
+    pub(crate) fn stray_frame(&self) {
+        self.0.stray_frames.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn bad_frame(&self) {
         self.0.bad_frames.fetch_add(1, Relaxed);
     }
@@ -271,6 +276,11 @@ impl Collector for StreamMetrics {
                 "stream_bad_frames",
                 "Frames that are none of their simulation",
                 &all.bad_frames,
+            ),
+            (
+                "stream_stray_frames",
+                "Frames of simulations that are not followed",
+                &all.stray_frames,
             ),
         ] {
             let counter = ConstCounter::new(value.load(Relaxed));

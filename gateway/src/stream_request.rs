@@ -25,19 +25,10 @@ enum Wire {
         #[serde(default)]
         rate_hz: Option<u32>,
         #[serde(default)]
-        events: Option<WireFilter>,
+        events: Option<EventFilter>,
     },
     // With braces: of a unit variant, serde takes whatever fields there are.
     Ping {},
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum WireFilter {
-    None,
-    #[default]
-    Lifecycle,
-    All,
 }
 
 /// A message means nothing.
@@ -66,11 +57,7 @@ impl ClientMessage {
                 bounds_m,
                 max_entities,
                 rate_hz,
-                events: match events.unwrap_or_default() {
-                    WireFilter::None => EventFilter::None,
-                    WireFilter::Lifecycle => EventFilter::Lifecycle,
-                    WireFilter::All => EventFilter::All,
-                },
+                events: events.unwrap_or_default(),
             }),
         })
     }
@@ -164,7 +151,8 @@ impl StreamQuery {
             }
             "events" => {
                 let filter = EventFilter::from_name(value);
-                self.wish.events = filter.ok_or(wrong("events", "none, lifecycle or all"))?;
+                self.wish.events =
+                    filter.ok_or(wrong("events", "none, lifecycle, system or all"))?;
             }
             "from_event" => {
                 let seq = value.parse().ok().filter(|seq| *seq > 0);

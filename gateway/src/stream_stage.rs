@@ -349,7 +349,6 @@ impl Stage {
         let orchestrator = Orchestrator::start(sample);
         let (client, asked) = client();
         let (life, lives) = watch::channel(Life::Serving);
-        let (feed, inputs) = mpsc::channel(1_000);
         let (archive, _) = archive::archive(false);
         let (metrics, kept) = (StreamMetrics::default(), Kept::default());
         let past = Arc::new(kept.clone());
@@ -373,11 +372,18 @@ impl Stage {
         let connector = Connector::Memory(orchestrator.hub.clone());
         let (stop_drive, stopped) = oneshot::channel::<()>();
         let (name, pool) = ("gateway".to_owned(), FramePool::new());
-        tokio::spawn(drive::run(connector, name, pool, asked, feed, async {
-            let _ = stopped.await;
-        }));
+        tokio::spawn(drive::run(
+            connector,
+            name,
+            pool,
+            asked,
+            streams.clone(),
+            async {
+                let _ = stopped.await;
+            },
+        ));
         let mut closing = lives.clone();
-        tokio::spawn(streams.run(inputs, async move {
+        tokio::spawn(streams.close_after(async move {
             let _ = closing.wait_for(|life| *life == Life::Closing).await;
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -166,23 +166,9 @@ impl Streams {
         &self.0
     }
 
-    /// Hands what the orchestrator sends to the feeds until `closing` is ready; then every client is closed
-    /// with 1001, and has a moment to hear of it.
-    pub async fn run(
-        self,
-        mut inputs: mpsc::Receiver<FeedInput>,
-        closing: impl Future<Output = ()>,
-    ) {
-        let mut closing = std::pin::pin!(closing);
-        loop {
-            tokio::select! {
-                input = inputs.recv() => match input {
-                    Some(input) => self.route(input),
-                    None => break,
-                },
-                () = &mut closing => break,
-            }
-        }
+    /// Serves until `closing` is ready; then every client is closed with 1001, and has a moment to hear of it.
+    pub async fn close_after(self, closing: impl Future<Output = ()>) {
+        closing.await;
         self.0.closing.send_replace(true);
         let all = u32::try_from(self.0.bounds.streams).unwrap_or(u32::MAX);
         // Every place is free once every stream has ended.
@@ -190,7 +176,8 @@ impl Streams {
         let _ = timeout(2 * CLOSE_PATIENCE, ended).await;
     }
 
-    fn route(&self, input: FeedInput) {
+    /// Hands what the orchestrator sends to the feed of its simulation. Never waits.
+    pub(crate) fn route(&self, input: FeedInput) {
         match input {
             FeedInput::Connected { epoch } => self.0.connection.send_modify(|connection| {
                 connection.generation += 1;
@@ -204,6 +191,8 @@ impl Streams {
             FeedInput::Published(frame) | FeedInput::View(frame) => {
                 let feeds = self.feeds();
                 let Some(feed) = feeds.get(&frame.header.simulation) else {
+                    // Those of a feed that has just ended; nothing else should be.
+                    self.0.metrics.stray_frame();
                     return;
                 };
                 if let Err(mpsc::error::TrySendError::Full(_)) = feed.frames.try_send(frame) {

@@ -1,6 +1,6 @@
 //! What a client wants to see of a simulation, made so coarse that clients who want nearly the same share it.
 
-use transport::control::MAX_VIEW_HZ;
+use transport::control::{Log, MAX_VIEW_HZ};
 
 use crate::stream_limits::{
     DEFAULT_VIEW_ENTITIES, DEFAULT_VIEW_HZ, MAX_COORDINATE_M, MIN_TILE_M, max_entities,
@@ -45,21 +45,28 @@ impl Subprotocol {
 }
 
 /// Which events a client gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EventFilter {
     /// None.
-    None = 0,
+    None,
     /// Changes of the simulation's status.
     #[default]
-    Lifecycle = 1,
+    Lifecycle,
+    /// All of the log `system`: workers and lateness, too.
+    System,
     /// All of both logs.
-    All = 2,
+    All,
 }
 
 impl EventFilter {
-    /// Every filter, by code.
-    pub const ALL: [EventFilter; 3] = [EventFilter::None, EventFilter::Lifecycle, EventFilter::All];
+    /// Every filter.
+    pub const ALL: [EventFilter; 4] = [
+        EventFilter::None,
+        EventFilter::Lifecycle,
+        EventFilter::System,
+        EventFilter::All,
+    ];
 
     /// As clients spell it.
     #[must_use]
@@ -67,6 +74,7 @@ impl EventFilter {
         match self {
             EventFilter::None => "none",
             EventFilter::Lifecycle => "lifecycle",
+            EventFilter::System => "system",
             EventFilter::All => "all",
         }
     }
@@ -75,6 +83,16 @@ impl EventFilter {
     #[must_use]
     pub fn from_name(name: &str) -> Option<EventFilter> {
         EventFilter::ALL.into_iter().find(|f| f.name() == name)
+    }
+
+    /// Whether it lets any event of a log pass.
+    #[must_use]
+    pub fn takes_of(self, log: Log) -> bool {
+        match self {
+            EventFilter::None => false,
+            EventFilter::Lifecycle | EventFilter::System => log == Log::System,
+            EventFilter::All => true,
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 //!
 //! # Call order
 //!
-//! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`],
-//!    [`Orchestrator::handle_arbitrated`] or a control call such as [`Orchestrator::start`].
-//! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_event`], then
-//!    [`Orchestrator::poll_arbitration`], [`Orchestrator::poll_view`] and [`Orchestrator::poll_cut`],
-//!    each until `None`.
+//! 1. Give it one input: [`Orchestrator::handle_link`], [`Orchestrator::handle_timeout`], what came of something that it
+//!    gave out (`handle_arbitrated`, `handle_chore`, `handle_committed`, `handle_appended`), a request
+//!    ([`Orchestrator::handle_request`]) or a control call such as [`Orchestrator::start`].
+//! 2. Drain [`Orchestrator::poll_transmit`], then [`Orchestrator::poll_publication`], then
+//!    [`Orchestrator::poll_event`], [`Orchestrator::poll_arbitration`], [`Orchestrator::poll_chore`] and
+//!    [`Orchestrator::poll_response`], each until `None`; then, as the store takes them, [`Orchestrator::poll_write`] and
+//!    [`Orchestrator::poll_batch`]. A cluster without gateways or a store may take its views by
+//!    [`Orchestrator::poll_view`] and its cuts by [`Orchestrator::poll_cut`] in their place.
 //! 3. Say how long that took: [`Orchestrator::handle_drained`]. A test in virtual time may leave it out.
 //! 4. Call [`Orchestrator::handle_timeout`] at [`Orchestrator::poll_timeout`] or soon after.
 //!

@@ -15,19 +15,11 @@ use crate::chronicle::event_bytes;
 use crate::limits::{MAX_PUBLISHED_EVENT_BYTES, PUBLISH_EVERY};
 use crate::view_flow::{Passage, ViewFlow};
 
-/// One that listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listener {
-    /// Stream of its frames.
-    pub(crate) group: u64,
-    /// Views a second, 0 for none.
-    pub(crate) view_hz: u32,
-}
-
 /// What waits to be said of a run.
 #[derive(Debug, Default)]
 struct Feed {
-    listeners: BTreeMap<PeerId, (Listener, ViewFlow)>,
+    /// Views a second that each wants, 0 for none, and which of them go to it.
+    listeners: BTreeMap<PeerId, (u32, ViewFlow)>,
     events: Vec<LogEvent>,
     /// When the newest tick was to begin.
     started_at: Duration,
@@ -60,33 +52,32 @@ impl Feeds {
     }
 
     /// Who listens.
-    pub(crate) fn listeners(&self, id: SimulationId) -> impl Iterator<Item = (PeerId, Listener)> {
+    pub(crate) fn listeners(&self, id: SimulationId) -> impl Iterator<Item = PeerId> {
         let feed = self.feeds.get(&id);
-        feed.into_iter()
-            .flat_map(|f| &f.listeners)
-            .map(|(p, (l, _))| (*p, *l))
+        feed.into_iter().flat_map(|f| f.listeners.keys().copied())
     }
 
-    /// How one listens, if it does.
-    pub(crate) fn listener(&self, id: SimulationId, peer: PeerId) -> Option<Listener> {
-        let (listener, _) = self.feeds.get(&id)?.listeners.get(&peer)?;
-        Some(*listener)
+    /// Who listens to what, all in all.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.feeds.values().map(|feed| feed.listeners.len()).sum()
     }
 
-    /// One listens from now on, or otherwise than before.
-    pub(crate) fn listen(&mut self, id: SimulationId, peer: PeerId, listener: Listener) {
+    /// One listens from now on, or with another rate of views than before.
+    pub(crate) fn listen(&mut self, id: SimulationId, peer: PeerId, view_hz: u32) {
         let feed = self.feeds.entry(id).or_default();
-        feed.listeners.insert(peer, (listener, ViewFlow::default()));
+        feed.listeners.insert(peer, (view_hz, ViewFlow::default()));
     }
 
-    /// One does not any more; answers how it did.
-    pub(crate) fn leave(&mut self, id: SimulationId, peer: PeerId) -> Option<Listener> {
-        let feed = self.feeds.get_mut(&id)?;
-        let (listener, _) = feed.listeners.remove(&peer)?;
+    /// One does not any more; answers whether it did.
+    pub(crate) fn leave(&mut self, id: SimulationId, peer: PeerId) -> bool {
+        let Some(feed) = self.feeds.get_mut(&id) else {
+            return false;
+        };
+        let did = feed.listeners.remove(&peer).is_some();
         if feed.listeners.is_empty() {
             self.close(id);
         }
-        Some(listener)
+        did
     }
 
     /// What one listens to.
@@ -110,18 +101,19 @@ impl Feeds {
 
     /// Most views a second that anyone wants; `None` for nobody.
     pub(crate) fn view_hz(&self, id: SimulationId) -> Option<u32> {
-        let most = self.listeners(id).map(|(_, l)| l.view_hz).max()?;
+        let listeners = &self.feeds.get(&id)?.listeners;
+        let most = listeners.values().map(|(view_hz, _)| *view_hz).max()?;
         (most > 0).then_some(most)
     }
 
     /// A partition's view came; answers to whom it goes now, and for how many another tick that waited never goes.
-    pub(crate) fn view(&mut self, view: &Frame) -> (Vec<(PeerId, Listener)>, u64) {
+    pub(crate) fn view(&mut self, view: &Frame) -> (Vec<PeerId>, u64) {
         let (mut to, mut skips) = (Vec::new(), 0);
         let feed = self.feeds.get_mut(&view.header.simulation);
         let listeners = feed.into_iter().flat_map(|f| &mut f.listeners);
-        for (peer, (listener, flow)) in listeners.filter(|(_, (l, _))| l.view_hz > 0) {
+        for (peer, (_, flow)) in listeners.filter(|(_, (view_hz, _))| *view_hz > 0) {
             match flow.handle_view(view) {
-                Passage::Now => to.push((*peer, *listener)),
+                Passage::Now => to.push(*peer),
                 Passage::Displaces => skips += 1,
                 Passage::Waits | Passage::Never => {}
             }
@@ -129,16 +121,12 @@ impl Feeds {
         (to, skips)
     }
 
-    /// One has a tick's views; answers how it listens and what goes to it now.
-    pub(crate) fn taken(
-        &mut self,
-        id: SimulationId,
-        peer: PeerId,
-        tick: u64,
-    ) -> Option<(Listener, Vec<Frame>)> {
-        let feed = self.feeds.get_mut(&id)?;
-        let (listener, flow) = feed.listeners.get_mut(&peer)?;
-        Some((*listener, flow.handle_taken(tick)))
+    /// One has a tick's views; answers what goes to it now.
+    pub(crate) fn taken(&mut self, id: SimulationId, peer: PeerId, tick: u64) -> Vec<Frame> {
+        let feed = self.feeds.get_mut(&id);
+        // Its word may come after it stopped listening.
+        let flow = feed.and_then(|feed| feed.listeners.get_mut(&peer));
+        flow.map_or_else(Vec::new, |(_, flow)| flow.handle_taken(tick))
     }
 
     /// A tick is complete.
@@ -253,9 +241,7 @@ mod tests {
     fn heard_by(peers: u64) -> Feeds {
         let mut feeds = Feeds::default();
         for peer in 0..peers {
-            let view_hz = 10 * peer as u32;
-            let group = peer;
-            feeds.listen(ID, PeerId(peer), Listener { group, view_hz });
+            feeds.listen(ID, PeerId(peer), 10 * peer as u32);
         }
         feeds
     }
@@ -301,14 +287,14 @@ mod tests {
     fn the_highest_rate_that_anyone_wants_counts_and_the_last_one_who_leaves_ends_it() {
         let mut feeds = heard_by(3);
         assert_eq!(feeds.view_hz(ID), Some(20));
-        assert!(feeds.leave(ID, PeerId(2)).is_some());
+        assert!(feeds.leave(ID, PeerId(2)));
         assert_eq!(feeds.view_hz(ID), Some(10));
-        assert!(feeds.leave(ID, PeerId(1)).is_some());
+        assert!(feeds.leave(ID, PeerId(1)));
         assert_eq!(feeds.view_hz(ID), None);
         feeds.event(MS, ID, event(1, 0));
-        assert!(feeds.leave(ID, PeerId(0)).is_some() && !feeds.has(ID));
+        assert!(feeds.leave(ID, PeerId(0)) && !feeds.has(ID));
         assert_eq!(feeds.next_at(), None);
-        assert!(feeds.leave(ID, PeerId(0)).is_none());
+        assert!(!feeds.leave(ID, PeerId(0)));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(crate) fn unrecoverable(reason: &str) -> Entry {
     (SYSTEM, json!({"event": "unrecoverable", "reason": reason}))
 }
 
-/// Ticks that were late since it was last said.
+/// Ticks that were late within a second or so, and the greatest latency of one.
 pub(crate) fn late(ticks: u64, latency_us: u64) -> Entry {
     let says = json!({"event": "late", "ticks": ticks, "latency_us": latency_us});
     (SYSTEM, says)

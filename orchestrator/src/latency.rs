@@ -137,6 +137,11 @@ impl Latencies {
         }
     }
 
+    /// Nothing is recorded any more that [`Latencies::take_interval`] would tell.
+    pub(crate) fn end_intervals(&mut self) {
+        self.interval = None;
+    }
+
     /// Adds another run's.
     pub fn merge(&mut self, other: &Latencies) {
         for (sum, stage) in self.stages.iter_mut().zip(&other.stages) {

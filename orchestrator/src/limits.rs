@@ -122,6 +122,9 @@ pub const HISTOGRAMS_EVERY: Duration = Duration::from_secs(1);
 pub const DILATED_EVERY: Duration = Duration::from_secs(1);
 /// Most gateways registered at once.
 pub const MAX_GATEWAYS: usize = 64;
+/// Streams on which a gateway is told of the runs it follows, and as many again for their views: each run has its place
+/// on one of them, for as long as the connection stands.
+pub const PUBLICATION_STREAMS: u64 = 64;
 /// Requests of one gateway that have no answer yet.
 pub const MAX_GATEWAY_REQUESTS: usize = 256;
 /// Requests that wait for their turn, for their farm or for their commit, over all who ask.
@@ -196,7 +199,7 @@ pub const RECENT: Duration = Duration::from_secs(5);
 pub const RECENT_POINTS: usize = 10;
 /// How often the core is told what time it is.
 pub const TELL_TIME_EVERY: Duration = Duration::from_secs(1);
-/// Late windows of one run are said no more often than this.
+/// Late ticks of one run are counted for so long before they are said.
 pub const LATE_EVERY: Duration = Duration::from_secs(1);
 
 /// Control requests that wait for the drive loop.
@@ -222,6 +225,8 @@ const _: () = assert!(
     MAX_PUBLISHED_EVENT_BYTES + 4 * kernel::config::MAX_ENTITIES as usize + (64 << 10)
         < transport::limits::max_payload_bytes(transport::header::Kind::Published) as usize
 );
+// Every stream of a gateway, `Control` included, may be open at once.
+const _: () = assert!(2 * PUBLICATION_STREAMS < transport::limits::MAX_STREAMS_PER_PEER as u64);
 const _: () = assert!(2 * MAX_BATCH_BYTES < MAX_BACKLOG_BYTES / 2);
 const _: () = assert!(MAX_GATEWAYS * MAX_GATEWAY_REQUESTS >= MAX_WAITING_REQUESTS);
 const _: () = assert!(RECENT_POINTS > 1);

@@ -92,9 +92,14 @@ impl Collector for Page {
     }
 }
 
-fn gauges(snapshot: &Snapshot) -> [Figure; 8] {
+fn gauges(snapshot: &Snapshot) -> [Figure; 9] {
     [
         ("gateways", "Gateways registered", snapshot.gateways),
+        (
+            "subscriptions",
+            "Simulations that gateways follow, each as often as one does",
+            snapshot.subscriptions,
+        ),
         (
             "waiting_requests",
             "Requests that wait for their turn, their farm or their commit",

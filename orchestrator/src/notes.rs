@@ -14,6 +14,7 @@ use crate::event::{Event, TickPublished};
 use crate::journal::{self, Entry};
 use crate::limits::{LATE_EVERY, METRICS_EVERY};
 use crate::reading::stages;
+use crate::record::Late;
 use crate::simulation::Simulation;
 
 /// Partitions that came to a worker, and ticks replayed for them.
@@ -57,8 +58,12 @@ impl Orchestrator {
                 self.log_event(*simulation, event);
             }
             Event::Settled { simulation, .. } => {
+                self.say_late(*simulation, Duration::ZERO);
                 self.log_event(*simulation, event);
                 self.note_metrics(*simulation, METRICS_EVERY);
+                if let Some(run) = self.simulations.get_mut(simulation) {
+                    run.latencies.end_intervals();
+                }
             }
             Event::NoWorker { simulation, .. }
             | Event::Dilated { simulation, .. }
@@ -91,6 +96,7 @@ impl Orchestrator {
 
     fn note_tick(&mut self, tick: &TickPublished) {
         let (now, id) = (self.now, tick.simulation);
+        self.say_late(id, LATE_EVERY);
         let Some(run) = self.simulations.get_mut(&id) else {
             return;
         };
@@ -148,16 +154,26 @@ impl Orchestrator {
 
     /// Late windows are said together, for there may be one every tick.
     fn note_late(&mut self, id: SimulationId, ticks: u64, latency: Duration) {
-        let now = self.now;
+        let since = self.now;
         let Some(run) = self.simulations.get_mut(&id) else {
             return;
         };
-        run.record.late_unsaid += ticks;
-        let said_at = run.record.late_said_at;
-        if said_at.is_none_or(|at| at + LATE_EVERY <= now) {
-            run.record.late_said_at = Some(now);
-            let ticks = std::mem::take(&mut run.record.late_unsaid);
-            self.log(id, || journal::late(ticks, latency.as_micros() as u64));
+        let late = run.record.late.get_or_insert(Late {
+            since,
+            ticks: 0,
+            worst: Duration::ZERO,
+        });
+        late.ticks += ticks;
+        late.worst = late.worst.max(latency);
+    }
+
+    /// Says how many ticks of a run were late, if the first of them is as old as this.
+    fn say_late(&mut self, id: SimulationId, age: Duration) {
+        let now = self.now;
+        let run = self.simulations.get_mut(&id);
+        let late = run.and_then(|run| run.record.late.take_if(|late| late.since + age <= now));
+        if let Some(Late { ticks, worst, .. }) = late {
+            self.log(id, || journal::late(ticks, worst.as_micros() as u64));
         }
     }
 

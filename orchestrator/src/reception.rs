@@ -15,9 +15,9 @@ use crate::control::{ControlError, WorkerId};
 use crate::core::Orchestrator;
 use crate::desk::{Asker, Caller};
 use crate::event::Event;
-use crate::feeds::{Listener, News};
+use crate::feeds::News;
 use crate::gateways::Gateway;
-use crate::limits::MAX_GATEWAYS;
+use crate::limits::{MAX_GATEWAY_REQUESTS, MAX_GATEWAYS, PUBLICATION_STREAMS};
 use crate::request::refused;
 use crate::wire;
 
@@ -167,6 +167,13 @@ impl Orchestrator {
         let run = self.simulations.get(&simulation);
         let waits = run.is_some_and(|run| run.published_sim_seq().is_none());
         if waits {
+            // Whoever asks again has given the first question up: one a gateway and run waits, however long it takes.
+            let is_it = |p: &mut Postponed| p.peer == peer && p.simulation == simulation;
+            let given_up: Vec<Postponed> = self.postponed.extract_if(.., is_it).collect();
+            for p in given_up {
+                let limit = MAX_GATEWAY_REQUESTS;
+                self.answer(&p.caller, refused(ControlError::TooManyRequests { limit }));
+            }
             self.postponed.push(Postponed {
                 peer,
                 caller: caller.clone(),
@@ -218,9 +225,7 @@ impl Orchestrator {
         }
         let unflushed = self.chronicle.unflushed(id);
         let unflushed = unflushed.map_err(|bytes| ControlError::TooManyUnflushed { bytes })?;
-        let before = self.feeds.listener(id, peer);
-        let group = before.map_or_else(|| self.outbox.new_group(), |l| l.group);
-        self.feeds.listen(id, peer, Listener { group, view_hz });
+        self.feeds.listen(id, peer, view_hz);
         if view_hz > 0
             && let Some(run) = self.simulations.get_mut(&id)
         {
@@ -251,7 +256,7 @@ impl Orchestrator {
         let is_it = |p: &mut Postponed| p.peer == peer && p.simulation == id;
         let never: Vec<Postponed> = self.postponed.extract_if(.., is_it).collect();
         self.begin_postponed(now, never);
-        if self.feeds.leave(id, peer).is_some() {
+        if self.feeds.leave(id, peer) {
             self.set_views(now, id);
         }
         Ok(Answer::Done)
@@ -273,12 +278,9 @@ impl Orchestrator {
         }
         let id = response.id;
         // It comes before all that is published, so it goes the same way.
-        let stream = match &response.answer {
-            Answer::Subscribed(subscribed) => {
-                let listener = self.feeds.listener(subscribed.info.spec.id, peer);
-                listener.map(|l| (Class::Tick, l.group))
-            }
-            _ => None,
+        let (class, group) = match &response.answer {
+            Answer::Subscribed(subscribed) => (Class::Tick, group_of(subscribed.info.spec.id)),
+            _ => (Class::Control, 0),
         };
         let header = self.header(Kind::Response);
         let frame = frame::encode(&self.outbox.pool, header, response).unwrap_or_else(|fault| {
@@ -288,8 +290,7 @@ impl Orchestrator {
             let short = Response { id, answer };
             frame::encode(&self.outbox.pool, header, &short).expect("a refusal fits a frame")
         });
-        let (class, group) = stream.unwrap_or((Class::Control, 0));
-        self.tell(peer, class, group, frame, false);
+        self.tell(peer, class, group, frame);
     }
 
     /// Says what is new of a run to all who listen.
@@ -324,10 +325,9 @@ impl Orchestrator {
             let frame = frame::encode(&self.outbox.pool, header, &published);
             let frame = frame.expect("its events were cut to fit");
             self.published += 1;
-            let listeners: Vec<_> = self.feeds.listeners(id).collect();
-            for (peer, listener) in listeners {
-                let ends = deleted && n == last;
-                self.tell(peer, Class::Tick, listener.group, frame.clone(), ends);
+            let listeners: Vec<PeerId> = self.feeds.listeners(id).collect();
+            for peer in listeners {
+                self.tell(peer, Class::Tick, group_of(id), frame.clone());
             }
         }
     }
@@ -336,20 +336,17 @@ impl Orchestrator {
     fn pass_on(&mut self, view: &Frame) {
         let (listeners, skips) = self.feeds.view(view);
         self.skipped_views += skips;
-        for (peer, listener) in listeners {
-            self.tell(peer, Class::View, listener.group, view.clone(), false);
+        for peer in listeners {
+            let group = group_of(view.header.simulation);
+            self.tell(peer, Class::View, group, view.clone());
         }
     }
 
     /// A gateway has a tick's views: what waits for it may go.
     fn handle_taken(&mut self, peer: PeerId, header: &Header) {
         let (simulation, tick) = (header.simulation, header.tick);
-        // Its word may come after it stopped listening.
-        let Some((listener, views)) = self.feeds.taken(simulation, peer, tick) else {
-            return;
-        };
-        for view in views {
-            self.tell(peer, Class::View, listener.group, view, false);
+        for view in self.feeds.taken(simulation, peer, tick) {
+            self.tell(peer, Class::View, group_of(simulation), view);
         }
     }
 
@@ -358,17 +355,17 @@ impl Orchestrator {
         let frame = frame::encode(&self.outbox.pool, header, &self.tokens.frame());
         let frame = frame.expect("so many tokens fit a frame");
         for peer in peers {
-            self.tell(*peer, Class::Control, 0, frame.clone(), false);
+            self.tell(*peer, Class::Control, 0, frame.clone());
         }
     }
 
-    fn tell(&mut self, peer: PeerId, class: Class, group: u64, frame: Frame, last: bool) {
+    fn tell(&mut self, peer: PeerId, class: Class, group: u64, frame: Frame) {
         self.publications.push_back(LinkCommand::Transmit(Transmit {
             peer,
             class,
             group,
             frame,
-            last,
+            last: false,
         }));
     }
 
@@ -378,6 +375,13 @@ impl Orchestrator {
             ..Header::new(kind)
         }
     }
+}
+
+/// The streams that a run has its place on. They are never finished: a stream a subscription would be one more for each
+/// that ever was.
+fn group_of(id: SimulationId) -> u64 {
+    // The low half of an id is random.
+    id.0 as u64 % PUBLICATION_STREAMS
 }
 
 /// Most bytes that a frame's kind holds.

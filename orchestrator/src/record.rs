@@ -25,9 +25,17 @@ pub(crate) struct Record {
     pub(crate) kept_state: Option<State>,
     /// When its sums and timings were last noted for the database.
     pub(crate) metrics_at: Option<Duration>,
-    /// When late windows were last said, and ticks that were late since.
-    pub(crate) late_said_at: Option<Duration>,
-    pub(crate) late_unsaid: u64,
+    /// Ticks that were late and are still to be said.
+    pub(crate) late: Option<Late>,
+}
+
+/// Ticks that were late within a second or so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late {
+    pub(crate) since: Duration,
+    pub(crate) ticks: u64,
+    /// The greatest latency among them.
+    pub(crate) worst: Duration,
 }
 
 impl Record {

@@ -131,12 +131,11 @@ impl Schedule {
         let Speed::Milli(milli) = self.speed else {
             return None;
         };
-        // In 128 bits: ticks < 2^32, a tick <= 10^9 ns, times 1,000.
+        // In 128 bits: ticks < 2^32, a tick <= 10^9 ns, times 1,000. The longest, of centuries at a tenth of life's
+        // pace, does not fit what a duration is made of here.
         let ns =
             u128::from(ticks) * u128::from(self.tick_ms) * 1_000_000 * 1_000 / u128::from(milli);
-        Some(Duration::from_nanos(
-            u64::try_from(ns).expect("2^32 ticks of 10 s fit 64 bits of ns"),
-        ))
+        Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX)))
     }
 }
 
@@ -148,6 +147,12 @@ mod tests {
 
     fn schedule(tick_ms: u32, speed: Speed) -> Schedule {
         Schedule::new(tick_ms, speed, 1_000 * MS, 0)
+    }
+
+    #[test]
+    fn the_deadline_of_the_last_tick_at_the_slowest_pace_is_one() {
+        let s = schedule(1_000, Speed::Milli(100));
+        assert!(s.deadline(u64::from(u32::MAX)) > s.deadline(1_844_674_407));
     }
 
     #[test]

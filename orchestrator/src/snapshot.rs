@@ -188,6 +188,8 @@ pub struct Snapshot {
     pub unexpected_frames: u64,
     /// Gateways registered.
     pub gateways: u64,
+    /// Simulations that gateways follow, each as often as one does.
+    pub subscriptions: u64,
     /// Frames published, each once however many gateways it went to.
     pub published: u64,
     /// Ticks whose views a gateway was not sent, for it was slow and there was a newer one.
@@ -283,6 +285,7 @@ impl Orchestrator {
             unexpected_frames: self.unexpected_frames,
             traffic: self.traffic,
             gateways: self.gateways.len() as u64,
+            subscriptions: self.feeds.subscriptions() as u64,
             published: self.published,
             skipped_views: self.skipped_views,
             answered: self.desk.answered.clone(),

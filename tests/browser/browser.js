@@ -33,6 +33,9 @@ export function launch(flags = []) {
  * @property {RegExp[]} [expected] what the page may write to the console as an error
  */
 
+/** Begins what is said of a test that failed where the page did not come up. */
+export const NO_PAGE = "nothing of the page is there";
+
 /**
  * A test with a page of its own in the browser that is there by then.
  *
@@ -49,6 +52,11 @@ export function pageTest(name, opened, body) {
     const complaints = listen(page);
     try {
       await body(new Dashboard(page, url), page);
+    } catch (error) {
+      // That is the reason then, whatever was waited for.
+      const isThere = (await page.locator("header.bar").count().catch(() => 0)) > 0;
+      if (!isThere) throw new Error([NO_PAGE, ...complaints, error].join("\n"), { cause: error });
+      throw error;
     } finally {
       await keep(page, name);
       await context.close();

@@ -98,9 +98,21 @@ export class Dashboard {
     return { x: left, y: top, width: right - left, height: map.y + map.height - LOW_PX - top };
   }
 
-  /** A picture of that part. */
+  /** A picture of that part, of the machines alone: the ground may come later than they do, and an alert at any time. */
   async picture() {
-    return this.page.screenshot({ clip: await this.clear() });
+    const clip = await this.clear();
+    await this.#setOthers("hidden");
+    const picture = await this.page.screenshot({ clip });
+    await this.#setOthers("visible");
+    return picture;
+  }
+
+  /** @param {"hidden" | "visible"} visibility of what else lies there */
+  async #setOthers(visibility) {
+    const alerts = this.page.getByRole("log", { name: "Alerts", includeHidden: true });
+    await alerts.or(this.page.locator("canvas[aria-hidden=true]")).evaluateAll((others, visibility) => {
+      for (const other of others) /** @type {HTMLElement} */ (other).style.visibility = visibility;
+    }, visibility);
   }
 
   /**

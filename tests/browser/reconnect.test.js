@@ -67,8 +67,11 @@ pageTest("what happened while the gateway was away is among the events afterward
     const { items } = await service.api.call("GET", `/simulations/${id}/events?kind=command`);
     return items.length === 2;
   });
+  // Of the other log, too.
+  await service.api.call("POST", `/simulations/${id}/pause`);
   await page.context().setOffline(false);
   await events.getByText("#8 carried out command 2").waitFor();
+  await events.getByText("Paused: as requested").waitFor();
   assert.equal(await events.getByText("#6 carried out command 1").count(), 1, "none is shown twice");
 });
 

@@ -34,14 +34,48 @@ const NEAR_ENOUGH = 0.25;
 const TRIES = 12;
 
 /**
- * What a process holds, MB, and the processor time that it has had, s.
+ * What a process holds of its own, MB, and the processor time that it has had, s.
  *
  * @param {number} pid
  */
 function usage(pid) {
-  const pages = Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
+  const heldKb = Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return { heldMb: (pages * 4096) / 1e6, cpuS: (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_S };
+  return { heldMb: heldKb / 1000, cpuS: (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_S };
+}
+
+/**
+ * What the scripts of a page hold, MB: its own, and those of its worker. Their garbage is collected first.
+ *
+ * @param {import("playwright-core").CDPSession} session of the page, before it is opened
+ */
+async function heaps(session) {
+  let worker = "";
+  let asked = 0;
+  /** @type {Map<number, (answer: any) => void>} */
+  const waiting = new Map();
+  session.on("Target.attachedToTarget", ({ sessionId }) => {
+    worker = sessionId;
+  });
+  session.on("Target.receivedMessageFromTarget", ({ message }) => {
+    const { id, result } = JSON.parse(message);
+    waiting.get(id)?.(result);
+  });
+  await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
+  const askWorker = (/** @type {string} */ method) =>
+    new Promise((answer) => {
+      asked += 1;
+      waiting.set(asked, answer);
+      const message = JSON.stringify({ id: asked, method });
+      void session.send("Target.sendMessageToTarget", { sessionId: worker, message });
+    });
+  return async () => {
+    await session.send("HeapProfiler.collectGarbage");
+    await askWorker("HeapProfiler.collectGarbage");
+    const { usedSize: page } = await session.send("Runtime.getHeapUsage");
+    const { usedSize: ofWorker } = await askWorker("Runtime.getHeapUsage");
+    return { page: page / 1e6, worker: ofWorker / 1e6 };
+  };
 }
 
 /**
@@ -82,22 +116,23 @@ try {
   const { now: middle } = await service.api.machine(id, Math.ceil(machines / 2));
   const page = await browser.newPage({ viewport: DESKTOP });
   const dashboard = new Dashboard(page, service.url);
+  const inPage = await page.context().newCDPSession(page);
+  const heap = await heaps(inPage);
   const drawn = await openPart(dashboard, id, middle);
   await dashboard.tab("Time");
 
-  const inPage = await page.context().newCDPSession(page);
   const inBrowser = await browser.newBrowserCDPSession();
   const { processInfo } = await inBrowser.send("SystemInfo.getProcessInfo");
   const pidOf = (/** @type {string} */ type) => /** @type {number} */ (processInfo.findLast((each) => each.type === type)?.id);
   const pids = { tab: pidOf("renderer"), gpu: pidOf("GPU"), gateway: service.pid("gateway") };
 
   const look = async () => {
-    await inPage.send("HeapProfiler.collectGarbage");
-    const { usedSize } = await inPage.send("Runtime.getHeapUsage");
+    const { page: heapMb, worker: workerMb } = await heap();
     const { nodes, jsEventListeners } = await inPage.send("Memory.getDOMCounters");
     return {
       atMs: performance.now(),
-      heapMb: usedSize / 1e6,
+      heapMb,
+      workerMb,
       nodes,
       listeners: jsEventListeners,
       tab: usage(pids.tab),
@@ -110,7 +145,7 @@ try {
   const begun = await look();
   const looks = [begun];
   console.log(`${machines} machines, ${drawn} of them in view; ${minutes} minutes`);
-  console.log("minute    tick  heap MB  nodes  listeners  tab MB  gpu MB  gateway MB");
+  console.log("minute    tick  heap MB  worker MB  nodes  listeners  tab MB  gpu MB  gateway MB");
   for (let minute = 1; minute <= minutes; minute += 1) {
     await pause(Math.max(begun.atMs + minute * MINUTE_MS - performance.now(), 0));
     const last = looks.at(-1)?.frame ?? 0;
@@ -119,7 +154,7 @@ try {
     looks.push(now);
     const held = [now.tab, now.gpu, now.gateway].map(({ heldMb }) => heldMb.toFixed(0));
     console.log(
-      `${minute}`.padStart(6), `${now.frame}`.padStart(7), now.heapMb.toFixed(1).padStart(8), `${now.nodes}`.padStart(6),
+      `${minute}`.padStart(6), `${now.frame}`.padStart(7), now.heapMb.toFixed(1).padStart(8), now.workerMb.toFixed(1).padStart(10), `${now.nodes}`.padStart(6),
       `${now.listeners}`.padStart(10), `${held[0]}`.padStart(7), `${held[1]}`.padStart(7), `${held[2]}`.padStart(11),
     );
   }
@@ -128,9 +163,9 @@ try {
   const share = (/** @type {"tab" | "gpu" | "gateway"} */ of) => `${(((end[of].cpuS - full[of].cpuS) / lastedS) * 100).toFixed(1)} %`;
   console.log(`of a processor: tab ${share("tab")}, gpu ${share("gpu")}, gateway ${share("gateway")}`);
   console.log(`sent: ${((end.sent - full.sent) / lastedS / 1000).toFixed(0)} kB/s; ticks: ${((end.frame - full.frame) / lastedS).toFixed(1)} a second`);
-  const heldMb = (/** @type {typeof begun} */ at) => ({ heap: at.heapMb, tab: at.tab.heldMb, gateway: at.gateway.heldMb });
+  const heldMb = (/** @type {typeof begun} */ at) => ({ heap: at.heapMb, worker: at.workerMb, tab: at.tab.heldMb, gateway: at.gateway.heldMb });
   const [before, after] = [heldMb(full), heldMb(end)];
-  for (const what of /** @type {const} */ (["heap", "tab", "gateway"])) {
+  for (const what of /** @type {const} */ (["heap", "worker", "tab", "gateway"])) {
     const most = Math.max(before[what] * MOST_GROWTH, before[what] + SPARE_MB);
     const isFlat = after[what] <= most;
     console.log(`${what}: ${before[what].toFixed(1)} MB after ${FILLED_AFTER_MIN} min, ${after[what].toFixed(1)} MB at the end: ${isFlat ? "flat" : "GROWN"}`);

@@ -1,9 +1,13 @@
 /** Waiting for what will be so: bounded, and never longer than it takes. */
 
+import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Longest that anything is waited for, ms: a machine under load is slow, and no test may fail of that. */
-export const PATIENCE_MS = 60_000;
+/**
+ * Longest that anything is waited for, ms: a machine under load is slow, and no test may fail of that. Who plants a fault and
+ * knows what will be waited for in vain sets less.
+ */
+export const PATIENCE_MS = Number(process.env.BROWSER_PATIENCE_MS ?? 60_000);
 const BETWEEN_MS = 50;
 
 /**

@@ -10,13 +10,15 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autofarm import AutoFarm, ConnectionLost
+from autofarm import AutoFarm
 from autofarm.models import Simulation
+from driven import CLIENTS, Client
 
 # Below those that the system gives to outgoing connections, so that a port is still free for the second start.
 PORTS = range(20_000, 32_000)
@@ -45,7 +47,7 @@ class Server:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=kept)
         ends = time.monotonic() + PATIENCE_S
         with AutoFarm(self.url, ssl_context=trusted) as farm:
-            while not is_ready(farm):
+            while not farm.is_ready():
                 if self.process.poll() is not None or time.monotonic() > ends:
                     self.end(signal.SIGKILL)
                     raise AssertionError((self.directory / "log").read_text()[-4_000:])
@@ -63,14 +65,6 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
-
-
-def is_ready(farm: AutoFarm) -> bool:
-    """Whether it answers and is ready."""
-    try:
-        return farm.is_ready()
-    except ConnectionLost:
-        return False
 
 
 def free_port() -> int:
@@ -104,6 +98,19 @@ def started(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture(params=CLIENTS, ids=["AutoFarm", "AsyncAutoFarm"])
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Makes clients of either kind, which are closed after the test at the latest."""
+    with ExitStack() as clients:
+
+        def make(*args: Any, **how: Any) -> AutoFarm:
+            made: AutoFarm = request.param(*args, **how)
+            clients.callback(made.close)
+            return made
+
+        yield make
 
 
 @pytest.fixture

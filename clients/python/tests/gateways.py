@@ -1,12 +1,12 @@
-"""A gateway in the test itself that takes its time to answer, and keeps what it is sent on each connection."""
+"""Gateways in the test itself: one that takes its time and keeps what it is sent, and one that says what it is told."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ SIMULATION = "0199f3a0-7a2b-7c3d-8e4f-0123456789ab"
 # What it greets with.
 HELLO = {
     "type": "hello",
-    "simulation": {},
+    "simulation": {"status": "created", "tick": 0},
     "world": {"bounds_m": [0, 0, 1, 1], "sites": 1, "fields": 1},
     "epoch": 1,
     "epochs": [],
@@ -68,14 +68,39 @@ class SlowGateway:
 def slow_gateway(answers_after_s: float) -> Iterator[SlowGateway]:
     """One that runs until the end of the block."""
     gateway = SlowGateway(answers_after_s)
-    with serve(
-        gateway.talk, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL], process_request=gateway.pause, compression=None
-    ) as server:
-        gateway.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+    with served(gateway.talk, gateway.pause) as url:
+        gateway.url = url
+        yield gateway
+
+
+@contextmanager
+def saying(*connections: list[str]) -> Iterator[str]:
+    """The address of one that says so much on each connection in turn, and leaves it; the last one it keeps open."""
+    left = list(connections)
+
+    def talk(connection: ServerConnection) -> None:
+        for text in left.pop(0):
+            connection.send(text)
+        if left:
+            connection.close(1001, "going_away")
+        with suppress(ConnectionClosed):
+            connection.recv()
+
+    with served(talk) as url:
+        yield url
+
+
+@contextmanager
+def served(
+    talk: Callable[[ServerConnection], None],
+    pause: Callable[[ServerConnection, Request], Response | None] | None = None,
+) -> Iterator[str]:
+    """The address of a gateway that talks so."""
+    with serve(talk, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL], process_request=pause, compression=None) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield gateway
+            yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
             thread.join()

@@ -38,7 +38,7 @@ def test_the_notebook_runs_and_plots(server: Server, monkeypatch: pytest.MonkeyP
 
 def test_the_readme_is_right(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (PACKAGE / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block.replace("http://127.0.0.1:8080", server.url), names)
@@ -47,3 +47,4 @@ def test_the_readme_is_right(server: Server, capsys: pytest.CaptureFixture[str])
     assert "invalid entities 1 to 1000000" in printed
     assert "13, 14" in printed
     assert "Machine(id=" in printed
+    assert "\n100 2 machines hold\nthe run is completed\n" in printed

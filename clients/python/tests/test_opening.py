@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autofarm import AutoFarm, Hello, Message, Pong, Retry, View, ViewGranted
+from autofarm import AsyncAutoFarm, AutoFarm, Hello, Message, Pong, Retry, View, ViewGranted
 from conftest import free_port
 from gateways import SIMULATION, SlowGateway, slow_gateway
 
@@ -34,6 +34,12 @@ def farm(gateway: SlowGateway) -> Iterator[AutoFarm]:
         yield client
 
 
+@pytest.fixture
+def async_farm(gateway: SlowGateway) -> AsyncAutoFarm:
+    """The same for asyncio; only its streams are used, so that there is nothing to close."""
+    return AsyncAutoFarm(gateway.url, retry=Retry(tries=TRIES, first_pause_s=0.0))
+
+
 def test_an_opening_goes_on_beyond_the_patience_of_a_receive(gateway: SlowGateway, farm: AutoFarm) -> None:
     stream = farm.stream(SIMULATION)
     ends = time.monotonic() + PATIENCE_S
@@ -50,11 +56,13 @@ def test_an_opening_goes_on_beyond_the_patience_of_a_receive(gateway: SlowGatewa
     assert gateway.openings == 1
 
 
-def test_an_opening_of_asyncio_goes_on_where_who_waits_for_it_ends(gateway: SlowGateway, farm: AutoFarm) -> None:
+def test_an_opening_of_asyncio_goes_on_where_who_waits_for_it_ends(
+    gateway: SlowGateway, async_farm: AsyncAutoFarm
+) -> None:
     async def glance() -> tuple[Message | None, int]:
         waits = 0
         async with asyncio.timeout(PATIENCE_S):
-            stream = farm.async_stream(SIMULATION)
+            stream = async_farm.stream(SIMULATION)
             while True:
                 try:
                     message = await asyncio.wait_for(stream.receive(), GLANCE_S)
@@ -74,15 +82,15 @@ def test_a_pause_of_asyncio_is_kept_where_who_waits_for_it_ends() -> None:
     # Nobody is there: without its pauses the stream is given up within some glances.
     retry = Retry(tries=TRIES, first_pause_s=PATIENCE_S, max_pause_s=PATIENCE_S)
 
-    async def glance(farm: AutoFarm) -> None:
-        stream = farm.async_stream(SIMULATION)
+    async def glance() -> None:
+        farm = AsyncAutoFarm(f"http://127.0.0.1:{free_port()}", retry=retry)
+        stream = farm.stream(SIMULATION)
         for _ in range(10 * TRIES):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(stream.receive(), GLANCE_S)
         await stream.close()
 
-    with AutoFarm(f"http://127.0.0.1:{free_port()}", retry=retry) as farm:
-        asyncio.run(glance(farm))
+    asyncio.run(glance())
 
 
 def test_a_stream_that_is_closed_while_it_opens_leaves_no_connection(gateway: SlowGateway, farm: AutoFarm) -> None:
@@ -95,9 +103,11 @@ def test_a_stream_that_is_closed_while_it_opens_leaves_no_connection(gateway: Sl
     assert gateway.said == [[]]
 
 
-def test_a_stream_of_asyncio_that_is_closed_while_it_opens_opens_no_more(gateway: SlowGateway, farm: AutoFarm) -> None:
+def test_a_stream_of_asyncio_that_is_closed_while_it_opens_opens_no_more(
+    gateway: SlowGateway, async_farm: AsyncAutoFarm
+) -> None:
     async def give_up() -> Message | None:
-        stream = farm.async_stream(SIMULATION)
+        stream = async_farm.stream(SIMULATION)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(stream.receive(), GLANCE_S)
         await stream.close()
@@ -108,10 +118,12 @@ def test_a_stream_of_asyncio_that_is_closed_while_it_opens_opens_no_more(gateway
     assert gateway.openings <= 1
 
 
-def test_a_block_that_is_cancelled_before_it_begins_opens_no_more(gateway: SlowGateway, farm: AutoFarm) -> None:
+def test_a_block_that_is_cancelled_before_it_begins_opens_no_more(
+    gateway: SlowGateway, async_farm: AsyncAutoFarm
+) -> None:
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(GLANCE_S), farm.async_stream(SIMULATION):
+            async with asyncio.timeout(GLANCE_S), async_farm.stream(SIMULATION):
                 raise AssertionError("it is open")
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -132,11 +144,11 @@ def test_a_view_that_opens_the_stream_is_asked_once(gateway: SlowGateway, farm: 
     assert gateway.said == [[view.message(), {"type": "ping"}]]
 
 
-def test_a_view_that_opens_a_stream_of_asyncio_is_asked_once(gateway: SlowGateway, farm: AutoFarm) -> None:
+def test_a_view_that_opens_a_stream_of_asyncio_is_asked_once(gateway: SlowGateway, async_farm: AsyncAutoFarm) -> None:
     view = View(max_entities=7)
 
     async def ask() -> list[type[Message] | None]:
-        stream = farm.async_stream(SIMULATION)
+        stream = async_farm.stream(SIMULATION)
         kinds: list[type[Message] | None] = []
         # A reader may be opening it at the same time; there is one connection all the same.
         reader = asyncio.create_task(stream.receive())

@@ -14,15 +14,17 @@ from autofarm import Aggregates, AutoFarm, ConnectionLost, Hello, Problem, Retry
 from autofarm.models import Simulation
 from autofarm.operations import OPERATIONS, OperationId
 from conftest import Server, free_port, started
+from driven import Client
 
 PATIENCE_S = 60.0
 
 
-class Recorder(httpx.HTTPTransport):
-    """Notes which operations are called, and with which answers."""
+class Recorder(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Notes which operations are called, and with which answers, by whichever client."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.waiting = httpx.HTTPTransport()
+        self.awaited = httpx.AsyncHTTPTransport()
         self.called: set[OperationId] = set()
         self.answers: list[int] = []
         routes = {
@@ -32,17 +34,29 @@ class Recorder(httpx.HTTPTransport):
         self.routes = routes
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self.noted(request, self.waiting.handle_request(request))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self.noted(request, await self.awaited.handle_async_request(request))
+
+    def noted(self, request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        """The answer, once both are noted."""
         for operation, (method, path) in self.routes.items():
             if request.method == method and path.fullmatch(request.url.path):
                 self.called.add(operation)
-        answer = super().handle_request(request)
         self.answers.append(answer.status_code)
         return answer
 
+    def close(self) -> None:
+        self.waiting.close()
 
-def test_every_operation_of_the_document_is_there_and_works(own_server: Server) -> None:
+    async def aclose(self) -> None:
+        await self.awaited.aclose()
+
+
+def test_every_operation_of_the_document_is_there_and_works(own_server: Server, client: Client) -> None:
     recorder = Recorder()
-    with AutoFarm(own_server.url, transport=recorder) as farm:
+    with client(own_server.url, transport=recorder) as farm:
         openapi = httpx.get(f"{own_server.url}/openapi.json").json()
         assert farm.is_alive()
         assert farm.is_ready()
@@ -164,7 +178,13 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_problem_says_which_field_and_what_is_allowed(farm: AutoFarm) -> None:
+def test_a_problem_says_which_field_and_what_is_allowed(server: Server, client: Client) -> None:
+    with client(server.url) as farm:
+        told(farm)
+
+
+def told(farm: AutoFarm) -> None:
+    """Refusals of two kinds."""
     with pytest.raises(Problem) as caught:
         farm.create(scenario="weeding", entities=0)
     problem = caught.value
@@ -203,9 +223,9 @@ def test_a_server_that_counts_requests_gets_them_all_the_same(tmp_path: Path) ->
         assert caught.value.retry_after_s >= 1
 
 
-def test_a_gateway_that_is_not_there_is_named() -> None:
+def test_a_gateway_that_is_not_there_is_named(client: Client) -> None:
     port = free_port()
-    with AutoFarm(f"http://127.0.0.1:{port}", retry=Retry(tries=2)) as farm:
+    with client(f"http://127.0.0.1:{port}", retry=Retry(tries=2)) as farm:
         with pytest.raises(ConnectionLost, match=f"127.0.0.1:{port}"):
             farm.scenarios()
         with (
@@ -214,4 +234,17 @@ def test_a_gateway_that_is_not_there_is_named() -> None:
         ):
             pass
     with pytest.raises(ValueError, match=r"farm\.example"):
-        AutoFarm("farm.example")
+        client("farm.example")
+
+
+def test_a_gateway_that_is_not_there_yet_is_not_ready(client: Client, tmp_path: Path) -> None:
+    server = Server(tmp_path / "server")
+    with client(server.url, retry=Retry(first_pause_s=PATIENCE_S, max_pause_s=PATIENCE_S)) as farm:
+        begun = time.monotonic()
+        assert not farm.is_ready()
+        assert not farm.is_alive()
+        assert time.monotonic() - begun < PATIENCE_S / 2, "it is asked more than once"
+        for _ in started(server):
+            assert farm.is_ready()
+            assert farm.is_alive()
+        assert not farm.is_ready()

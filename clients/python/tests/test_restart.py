@@ -7,7 +7,7 @@ import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from autofarm import AutoFarm, Hello, Message, Stream, View
+from autofarm import AsyncAutoFarm, AutoFarm, Hello, Message, Stream, View
 from conftest import Server
 from log import Log, listed, next_seqs, stands
 
@@ -55,11 +55,12 @@ def watch(stream: Stream, watcher: Watcher) -> None:
     raise AssertionError("the events do not come")
 
 
-async def watch_async(farm: AutoFarm, simulation: str, watcher: Watcher) -> None:
+async def watch_async(url: str, simulation: str, watcher: Watcher) -> None:
     """The same for asyncio, in binary."""
+    farm = AsyncAutoFarm(url)
     view = View(max_entities=10, events="all")
     ends = time.monotonic() + PATIENCE_S
-    async with farm.async_stream(simulation, view, binary=True, from_event=1, from_system_event=1) as stream:
+    async with farm.stream(simulation, view, binary=True, from_event=1, from_system_event=1) as stream:
         while time.monotonic() < ends:
             try:
                 message = await asyncio.wait_for(stream.receive(), 0.5)
@@ -82,7 +83,7 @@ def test_no_event_is_lost_and_none_comes_twice(own_server: Server) -> None:
         stream = farm.stream(simulation, View(events="all"), from_event=1, from_system_event=1)
         readers = [
             pool.submit(watch, stream, watchers[0]),
-            pool.submit(asyncio.run, watch_async(farm, simulation, watchers[1])),
+            pool.submit(asyncio.run, watch_async(own_server.url, simulation, watchers[1])),
         ]
         for kill in range(KILLS):
             wait_for(watchers, readers, EVENTS_EACH * (kill + 1))

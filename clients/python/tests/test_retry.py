@@ -11,6 +11,7 @@ import pytest
 
 from autofarm import AutoFarm, ConnectionLost, Problem, Retry
 from autofarm.retry import Backoff
+from driven import Client
 
 
 class Gateway:
@@ -31,10 +32,14 @@ class Gateway:
             raise answer
         return answer
 
-    def client(self, **how: Any) -> AutoFarm:
+    def client(self, client: Client, **how: Any) -> AutoFarm:
         """A client of it that does not really wait."""
-        farm = AutoFarm("http://gateway", transport=httpx.MockTransport(self), **how)
-        farm.requests.sleep = self.pauses.append
+        farm = client("http://gateway", transport=httpx.MockTransport(self), **how)
+
+        async def sleep(pause_s: float) -> None:
+            self.pauses.append(pause_s)
+
+        farm.requests.sleep = self.pauses.append if isinstance(farm, AutoFarm) else sleep
         return farm
 
 
@@ -63,9 +68,11 @@ def place() -> httpx.Response:
         lambda: httpx.ReadTimeout("no answer"),
     ],
 )
-def test_a_request_that_may_have_been_done_is_made_again_by_the_same_key(failure: Callable[[], Any]) -> None:
+def test_a_request_that_may_have_been_done_is_made_again_by_the_same_key(
+    failure: Callable[[], Any], client: Client
+) -> None:
     gateway = Gateway(failure(), failure(), place(), place())
-    farm = gateway.client()
+    farm = gateway.client(client)
     assert farm.command("id", entity=1, command="hold") == {"seq": 1, "tick": 2}
     assert len(set(gateway.keys)) == 1
     assert len({request.content for request in gateway.asked}) == 1
@@ -73,51 +80,51 @@ def test_a_request_that_may_have_been_done_is_made_again_by_the_same_key(failure
     assert len(set(gateway.keys)) == 2, "another request has another key"
 
 
-def test_a_key_of_ones_own_is_sent() -> None:
+def test_a_key_of_ones_own_is_sent(client: Client) -> None:
     gateway = Gateway(unavailable(), place())
-    gateway.client().command("id", key="mine", entity=1, command="hold")
+    gateway.client(client).command("id", key="mine", entity=1, command="hold")
     assert gateway.keys == ["mine", "mine"]
 
 
-def test_the_gateway_is_given_the_time_that_it_asks_for() -> None:
+def test_the_gateway_is_given_the_time_that_it_asks_for(client: Client) -> None:
     gateway = Gateway(unavailable(after_s=7), unavailable(after_s=None), place())
-    gateway.client(retry=Retry(first_pause_s=0.2)).command("id", entity=1, command="hold")
+    gateway.client(client, retry=Retry(first_pause_s=0.2)).command("id", entity=1, command="hold")
     asked, own = gateway.pauses
     assert 7 <= asked <= 7.2
     assert 0.1 <= own <= 0.4
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
-def test_what_stays_wrong_is_not_asked_again(status: int) -> None:
+def test_what_stays_wrong_is_not_asked_again(status: int, client: Client) -> None:
     gateway = Gateway(unavailable(status))
     with pytest.raises(Problem) as caught:
-        gateway.client().command("id", entity=1, command="hold")
+        gateway.client(client).command("id", entity=1, command="hold")
     assert caught.value.status == status
     assert gateway.pauses == []
 
 
-def test_it_gives_up_and_says_why() -> None:
+def test_it_gives_up_and_says_why(client: Client) -> None:
     gateway = Gateway(*(unavailable() for _ in range(3)))
     with pytest.raises(Problem, match="503 orchestrator-unavailable: not now") as caught:
-        gateway.client(retry=Retry(tries=3)).simulation("id")
+        gateway.client(client, retry=Retry(tries=3)).simulation("id")
     assert caught.value.retry_after_s == 2
     lost = Gateway(httpx.ConnectError("refused"))
     with pytest.raises(ConnectionLost, match="refused"):
-        lost.client(retry=Retry(tries=1)).simulation("id")
+        lost.client(client, retry=Retry(tries=1)).simulation("id")
 
 
-def test_it_does_not_wait_longer_than_it_may() -> None:
+def test_it_does_not_wait_longer_than_it_may(client: Client) -> None:
     gateway = Gateway(unavailable(after_s=3_600))
     with pytest.raises(Problem):
-        gateway.client().simulation("id")
+        gateway.client(client).simulation("id")
     assert gateway.pauses == []
 
 
-def test_a_deletion_whose_answer_was_lost_has_succeeded() -> None:
+def test_a_deletion_whose_answer_was_lost_has_succeeded(client: Client) -> None:
     gone = {"type": "/problems/not-found", "title": "No", "status": 404, "detail": "no such simulation"}
-    Gateway(httpx.ReadError("reset"), httpx.Response(404, json=gone)).client().delete("id")
+    Gateway(httpx.ReadError("reset"), httpx.Response(404, json=gone)).client(client).delete("id")
     with pytest.raises(Problem, match="404 not-found"):
-        Gateway(httpx.Response(404, json=gone)).client().delete("id")
+        Gateway(httpx.Response(404, json=gone)).client(client).delete("id")
 
 
 def test_pauses_grow_to_their_bound_and_are_spread() -> None:
@@ -144,3 +151,17 @@ def test_an_answer_that_is_no_problem_is_told_as_it_is() -> None:
     assert Problem.of(500, b"[1]", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}).retry_after_s is None
     several = Problem(422, {"type": "/problems/invalid", "errors": [{"field": "a"}, {"field": "b"}]})
     assert [each["field"] for each in several.errors] == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_that_a_proxy_does_not_reach_is_not_ready(client: Client, status: int) -> None:
+    gateway = Gateway(unavailable(status), unavailable(status))
+    farm = gateway.client(client)
+    assert not farm.is_ready()
+    assert not farm.is_alive()
+    assert gateway.pauses == []
+
+
+def test_a_probe_that_is_refused_is_no_matter_of_time(client: Client) -> None:
+    with pytest.raises(Problem, match="403"):
+        Gateway(unavailable(403)).client(client).is_ready()

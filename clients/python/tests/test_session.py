@@ -11,7 +11,8 @@ from autofarm import Event, Hello, Position, ProtocolError, Refused, Tick, View,
 from autofarm.messages import EpochBegin, EventsMissing
 from autofarm.position import Reader
 from autofarm.session import BINARY, JSON, Ending, Session
-from autofarm.view import snapped
+from autofarm.view import EventFilter, snapped
+from driven import Client
 from page import example
 
 
@@ -28,7 +29,7 @@ def event(seq: int, log: Any = "sim") -> Event:
 def reader(**wanted: int) -> Reader:
     """One that begins with the events `wanted`, and takes all."""
     made = Reader(None, {"sim": wanted.get("sim"), "system": wanted.get("system")})
-    made.opened(all_events=True)
+    made.opened(["sim", "system"])
     return made
 
 
@@ -53,7 +54,7 @@ def test_a_gap_is_an_error_and_a_repetition_is_passed_over() -> None:
 
 def test_with_only_some_events_there_are_gaps() -> None:
     logs = Reader(None, {})
-    logs.opened(all_events=False)
+    logs.opened([])
     logs.hello(hello(1, 5, 2))
     assert logs.event(event(7, "system"))
     assert logs.position == Position(1, 4, 7)
@@ -75,7 +76,7 @@ def test_what_is_void_is_by_the_epoch_that_was_seen(
     seen: int, void: Void | None, goes_on_with: tuple[int, int]
 ) -> None:
     logs = Reader(Position(seen, 93, 8), {})
-    logs.opened(all_events=True)
+    logs.opened(["sim", "system"])
     assert logs.query() == {"from_event": "94", "from_system_event": "9", "from_epoch": str(seen)}
     assert logs.hello(hello(3, 88, 9, *EPOCHS)) == void
     assert (logs.position.event + 1, logs.position.system_event + 1) == goes_on_with
@@ -111,7 +112,7 @@ def test_a_named_seq_that_is_not_reached_begins_with_what_happens_next() -> None
 
 def test_what_was_read_elsewhere_and_is_not_heard_of_here_yet_does_not_come_twice() -> None:
     logs = Reader(Position(1, 9, 0), {})
-    logs.opened(all_events=True)
+    logs.opened(["sim", "system"])
     # This gateway is behind the one before: it begins with what it takes for the next event.
     logs.hello(hello(1, 8, 1))
     assert [logs.event(event(seq)) for seq in (8, 9, 10)] == [False, False, True]
@@ -204,3 +205,49 @@ def test_a_message_that_is_none_is_named(text: str) -> None:
 )
 def test_what_an_end_means(code: int, reason: str, ending: Ending) -> None:
     assert Session(View(), binary=False).ending(code, reason) is ending
+
+
+@pytest.mark.parametrize(
+    ("events", "older", "says"),
+    [
+        ("none", {"from_event": 1}, "from_event=1: .*'none' .* 'sim'; one with events='all' does"),
+        ("none", {"from_system_event": 1}, "from_system_event=1: .*'none' .*'lifecycle' or 'system' or 'all'"),
+        ("lifecycle", {"from_event": 7}, "from_event=7: .*'lifecycle' .* 'sim'; one with events='all' does"),
+        ("system", {"from_event": 1}, "from_event=1: .*'system' .* 'sim'; one with events='all' does"),
+        ("lifecycle", {"from_system_event": 1}, None),
+        ("system", {"from_system_event": 1}, None),
+        ("all", {"from_event": 1, "from_system_event": 1}, None),
+    ],
+)
+def test_older_events_that_the_view_does_not_bring_are_refused(
+    client: Client, events: EventFilter, older: dict[str, int], says: str | None
+) -> None:
+    farm = client("http://gateway")
+    if says is None:
+        farm.stream("id", View(events=events), **older)  # type: ignore[arg-type]
+        return
+    with pytest.raises(ValueError, match=says):
+        farm.stream("id", View(events=events), **older)  # type: ignore[arg-type]
+
+
+def test_a_place_to_resume_at_is_taken_whatever_the_view() -> None:
+    session = Session(View(), binary=False, start=Position(2, 93, 8))
+    assert session.query()["from_system_event"] == "9"
+    assert "from_event" not in Session(View(events="none"), binary=False, start=Position(2, 93, 8)).query()
+
+
+def test_with_the_events_of_the_system_that_log_is_whole() -> None:
+    session = Session(View(events="system"), binary=False, from_system_event=1)
+    assert session.query() == {
+        "max_entities": "2000",
+        "rate_hz": "10",
+        "events": "system",
+        "from_system_event": "1",
+    }
+    session.opened(JSON)
+    session.reader.hello(hello(1, 5, 2))
+    assert session.reader.event(event(1, "system"))
+    # What of the other log passes is but some of it.
+    assert session.reader.event(event(9, "sim"))
+    with pytest.raises(ProtocolError, match="event 3 of the log system after 1"):
+        session.reader.event(event(3, "system"))

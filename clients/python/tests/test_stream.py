@@ -11,6 +11,7 @@ import pytest
 
 from autofarm import (
     STATES,
+    AsyncAutoFarm,
     AutoFarm,
     ConnectionLost,
     Event,
@@ -130,11 +131,17 @@ def test_the_end_of_a_simulation_is_the_end_of_its_streams(farm: AutoFarm, made:
         pass
 
 
-def test_a_wrong_view_of_the_query_is_a_problem(farm: AutoFarm, made: Callable[..., Simulation]) -> None:
+@pytest.mark.parametrize(
+    ("view", "field"),
+    [(View(rate_hz=61, events="all"), "rate_hz"), (View(events="weather"), "events")],  # type: ignore[arg-type]
+)
+def test_a_wrong_view_of_the_query_is_a_problem(
+    farm: AutoFarm, made: Callable[..., Simulation], view: View, field: str
+) -> None:
     simulation = made()["id"]
-    with pytest.raises(Problem) as caught, farm.stream(simulation, View(rate_hz=61)):
+    with pytest.raises(Problem) as caught, farm.stream(simulation, view, from_event=1):
         pass
-    assert (caught.value.status, caught.value.field) == (422, "rate_hz")
+    assert (caught.value.status, caught.value.field) == (422, field)
 
 
 def test_patience_ends(farm: AutoFarm, made: Callable[..., Simulation]) -> None:
@@ -170,14 +177,17 @@ def test_the_async_stream_is_the_same(farm: AutoFarm, made: Callable[..., Simula
 
     async def read() -> list[Message]:
         read = []
-        async with farm.async_stream(simulation, View(events="all"), binary=True, from_system_event=1) as stream:
+        async with (
+            AsyncAutoFarm(farm.url) as own,
+            own.stream(simulation, View(events="all"), binary=True, from_system_event=1) as stream,
+        ):
             await stream.ping()
             await stream.set_view(View(max_entities=3, events="all"))
-            await asyncio.to_thread(farm.start, simulation)
+            await own.start(simulation)
             async for message in stream:
                 read.append(message)
                 if isinstance(message, Tick) and message.tick > 60:
-                    await asyncio.to_thread(farm.delete, simulation)
+                    await own.delete(simulation)
         return read
 
     read_messages = asyncio.run(asyncio.wait_for(read(), PATIENCE_S))
@@ -199,7 +209,7 @@ def test_a_stream_with_unread_messages_closes_at_once(farm: AutoFarm, made: Call
     view = View(rate_hz=60, events="all")
 
     async def close() -> float:
-        stream = farm.async_stream(simulation, view, from_event=1)
+        stream = AsyncAutoFarm(farm.url).stream(simulation, view, from_event=1)
         await stream.open()
         await asyncio.sleep(UNREAD_S)
         begun = time.monotonic()

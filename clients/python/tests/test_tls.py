@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from autofarm import AutoFarm, ConnectionLost, Retry, Tick
+from autofarm import ConnectionLost, Retry, Tick
 from conftest import Server
+from driven import Client
 
 PATIENCE_S = 30.0
 
@@ -40,8 +41,10 @@ def tls_server(tmp_path: Path, authority: trustme.CA, trusted: ssl.SSLContext) -
     server.end()
 
 
-def test_rest_and_both_streams_are_the_same_over_https(tls_server: Server, trusted: ssl.SSLContext) -> None:
-    with AutoFarm(tls_server.url, ssl_context=trusted) as farm:
+def test_rest_and_both_streams_are_the_same_over_https(
+    tls_server: Server, trusted: ssl.SSLContext, client: Client
+) -> None:
+    with client(tls_server.url, ssl_context=trusted) as farm:
         simulation = farm.create(scenario="weeding", entities=24)["id"]
         for binary in (False, True):
             with farm.stream(simulation, binary=binary) as stream:
@@ -50,9 +53,16 @@ def test_rest_and_both_streams_are_the_same_over_https(tls_server: Server, trust
                 assert len(tick.machines) == 24
 
 
-def test_a_certificate_that_is_not_trusted_is_refused(tls_server: Server) -> None:
-    with AutoFarm(tls_server.url, retry=Retry(tries=1)) as farm:
+def test_a_certificate_that_is_not_trusted_is_refused(tls_server: Server, client: Client) -> None:
+    with client(tls_server.url, retry=Retry(tries=1)) as farm:
         with pytest.raises(ConnectionLost, match=r"(?i)certificate"):
             farm.scenarios()
-        with pytest.raises(ConnectionLost, match=r"(?i)certificate"):
-            farm.stream("0199f3a0-7a2b-7c3d-8e4f-0123456789ab").open()
+        # To wait until it is ready would be to wait for ever.
+        for probe in (farm.is_ready, farm.is_alive):
+            with pytest.raises(ConnectionLost, match=r"(?i)certificate"):
+                probe()
+        with (
+            pytest.raises(ConnectionLost, match=r"(?i)certificate"),
+            farm.stream("0199f3a0-7a2b-7c3d-8e4f-0123456789ab"),
+        ):
+            pass

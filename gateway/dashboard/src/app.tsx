@@ -9,10 +9,11 @@ import { SidePanel } from "./panels/side_panel";
 import { SimulationList } from "./panels/simulation_list";
 import { TokenPrompt } from "./panels/token_prompt";
 import { TopBar } from "./panels/top_bar";
-import { isListOpen, isTokenAsked, place } from "./store/state";
+import { fleet, isListOpen, isTokenAsked, place, simulation, status } from "./store/state";
 
 export function App() {
-  const isOpen = place.value.simulation !== null;
+  // Of a simulation that is not there, there is nothing to be seen but that.
+  const isOpen = place.value.simulation !== null && (simulation.value !== null || status.value.phase !== "ended");
   return (
     <div class={isOpen ? "page" : "page page-empty"}>
       <button type="button" class="skip" onClick={skip}>
@@ -22,7 +23,7 @@ export function App() {
       <main class="stage">
         <section class="map" aria-label="Map">
           <MapView />
-          {isOpen && (
+          {isOpen && fleet.value !== null && (
             <div class="float float-left">
               <Legend />
             </div>

@@ -213,3 +213,83 @@ describe("a run without a worker", () => {
     expect(isSaid()).toBe(false);
   });
 });
+
+describe("where the fields are", () => {
+  const LAYOUT = { bounds_m: [0, 0, 1, 1] };
+  const layoutOf = (page: Awaited<ReturnType<typeof opened>>) => page.state.layout.value;
+  const texts = (page: Awaited<ReturnType<typeof opened>>) => page.state.alertList.list.map((alert) => alert.text);
+
+  it("is asked for again when a server that did not answer is back, and no alert says twice that it was away", async () => {
+    const page = await openPage(`#sim=${A}`);
+    page.farm.start();
+    await settled();
+    page.server.take(`GET /v1/simulations/${A}/world`).fail();
+    await settled();
+    expect(texts(page)).toEqual([]);
+    page.tell({ type: "hello", simulation: A, hello: hello(A), voided: null });
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { layout: LAYOUT });
+    expect(layoutOf(page)).toEqual(LAYOUT);
+  });
+
+  it("is said to be missing where the server refuses it, until it is there", async () => {
+    const page = await openPage(`#sim=${A}`);
+    page.farm.start();
+    await settled();
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { title: "Busy", detail: "later" }, 503);
+    expect(texts(page)).toEqual(["The farm's fields cannot be shown. Busy: later."]);
+    page.tell({ type: "hello", simulation: A, hello: hello(A), voided: null });
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { layout: LAYOUT });
+    expect(texts(page)).toEqual([]);
+  });
+
+  it("is asked for once where it is known", async () => {
+    const page = await opened();
+    await page.server.answer(`GET /v1/simulations/${A}/world`, { layout: LAYOUT });
+    page.tell({ type: "hello", simulation: A, hello: hello(A), voided: null });
+    await settled();
+    expect(() => page.server.take(`GET /v1/simulations/${A}/world`)).toThrow();
+  });
+});
+
+describe("a run that is slower than asked", () => {
+  const keys = (page: Awaited<ReturnType<typeof opened>>) => page.state.alertList.list.map((alert) => alert.key);
+  const late: FarmEvent = { log: "system", seq: 1, tick: 1, kind: "system", detail: { event: "dilated", by_us: 1 } };
+
+  /** The server says how fast it is, so many times. */
+  async function says(page: Awaited<ReturnType<typeof opened>>, achieved_speed: number, times: number, more = {}) {
+    for (let n = 0; n < times; n += 1) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      await page.server.answer(`GET /v1/simulations/${A}`, simulation(A, { speed: 2, achieved_speed, tick: n, ...more }));
+    }
+  }
+
+  it("is said after some seconds, once, for as long as it lasts", async () => {
+    const page = await opened();
+    await says(page, 1, 4);
+    expect(keys(page)).toEqual([]);
+    await says(page, 1, 60);
+    expect(keys(page)).toEqual(["slow"]);
+    expect(page.state.alertList.list[0]).toMatchObject({ count: 1 });
+    await says(page, 1.9, 1);
+    expect(keys(page)).toEqual([]);
+  });
+
+  it("is said once, whatever else says that it is late", async () => {
+    const page = await opened();
+    page.tell({ type: "events", simulation: A, events: [late], dropped: 0 });
+    expect(keys(page)).toEqual(["dilated"]);
+    await says(page, 1, 5);
+    page.tell({ type: "events", simulation: A, events: [{ ...late, seq: 2 }], dropped: 0 });
+    expect(keys(page)).toEqual(["slow"]);
+  });
+
+  it.each([
+    ["is paused", { status: "paused" }],
+    ["has no speed to keep", { speed: "max" }],
+    ["replays its past", { replaying_to: 9 }],
+  ])("is not slow where it %s", async (_, more) => {
+    const page = await opened();
+    await says(page, 0, 10, more);
+    expect(keys(page)).toEqual([]);
+  });
+});

@@ -45,9 +45,15 @@ describe("the camera", () => {
     expect(askedBounds(fitted([-5000, -5000, 5000, 5000], SIZE), SIZE, world)).toBeNull();
   });
   it("fits a world beside what covers the map", () => {
-    const fit = fitted([0, 0, 100, 10], SIZE, 300);
+    const fit = fitted([0, 0, 100, 10], SIZE, { left: 300, top: 0, bottom: 0 });
     expect(toScreen(fit, SIZE, 0, 0)[0]).toBeGreaterThan(300);
     expect(toScreen(fit, SIZE, 100, 0)[0]).toBeLessThan(800);
+  });
+  it("fits a high world between what covers the map above and below", () => {
+    const fit = fitted([0, 0, 10, 100], SIZE, { left: 0, top: 80, bottom: 50 });
+    const above = toScreen(fit, SIZE, 0, 100)[1] - 80;
+    expect(above).toBeGreaterThan(0);
+    expect(SIZE.height - 50 - toScreen(fit, SIZE, 0, 0)[1]).toBeCloseTo(above, 6);
   });
 });
 

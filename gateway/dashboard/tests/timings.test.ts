@@ -1,7 +1,7 @@
 /** Snapshots of the metrics become rows of a plot. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Simulation, Snapshot } from "../src/api/client";
+import type { Api, Simulation, Snapshot } from "../src/api/client";
 import { HistoryLag } from "../src/store/history_lag";
 import { A, openPage, simulation } from "./page_fixture";
 
@@ -34,6 +34,15 @@ it("takes what it knows of a snapshot, and leaves a gap for what is missing", ()
   expect(timings.column("idle")).toEqual([Number.NaN, Number.NaN]);
   expect([timings.column("p50")[0], timings.column("p99")[0], timings.column("worst")[0]]).toEqual([2, 4, 6]);
   expect(timings.column("at_s")[0]).toBe(Date.parse("2026-01-01T00:00:01.500Z") / 1000);
+});
+
+it("shows the last minutes of a run that stood, and not the hour before", async () => {
+  const { refreshTimings, timings } = store;
+  const at = (seconds: number) => new Date(seconds * 1000).toISOString();
+  const items = [10, 11, 3600, 3601].map((seconds, tick) => ({ ...snapshot(tick + 1, {}), at: at(seconds) }));
+  const api = { metrics: async () => ({ items, next_cursor: null }) } as unknown as Api;
+  await refreshTimings(api, { id: "a", speed: 1, achieved_speed: 1, tick_ms: 50, tick: 4 } as Simulation);
+  expect(timings.column("at_s")).toEqual([3600, 3601]);
 });
 
 it("knows how many ticks a second of the wall has", () => {

@@ -30,6 +30,16 @@ describe("series", () => {
     series.push(5, [50, 60]);
     expect(series.lastTick).toBe(5);
   });
+  it("takes out what is too old by a column, and nothing where all is or nothing is", () => {
+    const series = new Series(["at"], 10);
+    for (const at of [100, 101, 900, 901]) series.push(at, [at]);
+    series.dropBelow("at", 50);
+    series.dropBelow("at", 5000);
+    expect(series.length).toBe(4);
+    series.dropBelow("at", 601);
+    expect(series.column("at")).toEqual([900, 901]);
+    expect(series.lastTick).toBe(901);
+  });
   it("refuses a row of another width", () => expect(() => new Series(["a"], 4).push(1, [])).toThrow());
 });
 
@@ -134,6 +144,16 @@ describe("alerts", () => {
     expect(alerts.list).toEqual([]);
     alerts.raise("lifecycle", "error", "The run is paused: the disk is full.", 2_000);
     expect(alerts.list).toHaveLength(1);
+  });
+  it("stay as long as they are said to hold, but for those that were dismissed", () => {
+    const alerts = new Alerts();
+    alerts.raise("slow", "warning", "text", 0);
+    alerts.touch("slow", 40_000);
+    expect(alerts.expire(60_000)).toBe(false);
+    expect(alerts.list[0]).toMatchObject({ count: 1 });
+    alerts.dismiss("slow", 60_000);
+    alerts.touch("slow", 61_000);
+    expect(alerts.list).toEqual([]);
   });
   it("are quiet for a while once dismissed", () => {
     const alerts = new Alerts();

@@ -22,6 +22,8 @@ use crate::problem::{Problem, ProblemKind};
 
 /// Name of the header with a request's id.
 const REQUEST_ID: &str = "x-request-id";
+/// By it a page that is kept open sees that another server has taken this one's place.
+const VERSION: &str = "autofarm-version";
 /// Where readiness is probed.
 const READY_ROUTE: &str = "/readyz";
 /// What a page that the gateway serves may load: itself.
@@ -65,6 +67,9 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     keep_safe(response.headers_mut(), is_tls);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if let Ok(version) = HeaderValue::from_str(app.config.version) {
+        response.headers_mut().insert(VERSION, version);
     }
     let (status, took) = (response.status(), start.elapsed());
     app.metrics.note_request(&method, route, status, took);

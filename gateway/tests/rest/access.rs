@@ -402,6 +402,10 @@ async fn every_answer_is_safe_to_show() {
         assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
         assert_eq!(reply.header("strict-transport-security"), None);
         assert!(reply.header("x-request-id").is_some());
+        assert_eq!(
+            reply.header("autofarm-version"),
+            Some(gateway::Config::default().version)
+        );
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orchestrator::control::{Spec, Speed};
-use orchestrator::limits::{MAX_GATEWAY_REQUESTS, MAX_VIEWS_UNDER_WAY};
+use orchestrator::limits::{MAX_GATEWAY_REQUESTS, MAX_VIEWS_UNDER_WAY, PUBLICATION_STREAMS};
 use transport::control::{Access, Answer, Ask, Log, RefusalKind, Token};
 use transport::frame::Frame;
-use transport::header::{Header, Kind};
-use transport::link::PeerId;
+use transport::header::{Header, Kind, SimulationId};
+use transport::link::{Class, PeerId};
 
 use crate::listener::registration;
 use crate::testbed::{MS, SIM, Testbed, whole};
@@ -324,4 +324,44 @@ fn a_deletion_is_the_last_word_of_a_feed() {
     );
     t.run_for(Duration::from_secs(1));
     assert_eq!(t.listener(peer).published.len(), deleted.len());
+}
+
+#[test]
+fn its_streams_are_few_however_many_runs_it_has_followed() {
+    let mut t = Testbed::plain();
+    t.join();
+    let peer = t.listen();
+    for n in 1..=400 {
+        let id = SimulationId(n);
+        t.start(Spec {
+            id,
+            ..at_real_time()
+        });
+        let subscribe = Ask::Subscribe {
+            simulation: id,
+            view_hz: 60,
+        };
+        let asked = t.ask_from(peer, subscribe, None);
+        t.run_for(100 * MS);
+        assert!(matches!(
+            t.listener(peer).answer(asked),
+            Some(Answer::Subscribed(_))
+        ));
+        // Half of them are left, the others deleted while it listens.
+        if n % 2 == 0 {
+            t.ask_from(peer, Ask::Unsubscribe(id), None);
+        }
+        t.control(|core, now| core.delete(now, id)).unwrap();
+        t.run_for(10 * MS);
+    }
+    assert_eq!(t.core.snapshot(t.now).subscriptions, 0);
+    let streams = &t.listener(peer).streams;
+    for wanted in [Class::Tick, Class::View] {
+        let of_it = streams.iter().filter(|(class, _)| *class == wanted);
+        let many = of_it.count() as u64;
+        assert!(
+            (2..=PUBLICATION_STREAMS).contains(&many),
+            "{wanted:?}: {many}"
+        );
+    }
 }

@@ -1,9 +1,11 @@
 //! A gateway that notes what it is told.
 
+use std::collections::BTreeSet;
+
 use transport::control::{Answer, Ask, Idempotency, Published, Request, Response, Tokens};
 use transport::frame::{self, Frame};
 use transport::header::{Header, Kind, PROTOCOL_VERSION, SCHEMA_HASH};
-use transport::link::{LinkEvent, PeerId, Role};
+use transport::link::{Class, LinkEvent, PeerId, Role};
 use transport::message::Register;
 
 use crate::testbed::Testbed;
@@ -23,6 +25,8 @@ pub(crate) struct Listener {
     pub(crate) takes_no_views: bool,
     /// Kinds in the order they came, and where their bytes are.
     pub(crate) frames: Vec<Frame>,
+    /// Streams that frames came on.
+    pub(crate) streams: BTreeSet<(Class, u64)>,
 }
 
 impl Listener {

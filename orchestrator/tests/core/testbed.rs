@@ -151,8 +151,9 @@ impl Testbed {
     }
 
     pub(crate) fn start(&mut self, spec: Spec) {
+        let id = spec.id;
         self.create(spec);
-        self.control(|core, now| core.start(now, SIM)).unwrap();
+        self.control(|core, now| core.start(now, id)).unwrap();
     }
 
     /// Lets time pass until `done`; panics after an hour of it or a million events.
@@ -358,6 +359,7 @@ impl Testbed {
 
     fn receive(&mut self, transmit: &Transmit) {
         if let Some(listener) = self.listeners.get_mut(&transmit.peer.0) {
+            listener.streams.insert((transmit.class, transmit.group));
             if let Some(frame) = listener.handle(&transmit.frame) {
                 self.send(transmit.peer, frame);
             }

@@ -1,9 +1,10 @@
 """Client of AutoFarm: REST, and the live stream in JSON and binary."""
 
 from autofarm import models
-from autofarm.aio import AsyncStream
-from autofarm.client import AutoFarm, EventKind
-from autofarm.machines import COUNTERS, STATES, Aggregates, Machine, Machines, Tick
+from autofarm.async_client import AsyncAutoFarm
+from autofarm.async_stream import AsyncStream
+from autofarm.client import AutoFarm
+from autofarm.machines import COUNTERS, STATES, Aggregates, Machine, Machines, State, Tick
 from autofarm.messages import (
     EpochBegin,
     Event,
@@ -16,6 +17,7 @@ from autofarm.messages import (
     ViewGranted,
     Void,
 )
+from autofarm.models import EventKind
 from autofarm.position import Position
 from autofarm.problems import AutoFarmError, ConnectionLost, Problem, ProtocolError, StreamClosed
 from autofarm.retry import Retry
@@ -26,6 +28,7 @@ __all__ = [
     "COUNTERS",
     "STATES",
     "Aggregates",
+    "AsyncAutoFarm",
     "AsyncStream",
     "AutoFarm",
     "AutoFarmError",
@@ -47,6 +50,7 @@ __all__ = [
     "ProtocolError",
     "Refused",
     "Retry",
+    "State",
     "Stream",
     "StreamClosed",
     "Tick",

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autofarm.machines import STATES, Machine, Machines
+from autofarm.machines import CODES, STATES, UNKNOWN, Machine, Machines
 
 RECORD = np.dtype([("qx", "<u2"), ("qy", "<u2"), ("heading", "u1"), ("speed", "u1"), ("charge", "u1"), ("state", "u1")])
 """A machine on the wire."""
 BLOCK = np.dtype([("block", "<u4"), ("count", "<u4"), ("x0", "<i4"), ("y0", "<i4"), ("x1", "<i4"), ("y1", "<i4")])
 """A tick's block on the wire."""
-CODES = {state: code for code, state in enumerate(STATES)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +29,7 @@ class MachineArrays:
     speed: NDArray[np.float64]
     battery: NDArray[np.float64]
     state: NDArray[np.uint8]
-    """Index into `autofarm.STATES`."""
+    """Index into `autofarm.STATES`, whose last stands for states that this version does not know."""
 
     @classmethod
     def of(cls, rows: Iterable[Machine]) -> MachineArrays:
@@ -117,6 +116,6 @@ def decoded(blocks: bytes, records: bytes, origins: NDArray[np.float64], firsts:
             heading=real["heading"] * (math.tau / 256),
             speed=real["speed"] / 10,
             battery=real["charge"] * 100 / 255,
-            state=record["state"].copy(),
+            state=np.minimum(record["state"], UNKNOWN),
         )
     )

@@ -15,7 +15,19 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
-from autofarm.machines import COUNTERS, STATES, TENTHS, Aggregates, Machine, Machines, Rows, Tick
+from autofarm.machines import (
+    COUNTERS,
+    KNOWN_STATES,
+    STATES,
+    TENTHS,
+    UNKNOWN,
+    Aggregates,
+    Machine,
+    Machines,
+    Rows,
+    Tick,
+    by_state,
+)
 from autofarm.problems import ProtocolError
 
 IDS = 1
@@ -29,6 +41,7 @@ IDS_BLOCK = struct.Struct("<IIIIdd")
 TICK_BLOCK = struct.Struct("<II4i")
 RECORD = struct.Struct("<HHBBBB")
 ID = struct.Struct("<I")
+SUM = struct.Struct("<Q")
 # Bounds of a box are in 2^-16 m, places in a box in 65535ths of its side.
 PER_M = 65_536
 EDGE = 65_535
@@ -105,13 +118,11 @@ def decode_tick(message: bytes, ids: Ids, as_arrays: bool) -> Tick:
         message
     )
     need((kind, version) == (TICK, VERSION), f"tick: kind {kind}, version {version}, not {TICK}, {VERSION}")
-    need(sums == SUMS.size // 8, f"tick: {sums} sums")
-    need(header >= TICK_HEADER.size + SUMS.size and header % 8 == 0, f"tick: blocks from {header} on")
+    need(sums >= SUMS.size // 8, f"tick: {sums} sums")
+    need(header >= TICK_HEADER.size + sums * SUM.size and header % 8 == 0, f"tick: blocks from {header} on")
     behind = header + count * TICK_BLOCK.size
     need(len(message) == behind + records * RECORD.size, f"tick: {len(message)} bytes")
     blocks = check_blocks(message[header:behind], records, ids)
-    states = message[behind + RECORD.size - 1 :: RECORD.size]
-    need(max(states, default=0) < len(STATES), f"tick: state {max(states, default=0)}")
     machines: Machines
     if as_arrays:
         from autofarm.arrays import decoded
@@ -164,20 +175,20 @@ def rows(blocks: list[tuple[int, ...]], records: bytes, ids: Ids) -> Rows:
                     heading=heading * (math.tau / 256),
                     speed=speed / 10,
                     battery=charge * 100 / 255,
-                    state=STATES[state],
+                    state=STATES[min(state, UNKNOWN)],
                 )
             )
     return Rows(found)
 
 
 def aggregates(numbers: tuple[int, ...]) -> Aggregates:
-    """The sums by name."""
+    """The sums by name; those of a newer server stand behind them."""
     machines, charge_sum, speed_sum, *rest = numbers
-    by_state, rest = rest[: len(STATES)], rest[len(STATES) :]
+    states, rest = rest[: len(KNOWN_STATES)], rest[len(KNOWN_STATES) :]
     by_charge, counters = rest[:TENTHS], rest[TENTHS:]
     return Aggregates(
         machines=machines,
-        by_state=dict(zip(STATES, by_state, strict=True)),
+        by_state=by_state(machines, states),
         by_charge=tuple(by_charge),
         charge_sum=charge_sum,
         speed_sum_mm_per_s=speed_sum,

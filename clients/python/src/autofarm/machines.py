@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from autofarm.models import MachineState
 
 if TYPE_CHECKING:
     from autofarm.arrays import MachineArrays
 
-STATES: tuple[MachineState, ...] = get_args(MachineState)
-"""What a machine may be doing, in the order of the codes of the binary subprotocol."""
+State: TypeAlias = MachineState | Literal["unknown"]
+"""What a machine is doing; `unknown` is what this version has no name for, as a newer server may say."""
+
+KNOWN_STATES: tuple[MachineState, ...] = get_args(MachineState)
+"""What a machine may be doing by this version, in the order of the codes of the binary subprotocol."""
+
+STATES: tuple[State, ...] = (*KNOWN_STATES, "unknown")
+"""The same, and `unknown` at the end: `MachineArrays.state` has indices into it."""
+
+UNKNOWN = len(KNOWN_STATES)
+"""Index of `unknown`."""
+
+CODES: Mapping[str, int] = {state: code for code, state in enumerate(STATES)}
+"""The indices."""
 
 COUNTERS = (
     "turns",
@@ -54,7 +66,7 @@ class Machine(NamedTuple):
     """m/s."""
     battery: float
     """Percent of full."""
-    state: MachineState
+    state: State
     """What it is doing."""
 
 
@@ -96,13 +108,20 @@ class Rows(Machines):
         return MachineArrays.of(self.rows)
 
 
+def by_state(machines: int, known: Iterable[int]) -> dict[State, int]:
+    """Machines in each state, by those in each known one: all others are in some that is not."""
+    counts: dict[State, int] = dict(zip(KNOWN_STATES, known, strict=True))
+    counts["unknown"] = machines - sum(counts.values())
+    return counts
+
+
 @dataclass(frozen=True, slots=True)
 class Aggregates:
     """Sums over all machines of a simulation, in the view or not."""
 
     machines: int
-    by_state: Mapping[str, int]
-    """Machines in each state."""
+    by_state: Mapping[State, int]
+    """Machines in each state of `STATES`."""
     by_charge: tuple[int, ...]
     """Machines by tenth of charge, emptiest first."""
     charge_sum: int
@@ -126,7 +145,7 @@ class Aggregates:
         """The sums of a JSON message, or of a snapshot of `AutoFarm.snapshots`."""
         return cls(
             machines=told["machines"],
-            by_state={state: told["by_state"].get(state, 0) for state in STATES},
+            by_state=by_state(told["machines"], [told["by_state"].get(state, 0) for state in KNOWN_STATES]),
             by_charge=tuple(told["by_charge"]),
             charge_sum=told["charge_sum"],
             speed_sum_mm_per_s=told["speed_sum_mm_per_s"],
@@ -155,7 +174,7 @@ class Tick:
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Tick:
         """The tick of a JSON message."""
-        fields = Machine._fields
+        fields = Machine._fields[:-1]
         return cls(
             tick=told["tick"],
             epoch=told["epoch"],
@@ -164,5 +183,12 @@ class Tick:
             sent_at_us=told["sent_at_us"],
             aggregates=Aggregates.of_json(told["aggregates"]),
             entities_total=told["entities_total"],
-            machines=Rows([Machine._make([row[field] for field in fields]) for row in told["entities"]]),
+            machines=Rows(
+                [Machine._make([*(row[name] for name in fields), state_of(row)]) for row in told["entities"]]
+            ),
         )
+
+
+def state_of(row: Mapping[str, Any]) -> State:
+    """The state of a machine of a JSON message."""
+    return STATES[CODES.get(row["state"], UNKNOWN)]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from autofarm.machines import Tick
 from autofarm.models import Simulation
-from autofarm.view import Bounds, EventFilter
+from autofarm.view import Bounds, EventFilter, Log
 
-Log: TypeAlias = Literal["sim", "system"]
-"""A log: of the farm, the same in every replay, or of the system."""
+LOGS = frozenset(get_args(Log))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,10 @@ class Event:
     """Its number in its log, from 1 on."""
     tick: int
     kind: str
-    """`transition`, `command`, `command_rejected`, `fault`, `repaired`, `stand_off`, `lifecycle` or `system`."""
+    """
+    `transition`, `command`, `command_rejected`, `fault`, `repaired`, `stand_off`, `lifecycle` or `system`; of a newer
+    server it may be another.
+    """
     site: int | None
     """Only in the log `sim`."""
     entities: tuple[int, ...]
@@ -141,8 +143,10 @@ def bounds_of(told: Any) -> Bounds:
 
 
 def message_of(told: Mapping[str, Any]) -> Message | None:
-    """The message of a JSON object; `None` where it is of a type that this version does not know."""
+    """The message of a JSON object; `None` where it is of a type or a log that this version does not know."""
     match told["type"]:
+        case "event" | "events_missing" if told["log"] not in LOGS:
+            return None
         case "tick":
             return Tick.of_json(told)
         case "event":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from autofarm.messages import Event, EventsMissing, Hello, Log, Void
+from autofarm.messages import Event, EventsMissing, Hello, Void
 from autofarm.problems import ProtocolError
+from autofarm.view import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,9 @@ class Reader:
             asked["from_epoch"] = str(self.epoch)
         return asked
 
-    def opened(self, *, all_events: bool) -> None:
-        """A connection begins, on which all events come or only some."""
-        self.dense = {"sim", "system"} if all_events else set()
+    def opened(self, whole: Iterable[Log]) -> None:
+        """A connection begins, on which all events of these logs come."""
+        self.dense = set(whole)
 
     def loosened(self) -> None:
         """Other events are sent from now on, the first of them with whatever seq."""

@@ -1,105 +1,145 @@
-"""One call of the REST API: its tries, its idempotency key, its answer."""
+"""Makes calls of the REST API, each as often as it is worth it: in a loop that waits, and for asyncio."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import httpx
 
-from autofarm.operations import OPERATIONS, OperationId
-from autofarm.problems import ConnectionLost, Problem, ProtocolError
+from autofarm.calls import Answer, Call
+from autofarm.problems import AutoFarmError, ConnectionLost, Problem
 from autofarm.retry import WORTH_ANOTHER_TRY, Backoff, Retry
 
-JSON = "application/json"
-# Methods whose repetition the gateway tells from a second request only by the key.
-KEYED = frozenset({"POST", "PATCH"})
+T = TypeVar("T")
+
+
+class Tries:
+    """The tries of one call: give each what came of it, and make the next after the pause that is answered."""
+
+    def __init__(self, call: Call, retry: Retry) -> None:
+        self.call = call
+        self.retry = retry
+        self.backoff = Backoff(retry)
+
+    def answered(self, answer: httpx.Response) -> float | None:
+        """Takes an answer. `None`: that is it; raises `Problem` where the gateway refuses and goes on to."""
+        is_repeated = self.backoff.failures > 0
+        # The first try has deleted it, and its answer was lost.
+        if answer.is_success or (self.call.method == "DELETE" and answer.status_code == 404 and is_repeated):
+            return None
+        problem = Problem.of(answer.status_code, answer.content, answer.headers)
+        asked_s = problem.retry_after_s
+        if problem.status not in WORTH_ANOTHER_TRY or (asked_s or 0) > self.retry.max_retry_after_s or self.are_over:
+            raise problem
+        return self.backoff.pause_s(asked_s)
+
+    def lost(self, url: httpx.URL, error: httpx.TransportError) -> float:
+        """Takes that no answer came; raises `ConnectionLost` after the last try."""
+        if self.are_over:
+            raise ConnectionLost(f"{url}: {error or type(error).__name__}") from error
+        return self.backoff.pause_s()
+
+    @property
+    def are_over(self) -> bool:
+        """Whether the try that has just failed was the last."""
+        return self.backoff.failures + 1 >= (self.call.tries or self.retry.tries)
+
+
+def settings(
+    url: str, token: str | None, timeout_s: float, ssl_context: ssl.SSLContext | None, transport: Any
+) -> dict[str, Any]:
+    """What both kinds of clients of `httpx` are made with."""
+    headers = {"User-Agent": "autofarm-python"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return {
+        "base_url": url,
+        "headers": headers,
+        "timeout": timeout_s,
+        "transport": transport,
+        "verify": True if ssl_context is None else ssl_context,
+    }
 
 
 class Requests:
-    """Calls operations of the gateway at `url`."""
+    """Makes them one after the other, and waits for each."""
 
-    def __init__(
-        self,
-        url: str,
-        token: str | None,
-        *,
-        timeout_s: float,
-        retry: Retry,
-        ssl_context: ssl.SSLContext | None,
-        transport: httpx.BaseTransport | None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        headers = {"User-Agent": "autofarm-python"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+    def __init__(self, client: httpx.Client, retry: Retry, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.client = client
         self.retry = retry
         self.sleep = sleep
-        self.client = httpx.Client(
-            base_url=url,
-            headers=headers,
-            timeout=timeout_s,
-            transport=transport,
-            verify=True if ssl_context is None else ssl_context,
-        )
 
-    def call(
-        self,
-        operation: OperationId,
-        *,
-        path: Mapping[str, object] | None = None,
-        query: Mapping[str, object | None] | None = None,
-        body: Mapping[str, Any] | None = None,
-        key: str | None = None,
-        accept: str = JSON,
-        tries: int | None = None,
-    ) -> httpx.Response:
-        """
-        Calls an operation; of its query, what is `None` is left out. What may succeed later is tried again, by one
-        key that all tries have in common: it is done once at most.
+    def run(self, steps: Answer[T]) -> T:
+        """Carries an operation out. Raises `Problem` where it is refused, `ConnectionLost` where nobody answers."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = self.make(call)
+                except AutoFarmError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as end:
+            value: T = end.value
+            return value
 
-        Raises `Problem` where the gateway refuses it, `ConnectionLost` where it cannot be reached.
-        """
-        method, template = OPERATIONS[operation]
-        request = self.client.build_request(
-            method,
-            template.format_map({name: quote(str(value), safe="") for name, value in (path or {}).items()}),
-            params={name: str(value) for name, value in (query or {}).items() if value is not None},
-            json=body,
-            headers={"Accept": accept, **({"Idempotency-Key": key or str(uuid.uuid4())} if method in KEYED else {})},
-        )
-        backoff = Backoff(self.retry)
+    def make(self, call: Call) -> httpx.Response:
+        """Makes a call."""
+        request = self.client.build_request(**call.arguments())
+        tries = Tries(call, self.retry)
         while True:
             try:
                 answer = self.client.send(request)
             except httpx.TransportError as error:
-                failure: ConnectionLost | Problem = ConnectionLost(f"{request.url}: {error or type(error).__name__}")
+                pause_s: float | None = tries.lost(request.url, error)
             else:
-                is_repeated = backoff.failures > 0
-                # The first try has deleted it, and its answer was lost.
-                if answer.is_success or (method == "DELETE" and answer.status_code == 404 and is_repeated):
-                    return answer
-                failure = Problem.of(answer.status_code, answer.content, answer.headers)
-            if not self.is_worth_another_try(failure, backoff.failures, tries or self.retry.tries):
-                raise failure
-            self.sleep(backoff.pause_s(failure.retry_after_s if isinstance(failure, Problem) else None))
+                pause_s = tries.answered(answer)
+            if pause_s is None:
+                return answer
+            self.sleep(pause_s)
 
-    def is_worth_another_try(self, failure: ConnectionLost | Problem, failures: int, tries: int) -> bool:
-        """Whether another try may help, after as many that have failed before this one."""
-        if failures + 1 >= tries:
-            return False
-        if isinstance(failure, ConnectionLost):
-            return True
-        return failure.status in WORTH_ANOTHER_TRY and (failure.retry_after_s or 0) <= self.retry.max_retry_after_s
 
-    def json(self, operation: OperationId, **how: Any) -> Any:
-        """The JSON that an operation is answered with."""
-        answer = self.call(operation, **how)
+class AsyncRequests:
+    """The same for asyncio: who waits for one keeps nobody from making another."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, retry: Retry, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self.client = client
+        self.retry = retry
+        self.sleep = sleep
+
+    async def run(self, steps: Answer[T]) -> T:
+        """Carries an operation out, as `Requests.run`."""
         try:
-            return answer.json()
-        except ValueError as error:
-            raise ProtocolError(f"{operation} is answered with no JSON: {error}") from error
+            call = next(steps)
+            while True:
+                try:
+                    answer = await self.make(call)
+                except AutoFarmError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def make(self, call: Call) -> httpx.Response:
+        """Makes a call."""
+        request = self.client.build_request(**call.arguments())
+        tries = Tries(call, self.retry)
+        while True:
+            try:
+                answer = await self.client.send(request)
+            except httpx.TransportError as error:
+                pause_s: float | None = tries.lost(request.url, error)
+            else:
+                pause_s = tries.answered(answer)
+            if pause_s is None:
+                return answer
+            await self.sleep(pause_s)

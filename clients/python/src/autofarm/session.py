@@ -17,12 +17,16 @@ from autofarm.machines import Tick
 from autofarm.messages import Event, EventsMissing, Hello, Message, Refused, ViewGranted, message_of
 from autofarm.position import Position, Reader
 from autofarm.problems import ProtocolError
-from autofarm.view import Bounds, View, snapped
+from autofarm.run import Run
+from autofarm.view import PASSED_LOGS, WHOLE_LOGS, Bounds, Log, View, snapped
 
 JSON = "autofarm.v1.json"
 BINARY = "autofarm.v1.bin"
 # A connection that ended without a close frame.
 DROPPED = 1006
+# Of a run that is over, how long its last tick is awaited: it may come a second after its end at the slowest rate, or
+# not at all, where the server was started again since.
+LAST_TICK_PATIENCE_S = 10.0
 # Ends after which the client has to be corrected, or gets the same again.
 FINAL_CODES = frozenset({1002, 1003, 1007, 1009})
 FINAL_REASONS = frozenset({"token_revoked", "too_many_messages"})
@@ -37,7 +41,7 @@ class Ending(Enum):
 
 
 class Session:
-    """One stream over any number of connections."""
+    """One stream over any number of connections. Raises `ValueError` for older events that its view does not bring."""
 
     def __init__(
         self,
@@ -48,9 +52,14 @@ class Session:
         from_event: int | None = None,
         from_system_event: int | None = None,
     ) -> None:
+        wanted: dict[Log, int | None] = {"sim": from_event, "system": from_system_event}
+        for log, seq in wanted.items():
+            if seq is not None:
+                need_passed(view, log, seq)
         self.view = view
         self.subprotocol = BINARY if binary else JSON
-        self.reader = Reader(start, {"sim": from_event, "system": from_system_event})
+        self.reader = Reader(start, wanted)
+        self.run = Run()
         self.as_arrays = has_numpy()
         # Views that were sent and not answered yet.
         self.asked: deque[View] = deque()
@@ -76,7 +85,8 @@ class Session:
         self.ids = None
         self.has_begun = False
         self.bounds_m = None if self.view.bounds_m is None else snapped(self.view.bounds_m)
-        self.reader.opened(all_events=self.view.events == "all")
+        self.reader.opened(WHOLE_LOGS.get(self.view.events, ()))
+        self.run.unknown()
         return [json.dumps(view.message()) for view in self.asked]
 
     def ask(self, view: View) -> str:
@@ -92,9 +102,12 @@ class Session:
             raise ProtocolError(f"a message is not as docs/stream.md says: {error!r}") from error
         match message:
             case Hello():
+                self.run.hello(message.simulation)
                 return replace(message, void=self.reader.hello(message))
             case Event():
-                return message if self.reader.event(message) else None
+                if not self.reader.event(message):
+                    return None
+                self.run.event(message)
             case EventsMissing():
                 self.reader.missing(message)
             case ViewGranted():
@@ -103,7 +116,18 @@ class Session:
                 self.refused(code)
             case Tick():
                 self.has_begun = True
+                self.run.tick(message.tick)
         return message
+
+    @property
+    def are_ticks_over(self) -> bool:
+        """Whether the run is over and its last tick was read, in the view that was asked for last."""
+        return self.run.is_shown and not self.asked
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long a tick may be awaited; `None`: as long as the run goes on."""
+        return None if self.run.ended is None else LAST_TICK_PATIENCE_S
 
     def decode(self, received: str | bytes) -> Message | None:
         """Decodes a message; keeps `ids`. Binary ones of kinds that are not known are passed over, as texts are."""
@@ -124,6 +148,7 @@ class Session:
         """Takes the answer to a view."""
         if view.events != self.view.events:
             self.reader.loosened()
+        self.run.view()
         self.bounds_m = view.bounds_m
         # The bounds as they were asked for: snapped ones would snap to larger tiles again.
         self.view = self.asked.popleft() if self.asked else View(*(getattr(view, name) for name in View.__slots__))
@@ -144,3 +169,14 @@ class Session:
         if code in FINAL_CODES or reason in FINAL_REASONS:
             return Ending.FAILED
         return Ending.AGAIN
+
+
+def need_passed(view: View, log: Log, seq: int) -> None:
+    """Refuses older events of a log of which the view brings none; a filter that is not known is the gateway's."""
+    if log not in PASSED_LOGS.get(view.events, {log}):
+        argument = "from_event" if log == "sim" else "from_system_event"
+        brings = " or ".join(repr(events) for events, logs in PASSED_LOGS.items() if log in logs)
+        raise ValueError(
+            f"{argument}={seq}: a view with events={view.events!r} brings no event of the log {log!r}; "
+            f"one with events={brings} does"
+        )

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from autofarm.connection import CLOSE_PATIENCE_S, FAILURES, Connector
 from autofarm.machines import Tick
 from autofarm.messages import Message
+from autofarm.models import Status
 from autofarm.position import Position
 from autofarm.view import View
 
@@ -23,7 +24,9 @@ from autofarm.view import View
 class Stream:
     """
     A live stream. Use it in `with`, and iterate it: the iteration ends when the simulation is deleted or the stream is
-    closed, and raises what cannot be mended. `AutoFarm.stream` makes one.
+    closed, and raises what cannot be mended. It goes on after the run is over, which `ended` says, for events may still
+    come, and a server that is killed may go back before the end; `ticks` ends with the run. `AutoFarm.stream` makes
+    one.
     """
 
     def __init__(self, connector: Connector) -> None:
@@ -106,13 +109,37 @@ class Stream:
         """The last view that was granted."""
         return self.session.view
 
+    @property
+    def ended(self) -> Status | None:
+        """
+        How the run has ended, once the stream has said so by its hello or by a `lifecycle` event: `stopped`,
+        `completed` or `failed`. `None` while it may go on, or where no connection has said.
+        """
+        return self.session.run.ended
+
     def __iter__(self) -> Iterator[Message]:
         while (message := self.receive()) is not None:
             yield message
 
     def ticks(self) -> Iterator[Tick]:
-        """Ticks only. What a later `Hello.void` says of them is not told: of what is shown and forgotten, nothing."""
-        return (message for message in self if isinstance(message, Tick))
+        """
+        Ticks only, up to the last one of the run: the iteration ends after it, or where the run is over and no tick is
+        kept. With `View(events="none")` an end is only known from the hello, so that of a run which ends meanwhile
+        more ticks are waited for. What a later `Hello.void` says of ticks is not told: of what is shown and forgotten,
+        nothing.
+        """
+        while not self.session.are_ticks_over:
+            try:
+                message = self.receive(self.session.patience_s)
+            except TimeoutError:
+                # Of a connection that is lost, the next one says whether the run is over.
+                if self.connection is not None:
+                    return
+                continue
+            if message is None:
+                return
+            if isinstance(message, Tick):
+                yield message
 
     def receive(self, patience_s: float | None = None) -> Message | None:
         """

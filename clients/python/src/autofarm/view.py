@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Bounds: TypeAlias = tuple[float, float, float, float]
 """West, south, east and north edge in the world, m."""
 
-EventFilter: TypeAlias = Literal["none", "lifecycle", "all"]
-"""Which events a stream brings."""
+Log: TypeAlias = Literal["sim", "system"]
+"""A log: of the farm, the same in every replay, or of the system."""
+
+EventFilter: TypeAlias = Literal["none", "lifecycle", "system", "all"]
+"""
+Which events a stream brings: none; those of the kind `lifecycle`, what becomes of the run; with `system` these and the
+log `system` whole, as workers, lateness and moves; or all, what machines do too.
+"""
+
+PASSED_LOGS: Mapping[EventFilter, frozenset[Log]] = {
+    "none": frozenset(),
+    "lifecycle": frozenset({"system"}),
+    "system": frozenset({"system"}),
+    "all": frozenset({"sim", "system"}),
+}
+"""Logs of which a filter lets events pass; the log `sim` has none of the kind `lifecycle`."""
+
+WHOLE_LOGS: Mapping[EventFilter, frozenset[Log]] = {
+    **PASSED_LOGS,
+    "lifecycle": frozenset(),
+}
+"""Logs of which it lets every event pass, so that none may be left out."""
 
 MIN_TILE_M = 16
 """Side of the smallest tile to which bounds snap."""

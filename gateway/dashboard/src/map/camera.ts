@@ -36,14 +36,25 @@ export function toWorld(camera: Camera, size: Size, px: number, py: number): [nu
   return [camera.x + (px - size.width / 2) / camera.pxPerM, camera.y - (py - size.height / 2) / camera.pxPerM];
 }
 
-/** The camera that shows the bounds whole, as large as they go, beside so many pixels at the left that something covers. */
-export function fitted(bounds: Bounds, size: Size, coveredPx = 0): Camera {
+/** What stands over the map at its edges, px. */
+export interface Covered {
+  left: number;
+  top: number;
+  bottom: number;
+}
+
+/** The camera that shows the bounds whole, as large as they go, in what of the map is not covered. */
+export function fitted(bounds: Bounds, size: Size, covered: Covered = { left: 0, top: 0, bottom: 0 }): Camera {
   const [west, south, east, north] = bounds;
   const room = 1 - 2 * FIT_MARGIN;
-  const across = (Math.max(size.width - coveredPx, 1) * room) / Math.max(east - west, 1);
-  const up = (Math.max(size.height, 1) * room) / Math.max(north - south, 1);
+  const across = (Math.max(size.width - covered.left, 1) * room) / Math.max(east - west, 1);
+  const up = (Math.max(size.height - covered.top - covered.bottom, 1) * room) / Math.max(north - south, 1);
   const pxPerM = clampedZoom(Math.min(across, up));
-  return { x: (west + east) / 2 - coveredPx / 2 / pxPerM, y: (south + north) / 2, pxPerM };
+  return {
+    x: (west + east) / 2 - covered.left / 2 / pxPerM,
+    y: (south + north) / 2 + (covered.top - covered.bottom) / 2 / pxPerM,
+    pxPerM,
+  };
 }
 
 /** Zooms by a factor so that the place under a point of the screen stays there. */

@@ -4,7 +4,7 @@
  */
 
 import type { MachineFrame } from "../stream/channel";
-import { type Camera, fitted, keptInside, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
+import { type Bounds, type Camera, type Covered, fitted, keptInside, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
 import { Gestures } from "./gestures";
 import { drawGround, type Ground, type GroundColours } from "./ground";
 import { type Look, MachinesLayer, pointPx } from "./machines_layer";
@@ -18,9 +18,11 @@ const PICK_WITHIN_PX = 14;
 const MOST_DEVICE_PX = 2;
 /** A picture of the screen takes about so long, ms. */
 const SCREEN_MS = 17;
-/** On a wide map the legend covers so much at the left, px. */
-const LEGEND_PX = 270;
-const LEGEND_FROM_PX = 700;
+/** What covers a wide map: the legend. */
+const COVERED_WIDE: Covered = { left: 270, top: 0, bottom: 0 };
+const WIDE_FROM_PX = 700;
+/** What covers a narrow one: the head of the legend above, buttons below. */
+const COVERED_NARROW: Covered = { left: 0, top: 54, bottom: 60 };
 /** Camera flights take so long, ms. */
 const FLIGHT_MS = 450;
 
@@ -228,8 +230,18 @@ export class FarmMap {
     if (this.#ground !== null) this.flyTo(this.#whole(this.#ground));
   }
 
+  /** Shows a part of the world whole. */
+  show(bounds: Bounds): void {
+    this.#endFollow();
+    this.flyTo(this.#fitted(bounds));
+  }
+
   #whole(ground: Ground): Camera {
-    return fitted(ground.worldM, this.#size, this.#size.width >= LEGEND_FROM_PX ? LEGEND_PX : 0);
+    return this.#fitted(ground.worldM);
+  }
+
+  #fitted(bounds: Bounds): Camera {
+    return fitted(bounds, this.#size, this.#size.width >= WIDE_FROM_PX ? COVERED_WIDE : COVERED_NARROW);
   }
 
   flyTo(camera: Camera): void {

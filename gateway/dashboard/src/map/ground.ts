@@ -35,6 +35,8 @@ const LABEL_FROM_PX = 140;
 const ROWS_FROM_PX = 3.5;
 const SLOTS_FROM_PX_PER_M = 1.2;
 const STATION_MARK_FROM_PX = 260;
+/** How high the mark of a charging slot is from afar, px. */
+const FAR_BOLT_PX = 13;
 /** Length of a charging slot's side, m. */
 const SLOT_M = 2.6;
 
@@ -144,7 +146,7 @@ function drawStations(
       if (isNear) frame(context, camera, size, place, x, y, colours.station);
       const [px, py] = toScreen(camera, size, place[0]! + x, place[1]! + y);
       const isSeen = px > -20 && py > -20 && px < size.width + 20 && py < size.height + 20;
-      if (isSeen) bolt(context, px, py, isNear ? Math.min(SLOT_M * camera.pxPerM * 0.7, 26) : 9, colours.station);
+      if (isSeen) bolt(context, px, py, isNear ? Math.max(Math.min(SLOT_M * camera.pxPerM * 0.7, 26), FAR_BOLT_PX) : FAR_BOLT_PX, colours.station);
     }
   }
 }

@@ -18,6 +18,7 @@ const SMALLEST_POINT_PX: readonly [upTo: number, px: number][] = [
 const LARGEST_POINT_PX = 160;
 /** From this size on a machine is a shape with a heading. */
 export const SHAPE_FROM_PX = 13;
+const FAULTED = STATES.indexOf("faulted");
 
 /** How large a machine is drawn at a zoom, px of the page. */
 export function pointPx(pxPerM: number, machines: number): number {
@@ -114,11 +115,18 @@ export class MachinesLayer {
     gl.uniform1f(this.#at("pointPx"), pointPx(camera.pxPerM, this.#count) * devicePx);
     gl.uniform1f(this.#at("shapeFrom"), SHAPE_FROM_PX * devicePx);
     gl.uniform1i(this.#at("colourBy"), COLOUR_BY.indexOf(look.colourBy));
-    gl.uniform1ui(this.#at("states"), look.states >>> 0);
     gl.uniform1ui(this.#at("classes"), look.classes >>> 0);
     gl.uniform3fv(this.#at("outline"), look.outline);
     gl.uniform3fv(this.#at("stateColours"), colours[look.theme]);
-    gl.drawArrays(gl.POINTS, 0, this.#count);
+    const faulted = look.states & (1 << FAULTED);
+    this.#drawStates(look.states & ~(1 << FAULTED));
+    // Last, so that no neighbour covers what somebody has to look at.
+    if (faulted !== 0) this.#drawStates(faulted);
+  }
+
+  #drawStates(states: number): void {
+    this.#gl.uniform1ui(this.#at("states"), states >>> 0);
+    this.#gl.drawArrays(this.#gl.POINTS, 0, this.#count);
   }
 }
 

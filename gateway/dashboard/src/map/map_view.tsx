@@ -2,7 +2,7 @@
 
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { machines } from "../parts/format";
+import { count, machines } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { stateName } from "../protocol/states";
 import * as farm from "../store/farm";
@@ -86,8 +86,12 @@ export function MapView() {
     };
   }, []);
 
-  const isOpen = state.place.value.simulation !== null;
+  const isOpen = state.place.value.simulation !== null && state.fleet.value !== null;
   const trouble = state.noGraphics.value;
+  // The scale was not there yet when the camera was placed.
+  useEffect(() => {
+    if (isOpen && shown.current !== null) drawScale(shown.current.camera.pxPerM);
+  }, [isOpen]);
   return (
     <>
       <div
@@ -125,6 +129,7 @@ export function MapView() {
             </button>
           </div>
           <div class="scale" aria-hidden="true">
+            {sample() > 1 && <span class="narrow-only">1 in {count(sample())} drawn</span>}
             <span id="scale-text" />
             <i id="scale-bar" />
           </div>
@@ -140,6 +145,13 @@ export function MapView() {
       )}
     </>
   );
+}
+
+/** How many machines each that is drawn stands for. */
+function sample(): number {
+  const tick = state.tick.value;
+  if (tick === null || tick.count === 0 || tick.count < state.place.value.machineLimit) return 1;
+  return Math.round(tick.machines / tick.count);
 }
 
 function described(): string {

@@ -1,6 +1,6 @@
 /** The form for a new simulation, made from its scenario's JSON Schema; what the server refuses is said at the field. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { capital } from "../parts/format";
 import { create } from "../store/runs";
@@ -15,9 +15,15 @@ export function CreateForm({ onCancel }: { onCancel: () => void }) {
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [trouble, setTrouble] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
   const scenario = scenarios.find((one) => one.name === chosen) ?? scenarios[0];
   if (scenario === undefined) return <p class="note">The server's scenarios are not known yet.</p>;
   const fields = fieldsOf(scenario.schema as Record<string, unknown>);
+  const isWrong = Object.keys(errors).length > 0;
+  // On a small screen what is wrong may be out of sight: the first field of it is gone to.
+  useEffect(() => {
+    if (isWrong) form.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
+  }, [errors]);
 
   const submit = async (event: Event) => {
     event.preventDefault();
@@ -37,8 +43,19 @@ export function CreateForm({ onCancel }: { onCancel: () => void }) {
     setBusy(false);
   };
 
+  const rest = fields.filter((field) => field.only === null && !isFirst(field));
+  const shown = (field: FormField) => (
+    <Field
+      key={field.name}
+      field={field}
+      value={typed[field.name] ?? ""}
+      error={errors[field.name] ?? null}
+      onInput={(value) => setTyped({ ...typed, [field.name]: value })}
+    />
+  );
+
   return (
-    <form class="create" onSubmit={submit} noValidate>
+    <form ref={form} class="create" onSubmit={submit} noValidate>
       <fieldset class="scenarios">
         <legend class="label">Scenario</legend>
         {scenarios.map((one) => (
@@ -51,19 +68,13 @@ export function CreateForm({ onCancel }: { onCancel: () => void }) {
           </label>
         ))}
       </fieldset>
-      <div class="fields">
-        {fields
-          .filter((field) => field.only === null)
-          .map((field) => (
-            <Field
-              key={field.name}
-              field={field}
-              value={typed[field.name] ?? ""}
-              error={errors[field.name] ?? null}
-              onInput={(value) => setTyped({ ...typed, [field.name]: value })}
-            />
-          ))}
-      </div>
+      <div class="fields">{fields.filter(isFirst).map(shown)}</div>
+      {rest.length > 0 && (
+        <details class="more" open={rest.some((field) => errors[field.name] !== undefined)}>
+          <summary>More settings</summary>
+          <div class="fields">{rest.map(shown)}</div>
+        </details>
+      )}
       <label class="switch">
         <input type="checkbox" checked={isStarted} onChange={() => setStarted(!isStarted)} />
         Start it at once
@@ -83,6 +94,13 @@ export function CreateForm({ onCancel }: { onCancel: () => void }) {
       </div>
     </form>
   );
+}
+
+/** What nearly everybody wants to set, and what has to be; the others are folded away. */
+const FIRST = ["name", "entities", "speed"];
+
+function isFirst(field: FormField): boolean {
+  return field.only === null && (field.isRequired || FIRST.includes(field.name));
 }
 
 /** The field of the form in which a field of the request stands: `params` for `params.rows[1]`. */

@@ -1,7 +1,7 @@
 /** What happened, newest first; a click goes to the machine that it happened to, or to the site. */
 
 import { useState } from "preact/hooks";
-import { capital, count, words } from "../parts/format";
+import { capital, count, latency, words } from "../parts/format";
 import { Icon, type IconName } from "../parts/icons";
 import type { FarmEvent } from "../protocol/messages";
 import { GROUPS, type Group, groupOf } from "../store/event_log";
@@ -53,9 +53,16 @@ export function EventsPanel() {
       </div>
       <label class="switch">
         <input type="checkbox" checked={state.wantsAllEvents.value} onChange={() => setWantsAllEvents(!state.wantsAllEvents.value)} />
-        Events of machines, not of the run alone
+        Include events of single machines
       </label>
-      {shown.length === 0 && <p class="note">Nothing of these kinds happened since this page was opened.</p>}
+      {shown.length === 0 ? (
+        <p class="note">Nothing of these kinds happened since this page was opened.</p>
+      ) : (
+        <p class="event-head" aria-hidden="true">
+          <span>What happened</span>
+          <span>Tick</span>
+        </p>
+      )}
       <ol class="events" aria-label="Events">
         {shown.map((event) => (
           <li key={`${event.log}${event.seq}`}>
@@ -118,11 +125,15 @@ export function told(event: FarmEvent): string {
   }
 }
 
+function late(ticks: number): string {
+  return ticks === 1 ? "A late tick" : `${count(ticks)} late ticks`;
+}
+
 function system(detail: FarmEvent["detail"]): string {
   const text = (name: string) => String(detail[name] ?? "");
   switch (detail["event"]) {
     case "late":
-      return `${count(Number(detail["ticks"]))} late ticks, the worst by latency ${(Number(detail["latency_us"]) / 1000).toFixed(1)} ms`;
+      return `${late(Number(detail["ticks"]))}, the slowest took ${latency(Number(detail["latency_us"]))}`;
     case "worker_lost":
       return `Worker ${text("worker")} was lost: ${text("reason")}`;
     case "worker_suspect":
@@ -132,7 +143,7 @@ function system(detail: FarmEvent["detail"]): string {
     case "no_worker":
       return "No worker is there";
     case "dilated":
-      return `Deadlines were shifted by ${(Number(detail["by_us"]) / 1000).toFixed(0)} ms`;
+      return `Deadlines were shifted by ${latency(Number(detail["by_us"]))}`;
     default:
       return capital(words(text("event")));
   }

@@ -1,11 +1,11 @@
 /** The farm as a whole: what its machines do over time, its energy, and what has been counted since it was created. */
 
-import { capital, count, fixed, percent, short, words } from "../parts/format";
+import { capital, count, fixed, NONE, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { STATES } from "../protocol/states";
 import { COUNTERS } from "../protocol/sums";
 import * as state from "../store/state";
-import { timings, timingsTrouble, timingsVersion } from "../store/timings";
+import { LONGEST_GAP_S, timings, timingsTrouble, timingsVersion } from "../store/timings";
 
 export function FarmPanel() {
   const tick = state.tick.value;
@@ -19,7 +19,7 @@ export function FarmPanel() {
         <dl class="tiles">
           <Tile name="Machines" value={count(simulation.entities)} />
           <Tile name="Mean charge" value={percent(sums?.meanCharge ?? Number.NaN)} />
-          <Tile name="Mean speed" value={`${fixed(sums?.meanSpeedMPerS ?? Number.NaN, 2)} m/s`} />
+          <Tile name="Mean speed" value={sums === undefined ? NONE : `${fixed(sums.meanSpeedMPerS, 2)} m/s`} />
           <Tile name="Working" value={count(sums?.byState[2] ?? Number.NaN)} />
           <Tile name="Queueing" value={count(sums?.byState[6] ?? Number.NaN)} />
           <Tile name="Faulted" value={count(sums?.byState[8] ?? Number.NaN)} />
@@ -81,6 +81,7 @@ function StatesOverTime() {
         version={version}
         x={timings.column("at_s")}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         formatY={short}
         lines={stacked.filter((line) => isThere(line.name as (typeof STATES)[number])).reverse()}
       />
@@ -98,10 +99,11 @@ function EnergyOverTime() {
       version={version}
       x={timings.column("at_s")}
       formatX={clock}
+      longestGap={LONGEST_GAP_S}
       lines={[
         { name: "Mean charge, %", colour: "--plot-1", values: timings.column("charge"), range: [0, 100] },
-        { name: "Charging", colour: "--plot-3", values: timings.column("charging"), scale: "right" },
-        { name: "Queueing", colour: "--plot-2", values: timings.column("queueing"), scale: "right" },
+        { name: "Charging", colour: "--plot-3", values: timings.column("charging"), scale: "right", isCount: true },
+        { name: "Queueing", colour: "--plot-2", values: timings.column("queueing"), scale: "right", isCount: true },
       ]}
     />
   );

@@ -13,7 +13,7 @@ import * as state from "../store/state";
 import { SampleNote } from "./notice";
 
 export function Legend() {
-  const [isOpen, setOpen] = useState(!matchMedia("(max-width: 760px)").matches);
+  const [isOpen, setOpen] = useState(!matchMedia("(max-width: 1080px)").matches);
   const { colourBy, machineLimit } = state.place.value;
   return (
     <section class="card legend" aria-label="Legend">
@@ -38,7 +38,7 @@ export function Legend() {
           <Classes isColoured={colourBy === "class"} />
           <footer class="legend-foot">
             <Choice
-              label="Machines at most"
+              label="Machines drawn at most"
               value={String(machineLimit)}
               options={MACHINE_LIMITS.map((limit) => [String(limit), count(limit)] as const)}
               onChange={(limit) => setMachineLimit(Number(limit) as typeof machineLimit)}

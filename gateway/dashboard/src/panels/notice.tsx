@@ -48,9 +48,10 @@ export function said(): Said | null {
     return { title: "This simulation is gone", text: why ?? "Its stream has ended.", action: { label: "Choose another", run: leaveAndChoose } };
   }
   if (phase === "waiting") {
+    const shown = state.tick.value === null ? "It is shown" : "What is shown is the last that was seen; it goes on";
     return {
       title: "Disconnected",
-      text: `${why ?? ""} What is shown is the last that was seen; it goes on as soon as the server is back.`,
+      text: `${why ?? ""} ${shown} as soon as the server is back.`,
       action: { label: "Retry now", run: retry },
     };
   }
@@ -89,8 +90,10 @@ export function Notice() {
   const isWhole = state.tick.value === null && state.noGraphics.value === null;
   return (
     <div class={isWhole ? "notice" : "notice notice-low"} role="status">
-      <h2>{notice.title}</h2>
-      <p>{notice.text}</p>
+      <div>
+        <h2>{notice.title}</h2>
+        <p>{notice.text}</p>
+      </div>
       {notice.action !== undefined && (
         <button type="button" class="button button-main" onClick={notice.action.run}>
           {notice.action.label}

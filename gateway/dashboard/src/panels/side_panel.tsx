@@ -1,6 +1,8 @@
-/** The panel beside the map, below it on a phone: four tabs. */
+/** The panel beside the map, below it on a phone, where it can be made higher: four tabs. */
 
+import { useState } from "preact/hooks";
 import { capital } from "../parts/format";
+import { Icon } from "../parts/icons";
 import { TABS, type Tab } from "../store/location";
 import { changePlace } from "../store/page";
 import { place } from "../store/state";
@@ -18,6 +20,7 @@ const PANELS: Record<Tab, () => preact.JSX.Element | null> = {
 
 export function SidePanel() {
   const { tab } = place.value;
+  const [isTall, setTall] = useState(false);
   const Panel = PANELS[tab];
   const move = (event: KeyboardEvent) => {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
@@ -28,22 +31,27 @@ export function SidePanel() {
     document.getElementById(`tab-${next}`)?.focus();
   };
   return (
-    <aside class="side" aria-label="Numbers">
-      <div class="tabs" role="tablist" aria-label="Views" onKeyDown={move}>
-        {TABS.map((name) => (
-          <button
-            key={name}
-            type="button"
-            id={`tab-${name}`}
-            role="tab"
-            aria-selected={name === tab}
-            aria-controls="panel"
-            tabIndex={name === tab ? 0 : -1}
-            onClick={() => changePlace({ tab: name })}
-          >
-            {capital(name)}
-          </button>
-        ))}
+    <aside class={isTall ? "side is-tall" : "side"} aria-label="Numbers">
+      <div class="side-head">
+        <div class="tabs" role="tablist" aria-label="Views" onKeyDown={move}>
+          {TABS.map((name) => (
+            <button
+              key={name}
+              type="button"
+              id={`tab-${name}`}
+              role="tab"
+              aria-selected={name === tab}
+              aria-controls="panel"
+              tabIndex={name === tab ? 0 : -1}
+              onClick={() => changePlace({ tab: name })}
+            >
+              {capital(name)}
+            </button>
+          ))}
+        </div>
+        <button type="button" class="icon-button narrow-only" aria-pressed={isTall} aria-label="More room for the numbers" onClick={() => setTall(!isTall)}>
+          <Icon name="chevron" />
+        </button>
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a panel that scrolls is scrolled by keys. */}
       <div class="panel" id="panel" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>

@@ -23,7 +23,7 @@ export function SimulationList() {
   const [isCreating, setCreating] = useState(simulations !== null && simulations.length === 0);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: by keys, Escape closes it.
-    <dialog ref={dialog} class="dialog" aria-labelledby="list-title" onClick={(event) => event.target === dialog.current && closeList()}>
+    <dialog ref={dialog} tabIndex={-1} class="dialog" aria-labelledby="list-title" onClick={(event) => event.target === dialog.current && closeList()}>
       <div class="dialog-body">
         <header class="card-head">
           <h2 id="list-title">{isCreating ? "New simulation" : "Simulations"}</h2>

@@ -3,12 +3,12 @@
 import { useEffect, useState } from "preact/hooks";
 import type { StagePercentiles } from "../api/client";
 import { asProblem } from "../api/problem";
-import { bytes, capital, count, factor, fixed, latency, percent, short, words } from "../parts/format";
+import { bytes, capital, count, duration, factor, fixed, latency, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
 import { repeated } from "../parts/repeated";
 import { api } from "../store/page";
 import * as state from "../store/state";
-import { lateByRow, lateShare, recentLate, recentWorstUs, timings, timingsVersion } from "../store/timings";
+import { LONGEST_GAP_S, lateByRow, lateShare, recentLate, recentWorstUs, timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";
 
 const EVERY_MS = 2_000;
@@ -17,7 +17,8 @@ export function TimePanel() {
   const simulation = state.simulation.value;
   if (simulation === null) return <p class="note">Waiting for the simulation.</p>;
   const deadlineUs = simulation.speed === "max" ? null : (simulation.tick_ms * 1000) / simulation.speed;
-  const { late_ticks, dilated_ms } = simulation;
+  const { late_ticks, tick, dilated_ms } = simulation;
+  const now = state.tick.value;
   return (
     <>
       <section class="block">
@@ -27,8 +28,11 @@ export function TimePanel() {
           <Tile name="Achieved" value={factor(simulation.achieved_speed)} />
           <Tile name="Deadline" value={deadlineUs === null ? "none" : latency(deadlineUs)} />
           <Tile name="Late ticks" value={count(late_ticks)} />
-          <Tile name="Of all" value={share(lateShare(simulation))} />
-          <Tile name="Shifted" value={`${count(dilated_ms)} ms`} />
+          <Tile name="Late of all" value={share(lateShare(simulation))} />
+          <Tile name="Time shifted" value={latency(dilated_ms * 1000)} />
+          <Tile name="Simulated" value={duration(now?.simTimeS ?? simulation.sim_time_s)} />
+          <Tile name="Tick" value={count(now?.tick ?? tick)} />
+          <Tile name="A tick is" value={`${simulation.tick_ms} ms`} />
         </dl>
       </section>
       <Stages key={simulation.id} id={simulation.id} deadlineUs={deadlineUs} />
@@ -130,9 +134,12 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
       <Plot
         label="Latency of a tick over the last minutes, ms"
         height={130}
+        isLogarithmic
+        formatY={short}
         version={version}
         x={x}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         lines={[
           { name: "p50, ms", colour: "--plot-1", values: timings.column("p50") },
           { name: "p99, ms", colour: "--plot-2", values: p99 },
@@ -146,8 +153,9 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         version={version}
         x={x}
         formatX={clock}
+        longestGap={LONGEST_GAP_S}
         lines={[
-          { name: "Late ticks", colour: "--plot-2", values: lateByRow(), scale: "right", isFilled: true },
+          { name: "Late ticks", colour: "--plot-2", values: lateByRow(), scale: "right", isFilled: true, isCount: true },
           { name: "Achieved speed", colour: "--plot-3", values: timings.column("achieved") },
         ]}
       />

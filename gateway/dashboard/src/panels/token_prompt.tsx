@@ -10,7 +10,7 @@ export function TokenPrompt() {
   const dialog = useModal(putOffToken);
   const [token, setText] = useState("");
   return (
-    <dialog ref={dialog} class="dialog dialog-small" aria-labelledby="token-title">
+    <dialog ref={dialog} tabIndex={-1} class="dialog dialog-small" aria-labelledby="token-title">
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -5,6 +5,7 @@ import type { Lifecycle } from "../api/client";
 import { asProblem } from "../api/problem";
 import { count, duration, factor, machines } from "../parts/format";
 import { Icon, type IconName, Mark } from "../parts/icons";
+import { isSlow } from "../store/occasions";
 import { openList } from "../store/page";
 import { advance, fork, step } from "../store/runs";
 import * as state from "../store/state";
@@ -58,7 +59,10 @@ export function TopBar() {
             </div>
             <div title="Simulated over real time, over the last seconds">
               <dt>Achieved</dt>
-              <dd>{factor(simulation.achieved_speed)}</dd>
+              <dd class={isSlow(simulation) ? "is-slow" : undefined}>
+                {factor(simulation.achieved_speed)}
+                {isSlow(simulation) && <span class="unseen">, slower than asked</span>}
+              </dd>
             </div>
           </dl>
         </>

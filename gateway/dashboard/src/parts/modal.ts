@@ -13,6 +13,8 @@ export function useModal(onClosed: () => void) {
     if (shown === null) return;
     shown.addEventListener("close", onClosed);
     if (!shown.open) shown.showModal();
+    // What has to be filled in is gone to, and never the first button, which may be the one that closes it.
+    (shown.querySelector<HTMLElement>("input[required]") ?? shown).focus();
     return () => {
       shown.removeEventListener("close", onClosed);
       shown.close();

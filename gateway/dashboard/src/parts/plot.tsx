@@ -3,6 +3,8 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { short } from "./format";
+import { COUNT_STEPS, decades, gapsOf, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
 
 export interface Line {
   name: string;
@@ -12,6 +14,8 @@ export interface Line {
   range?: [number, number];
   /** A scale of its own, on the right. */
   scale?: "right";
+  /** How many there are of something, so that its scale is marked at whole numbers. */
+  isCount?: boolean;
   /** Filled down to the line below it. */
   isFilled?: boolean;
   isDashed?: boolean;
@@ -25,10 +29,29 @@ interface Props {
   lines: Line[];
   formatX: (x: number) => string;
   formatY?: (y: number) => string;
+  /** Powers of ten stand evenly apart: for values that differ by orders of magnitude. */
+  isLogarithmic?: boolean;
+  /** Values further apart than so belong to no one line. */
+  longestGap?: number;
 }
+
+/** Marked at powers of ten alone: lines between them would fill the plot. */
+const BY_DECADES: uPlot.Axis = {
+  splits: (_, __, low, high) => powersOfTen(low, high),
+  filter: (_, splits) => splits,
+};
+const RIGHT_AXIS_PX = 34;
+/** Half of the last label of time stands beyond the plot's end. */
+const RIGHT_PADDING_PX = 24;
 
 function resolved(colour: string): string {
   return colour.startsWith("--") ? getComputedStyle(document.documentElement).getPropertyValue(colour).trim() : colour;
+}
+
+/** Gaps on the canvas. */
+function pixels(plot: uPlot, gaps: [number, number][]): uPlot.Series.Gaps {
+  const px = (n: number) => Math.round(plot.valToPos(plot.data[0][n] as number, "x", true));
+  return gaps.map(([before, after]) => [px(before), px(after)]);
 }
 
 function options(props: Props, width: number): uPlot.Options {
@@ -37,22 +60,37 @@ function options(props: Props, width: number): uPlot.Options {
   const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   const formatY = props.formatY ?? ((y: number) => String(y));
   const left = props.lines.find((line) => line.scale === undefined);
-  const isRightUsed = props.lines.some((line) => line.scale === "right");
+  const right = props.lines.find((line) => line.scale === "right");
+  const counted = right?.isCount === true ? { incrs: COUNT_STEPS, values: (_: uPlot, splits: number[]) => splits.map(short) } : {};
   return {
     width,
     height: props.height,
-    padding: [6, isRightUsed ? 0 : 6, 0, 0],
+    padding: [6, right === undefined ? RIGHT_PADDING_PX : 0, 0, 0],
     cursor: { show: true, drag: { setScale: false }, points: { size: 5 } },
     legend: { show: false },
     scales: {
       x: { time: false },
-      y: { range: (_, low, high) => left?.range ?? [Math.min(low, 0), high > 0 ? high * 1.05 : 1] },
-      right: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
+      y: props.isLogarithmic
+        ? { distr: 3, range: (_, low, high) => decades(low, high) }
+        : { range: (_, low, high) => left?.range ?? [Math.min(low, 0), high > 0 ? high * 1.05 : 1] },
+      right: { range: (_, __, high) => [0, right?.isCount === true ? topOfCount(high) : high > 0 ? high * 1.1 : 1] },
     },
     axes: [
-      { ...axis, size: 20, space: 70, values: (_, splits) => splits.map(props.formatX) },
-      { ...axis, size: 38, space: 22, values: (_, splits) => splits.map(formatY) },
-      ...(isRightUsed ? [{ ...axis, scale: "right", side: 1 as const, size: 30, space: 22, grid: { show: false } }] : []),
+      {
+        ...axis,
+        size: 20,
+        space: 70,
+        incrs: TIME_STEPS_S,
+        values: (_, splits) => splits.map(props.formatX),
+      },
+      {
+        ...axis,
+        size: 38,
+        space: 22,
+        ...(props.isLogarithmic === true ? BY_DECADES : {}),
+        values: (_, splits) => splits.map((y) => (y === null ? "" : formatY(y))),
+      },
+      ...(right === undefined ? [] : [{ ...axis, scale: "right", side: 1 as const, size: RIGHT_AXIS_PX, space: 22, grid: { show: false }, ...counted }]),
     ],
     series: [
       {},
@@ -63,6 +101,8 @@ function options(props: Props, width: number): uPlot.Options {
         width: line.isFilled === true ? 0 : 1.5,
         points: { show: false },
         spanGaps: false,
+        gaps: (plot: uPlot, _: number, from: number, to: number, gaps: uPlot.Series.Gaps) =>
+          props.longestGap === undefined ? gaps : [...gaps, ...pixels(plot, gapsOf(plot.data[0], from, to, props.longestGap))].sort((a, b) => a[0] - b[0]),
         ...(line.isFilled === true ? { fill: resolved(line.colour) } : {}),
         ...(line.isDashed === true ? { dash: [4, 4] } : {}),
       })),

@@ -65,6 +65,11 @@ export class Alerts {
     this.settle(key);
   }
 
+  /** Says that it still holds: it does not go by itself for a while, where it was not dismissed. */
+  touch(key: string, nowMs: number): void {
+    this.#alerts = this.#alerts.map((alert) => (alert.key === key ? { ...alert, atMs: nowMs } : alert));
+  }
+
   /** Takes away warnings that are over; says whether there were any. */
   expire(nowMs: number): boolean {
     const held = this.#alerts.length;

@@ -4,6 +4,7 @@
  */
 
 import { batch, effect } from "@preact/signals";
+import type { Simulation } from "../api/client";
 import { asProblem } from "../api/problem";
 import { askedBounds, type Camera, type Size } from "../map/camera";
 import type { FarmMap } from "../map/farm_map";
@@ -13,7 +14,7 @@ import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
-import { isMeant, Lateness, occasionOf } from "./occasions";
+import { isMeant, isSlow, Lateness, occasionOf, PARTS_OF_SLOW, SLOW } from "./occasions";
 import { alert, api, changePlace, handleSeen, needToken, seenMs, settle, shown, showSimulation, takeToken } from "./page";
 import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
@@ -36,6 +37,12 @@ const link = new Link(handle);
 let size: Size = { width: 0, height: 0 };
 let isListed = false;
 let listedAtMs = 0;
+/** A run that has only begun, or got another speed, is too slow for a moment: only after so many answers it is said. */
+const SLOW_AFTER = 5;
+/** Answers in a row that tell of a run that is too slow. */
+let slowAnswers = 0;
+/** Whether the fields of the open simulation were asked for in vain. */
+let isWorldDue = false;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
 let waitsAtTick = 0;
 let lateness = new Lateness();
@@ -188,11 +195,23 @@ async function refreshSimulation(): Promise<void> {
   try {
     const now = await api.simulation(open.id);
     showSimulation(now);
-    if (now.tick > waitsAtTick && now.id === state.place.value.simulation) settle("no_worker");
+    if (now.id === state.place.value.simulation) watchPace(now);
   } catch {
     // The stream says what is wrong with the connection.
   }
   await refreshSelected();
+}
+
+/** Says that a run stands or is too slow only as long as it is. */
+function watchPace(now: Simulation): void {
+  if (now.tick > waitsAtTick) settle("no_worker");
+  slowAnswers = isSlow(now) ? slowAnswers + 1 : 0;
+  if (slowAnswers === 0) settle(SLOW.key);
+  else if (slowAnswers > SLOW_AFTER) state.alertList.touch(SLOW.key, seenMs());
+  else if (slowAnswers === SLOW_AFTER) {
+    for (const key of PARTS_OF_SLOW) settle(key);
+    alert(SLOW.key, SLOW.text, SLOW.severity);
+  }
 }
 
 /** Opens a simulation: nothing of the last one stays. */
@@ -212,12 +231,23 @@ export async function open(id: string): Promise<void> {
   // As long as it is not known how many machines there are, their events are not asked for.
   state.wantsAllEvents.value = (state.simulation.value?.entities ?? Number.POSITIVE_INFINITY) <= ALL_EVENTS_UP_TO;
   link.open(id, api.token, view());
+  await loadWorld(id);
+}
+
+/** Gets where the fields are; where that fails they are asked for again as soon as the stream is open. */
+async function loadWorld(id: string): Promise<void> {
+  isWorldDue = false;
   try {
     const world = await api.world(id);
-    if (state.place.value.simulation === id && world.layout !== null) state.layout.value = world.layout;
+    if (state.place.value.simulation !== id) return;
+    if (world.layout !== null) state.layout.value = world.layout;
+    settle("world");
   } catch (error) {
     const problem = asProblem(error);
-    if (state.place.value.simulation === id && problem.status !== 404) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
+    if (state.place.value.simulation !== id) return;
+    isWorldDue = problem.status !== 404;
+    // Where there is no answer at all, the page says so already.
+    if (isWorldDue && problem.status !== 0) alert("world", `The farm's fields cannot be shown. ${problem.sentence}`);
   }
 }
 
@@ -234,6 +264,7 @@ export function leave(): void {
 
 function forget(): void {
   shown.map?.clear();
+  slowAnswers = 0;
   clearTimings();
   lateness = new Lateness();
   state.eventLog.clear();
@@ -335,7 +366,8 @@ function handle(message: FromWorker): void {
       for (const event of message.events) {
         const open = state.simulation.value;
         const occasion = occasionOf(event, lateness, open === null ? 1 : ticksPerS(open));
-        if (occasion !== null) alert(occasion.key, occasion.text, occasion.severity);
+        const isSaid = occasion !== null && slowAnswers >= SLOW_AFTER && PARTS_OF_SLOW.includes(occasion.key);
+        if (occasion !== null && !isSaid) alert(occasion.key, occasion.text, occasion.severity);
         if (occasion?.key === "no_worker") waitsAtTick = event.tick;
         if (event.kind !== "lifecycle") continue;
         // The run has another status than the one that was said to be wrong.
@@ -370,6 +402,7 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
   takeToken();
+  if (isWorldDue) void loadWorld(hello.simulation.id);
   if (state.tick.value === null) void loadPast(hello);
   // What led to another status since may have happened unheard.
   if (isMeant(hello.simulation.cause)) settle("lifecycle");

@@ -1,5 +1,6 @@
-/** Which events are occasions for an alert, and how they are said. Pure. */
+/** Which events, and which pace, are occasions for an alert, and how they are said. Pure. */
 
+import type { Simulation } from "../api/client";
 import type { FarmEvent } from "../protocol/messages";
 import type { Severity } from "./alerts";
 
@@ -27,6 +28,23 @@ const MANY_LATE_SHARE = 0.05;
 /** The log tells late ticks about once a second: what comes within so long, s, belongs together, but no more than so long together. */
 const LATE_TOGETHER_S = 3;
 const LONGEST_LATE_S = 60;
+
+/** A run whose speed is less than this share of what is asked for is too slow. */
+const LEAST_SHARE_OF_SPEED = 0.9;
+
+/** Whether a run goes slower than it is asked to, as far as the server says now. */
+export function isSlow({ status, speed, achieved_speed, replaying_to }: Simulation): boolean {
+  return status === "running" && replaying_to == null && typeof speed === "number" && achieved_speed < speed * LEAST_SHARE_OF_SPEED;
+}
+
+/** Said as long as a run is too slow. */
+export const SLOW: Occasion = {
+  key: "slow",
+  severity: "warning",
+  text: "The run is slower than asked: its ticks take longer than their deadline allows. Lower the speed, or add a worker.",
+};
+/** What is a part of that, and need not be said beside it. */
+export const PARTS_OF_SLOW: readonly string[] = ["late", "dilated"];
 
 /**
  * Late ticks, of those that were due since lateness began. They are told second by second, of which a fast run has thousands of

@@ -1,7 +1,6 @@
 /** The machine that is looked at: chosen, kept up to date from the stream's frames or the API, and shown on the map. */
 
 import { asProblem } from "../api/problem";
-import { fitted } from "../map/camera";
 import { stateName } from "../protocol/states";
 import { api, changePlace, shown } from "./page";
 import * as state from "./state";
@@ -118,5 +117,5 @@ export function goToSite(site: number): void {
   if (known === null || bounds === undefined || shown.map === null) return;
   const [x, y] = [known.originsM[site * 2], known.originsM[site * 2 + 1]];
   if (x === undefined || y === undefined || Number.isNaN(x)) return;
-  shown.map.flyTo(fitted([bounds[0]! + x, bounds[1]! + y, bounds[2]! + x, bounds[3]! + y], shown.map.size));
+  shown.map.show([bounds[0]! + x, bounds[1]! + y, bounds[2]! + x, bounds[3]! + y]);
 }

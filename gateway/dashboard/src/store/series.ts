@@ -42,20 +42,18 @@ export class Series {
     for (const column of this.#columns) column.splice(0, oldest);
   }
 
+  /** Takes out the oldest rows, up to the first whose value in a column is at least this. */
+  dropBelow(name: string, least: number): void {
+    const kept = this.column(name).findIndex((value) => value >= least);
+    if (kept > 0) this.#cut(kept);
+  }
+
   /** Takes out the ticks from this one on. */
   dropFrom(tick: number): void {
     let keep = this.#ticks.length;
     while (keep > 0 && (this.#ticks[keep - 1] as number) >= tick) keep -= 1;
     this.#ticks.length = keep;
     for (const column of this.#columns) column.length = keep;
-  }
-
-  /** Takes out the oldest rows, up to the first whose value in a column is at least this one. */
-  dropBelow(name: string, least: number): void {
-    const column = this.column(name);
-    let gone = 0;
-    while (gone < column.length && (column[gone] as number) < least) gone += 1;
-    if (gone > 0) this.#cut(gone);
   }
 
   column(name: string): readonly number[] {

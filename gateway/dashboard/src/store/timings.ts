@@ -13,6 +13,8 @@ const WINDOW_S = 300;
 const MAX_ROWS = 320;
 const SLOWEST_TICKS_PER_S = 0.2;
 const MAX_PAGES = 3;
+/** Nothing is told of a run that stands: a longer time without a row is a gap of the plots, s. */
+export const LONGEST_GAP_S = 15;
 
 const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"] as const;
 export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst"], MAX_ROWS);

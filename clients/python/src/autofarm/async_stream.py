@@ -15,6 +15,7 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosed
 from autofarm.connection import FAILURES, Connector
 from autofarm.machines import Tick
 from autofarm.messages import Message
+from autofarm.models import Status
 from autofarm.position import Position
 from autofarm.view import View
 
@@ -22,7 +23,7 @@ from autofarm.view import View
 class AsyncStream:
     """
     A live stream. Use it in `async with`, and iterate it by `async for`; the rest is as of `Stream`. To wait no longer
-    than so long, use `asyncio.timeout`. `AutoFarm.async_stream` makes one.
+    than so long, use `asyncio.timeout`. `AsyncAutoFarm.stream` makes one.
     """
 
     def __init__(self, connector: Connector) -> None:
@@ -109,13 +110,28 @@ class AsyncStream:
         """The last view that was granted."""
         return self.session.view
 
+    @property
+    def ended(self) -> Status | None:
+        """How the run has ended, as `Stream.ended`."""
+        return self.session.run.ended
+
     async def __aiter__(self) -> AsyncIterator[Message]:
         while (message := await self.receive()) is not None:
             yield message
 
     async def ticks(self) -> AsyncIterator[Tick]:
-        """Ticks only, as `Stream.ticks`."""
-        async for message in self:
+        """Ticks only, up to the last one of the run, as `Stream.ticks`."""
+        while not self.session.are_ticks_over:
+            try:
+                async with asyncio.timeout(self.session.patience_s):
+                    message = await self.receive()
+            except TimeoutError:
+                # Of a connection that is lost, the next one says whether the run is over.
+                if self.connection is not None:
+                    return
+                continue
+            if message is None:
+                return
             if isinstance(message, Tick):
                 yield message
 
