@@ -81,6 +81,38 @@ pageTest("a machine is picked from the table, filtered by the server, and follow
   await until("it is let go", async () => !(await card.getByRole("checkbox", { name: "Follow on the map" }).isChecked()));
 });
 
+pageTest("a link with follow finds its machine, though the place in it is an old one", here, async (dashboard, page) => {
+  const { id } = await service.api.run({ speed: 5 });
+  await page.goto(`${service.url}/#sim=${id}&x=5000&y=5000&z=9&machine=5&follow=1`);
+  await dashboard.live();
+  await until("the map has come to it, and goes with it", async () => {
+    const at = middle(dashboard);
+    const { now } = await service.api.machine(id, 5);
+    return at !== null && Math.hypot(at[0] - now.x, at[1] - now.y) < 50;
+  });
+  await until("it is drawn", async () => (await dashboard.drawn()) > 0);
+  assert.ok(await dashboard.machine(5).getByRole("checkbox", { name: "Follow on the map" }).isChecked());
+});
+
+pageTest("a command to all machines is answered for all of them, and not at the next machine", here, async (dashboard, page) => {
+  const { id } = await service.api.run({ speed: 1 });
+  await dashboard.open(id, "&machine=5");
+  const card = dashboard.machine(5);
+  await card.getByRole("combobox", { name: "For" }).selectOption({ label: "all machines" });
+  await card.getByRole("button", { name: "Give command" }).click();
+  const outcome = card.getByRole("status").filter({ hasText: "Taken as command" });
+  await until("all hold", async () => {
+    const text = await outcome.innerText();
+    const [, done] = /Carried out by (\d+)\./.exec(text) ?? [];
+    const [, rejected] = /Rejected by (\d+)/.exec(text) ?? [];
+    return Number(done ?? 0) + Number(rejected ?? 0) === 200 && !text.includes("Not yet");
+  });
+  await dashboard.tab("Machines");
+  await page.getByRole("button", { name: "Machine 7", exact: true }).click();
+  await dashboard.machine(7).waitFor();
+  assert.equal(await page.getByText("Taken as command").count(), 0);
+});
+
 pageTest("a command is answered with its number and tick, and the machine obeys", here, async (dashboard, page) => {
   const { id } = await service.api.run({ speed: 1 });
   await dashboard.open(id, "&machine=5");

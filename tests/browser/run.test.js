@@ -73,3 +73,20 @@ pageTest("a run is stopped for good, asked for twice", here, async (dashboard, p
   assert.equal((await service.api.call("GET", `/simulations/${id}`)).status, "stopped");
   assert.equal(await page.getByRole("combobox", { name: "Speed" }).count(), 0);
 });
+
+pageTest("a run that had ended when it is opened says so, and its fork shows its machines", here, async (dashboard, page) => {
+  const { id } = await service.api.run({ name: "of yesterday" });
+  await until("it has done something", async () => (await service.api.call("GET", `/simulations/${id}`)).tick > 20);
+  await service.api.call("POST", `/simulations/${id}/stop`);
+  await until("its machines are not held any more", async () => (await service.api.call("GET", `/simulations/${id}/entities?limit=1`)).tick === null);
+  await page.goto(`${service.url}/#sim=${id}`);
+  await page.getByRole("heading", { name: "This run has ended" }).waitFor();
+  const notice = page.getByRole("status").filter({ hasText: "This run has ended" });
+  assert.match(await notice.innerText(), /It is stopped: as requested\./);
+  const counted = await dashboard.legend.getByRole("list", { name: "States" }).getByRole("button").locator(".number").allInnerTexts();
+  assert.ok(counted.length > 5 && counted.every((text) => text.startsWith("–")), counted.join());
+  await notice.getByRole("button", { name: "Fork" }).click();
+  await until("the fork is open", async () => (await dashboard.status.innerText()) === "paused");
+  await dashboard.live();
+  await until("its machines are drawn", async () => (await dashboard.drawn()) === 200);
+});

@@ -31,7 +31,7 @@ interface Asked {
   what: string;
   token: string | null;
   signal: AbortSignal | null;
-  answer: (status: number, body: unknown) => void;
+  answer: (status: number, body: unknown, headers?: Record<string, string>) => void;
   fail: () => void;
 }
 
@@ -45,7 +45,7 @@ export class Server {
         what: `${init.method ?? "GET"} ${path}`,
         token: new Headers(init.headers).get("Authorization"),
         signal: init.signal ?? null,
-        answer: (status, body) => resolve(new Response(status === 204 ? null : JSON.stringify(body), { status })),
+        answer: (status, body, headers = {}) => resolve(new Response(status === 204 ? null : JSON.stringify(body), { status, headers })),
         fail: () => reject(new TypeError("Failed to fetch")),
       };
       this.open.push(asked);
@@ -79,10 +79,12 @@ export async function openPage(hash = "") {
   const address = { hash, pathname: "/", href: "http://farm.test/" };
   let worker: { onmessage: ((message: { data: FromWorker }) => void) | null } | null = null;
   const nothing = () => {};
+  const listen = (name: string, listener: () => void) => listeners.set(name, listener);
+  const document = { hidden: false, title: "", addEventListener: listen };
   vi.stubGlobal("location", address);
   vi.stubGlobal("history", { replaceState: nothing });
-  vi.stubGlobal("document", { hidden: false, title: "", addEventListener: nothing });
-  vi.stubGlobal("addEventListener", (name: string, listener: () => void) => listeners.set(name, listener));
+  vi.stubGlobal("document", document);
+  vi.stubGlobal("addEventListener", listen);
   vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener: nothing }));
   vi.stubGlobal("sessionStorage", { getItem: () => null, setItem: nothing, removeItem: nothing });
   vi.stubGlobal("fetch", server.fetch);
@@ -108,6 +110,12 @@ export async function openPage(hash = "") {
     said,
     /** What the stream's worker says to the page. */
     tell: (message: FromWorker) => worker?.onmessage?.({ data: message }),
+    /** Somebody looks at another tab, or at this one again. */
+    hide: async (hidden: boolean) => {
+      document.hidden = hidden;
+      listeners.get("visibilitychange")?.();
+      await settled();
+    },
     /** Somebody changes the address by hand. */
     go: async (to: string) => {
       address.hash = to;

@@ -20,31 +20,58 @@ describe("what is void", () => {
 
 it("the example of the page: events 88 to 93 are void, and come again", () => {
   const session = new Session();
-  session.handleHello(hello(2, EPOCHS.slice(0, 1), [80, 8]));
+  session.handleHello(hello(2, EPOCHS.slice(0, 1), [80, 8]), "all");
   for (let seq = 80; seq <= 93; seq += 1) expect(session.handleEvent({ log: "sim", seq })).toBe(true);
   session.handleEvent({ log: "system", seq: 8 });
-  expect(session.resume()).toEqual({ from_event: "94", from_system_event: "9", from_epoch: "2" });
-  expect(session.handleHello(hello(3))).toEqual({ fromTick: 1201, fromEvent: 88, fromSystemEvent: 9 });
+  expect(session.resume("all")).toEqual({ from_event: "94", from_system_event: "9", from_epoch: "2" });
+  expect(session.handleHello(hello(3), "all")).toEqual({ fromTick: 1201, fromEvent: 88, fromSystemEvent: 9 });
   expect(session.handleEvent({ log: "sim", seq: 88 })).toBe(true);
   expect(session.handleEvent({ log: "sim", seq: 88 })).toBe(false);
 });
 
 it("resumes nothing before the first hello, and what is next after it", () => {
   const session = new Session();
-  expect(session.resume()).toEqual({});
-  session.handleHello(hello(1, [], [7, 3]));
-  expect(session.resume()).toEqual({ from_event: "7", from_system_event: "3", from_epoch: "1" });
+  expect(session.resume("all")).toEqual({});
+  session.handleHello(hello(1, [], [7, 3]), "all");
+  expect(session.resume("all")).toEqual({ from_event: "7", from_system_event: "3", from_epoch: "1" });
   session.handleMissing("sim", 20);
-  expect(session.resume()["from_event"]).toBe("21");
+  expect(session.resume("all")["from_event"]).toBe("21");
 });
 
 it("asks for nothing older once it has given up catching up", () => {
   const session = new Session();
-  session.handleHello(hello(2, [], [5000, 9]));
+  session.handleHello(hello(2, [], [5000, 9]), "all");
   session.skipPast();
-  expect(session.resume()).toEqual({ from_epoch: "2" });
-  session.handleHello(hello(2, [], [9000, 12]));
-  expect(session.resume()).toEqual({ from_event: "9000", from_system_event: "12", from_epoch: "2" });
+  expect(session.resume("all")).toEqual({ from_epoch: "2" });
+  session.handleHello(hello(2, [], [9000, 12]), "all");
+  expect(session.resume("all")).toEqual({ from_event: "9000", from_system_event: "12", from_epoch: "2" });
+});
+
+describe("a stream that tells no events of machines", () => {
+  it("resumes none of them, for all since would be read for nobody", () => {
+    const session = new Session();
+    session.handleHello(hello(1, [], [7, 3]), "system");
+    expect(session.handleEvent({ log: "system", seq: 3 })).toBe(true);
+    expect(session.resume("system")).toEqual({ from_system_event: "4", from_epoch: "1" });
+    expect(session.resume("none")).toEqual({ from_system_event: "4", from_epoch: "1" });
+  });
+  it("resumes from what came since it tells them", () => {
+    const session = new Session();
+    session.handleHello(hello(1, [], [7, 3]), "system");
+    expect(session.resume("all")["from_event"]).toBeUndefined();
+    session.handleEvent({ log: "sim", seq: 900_000 });
+    expect(session.resume("all")["from_event"]).toBe("900001");
+    session.handleHello(hello(1, [], [900_010, 3]), "all");
+    expect(session.resume("all")["from_event"]).toBe("900001");
+  });
+  it("resumes none of what it told before", () => {
+    const session = new Session();
+    session.handleHello(hello(1, [], [7, 3]), "all");
+    session.handleEvent({ log: "sim", seq: 9 });
+    expect(session.resume("system")).toEqual({ from_system_event: "3", from_epoch: "1" });
+    session.handleHello(hello(1, [], [500, 3]), "system");
+    expect(session.resume("all")["from_event"]).toBeUndefined();
+  });
 });
 
 describe("after a close", () => {
@@ -61,7 +88,7 @@ describe("after a close", () => {
   it("takes a hello alone for no sign that the server can serve", () => {
     const session = new Session();
     const waits = Array.from({ length: 4 }, () => {
-      session.handleHello(hello(1, []));
+      session.handleHello(hello(1, []), "all");
       return waitOf(session, STEADY_MS - 1);
     });
     expect(waits).toEqual([500, 1000, 2000, 4000]);

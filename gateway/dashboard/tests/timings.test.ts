@@ -1,8 +1,20 @@
 /** Snapshots of the metrics become rows of a plot. */
 
-import { expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Api, Simulation, Snapshot } from "../src/api/client";
-import { pushSnapshot, refreshTimings, ticksPerS, timings } from "../src/store/timings";
+import { HistoryLag } from "../src/store/history_lag";
+import { A, openPage, simulation } from "./page_fixture";
+
+let page: Awaited<ReturnType<typeof openPage>>;
+let store: typeof import("../src/store/timings");
+beforeEach(async () => {
+  page = await openPage(`#sim=${A}`);
+  store = await import("../src/store/timings");
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const snapshot = (tick: number, aggregates: unknown): Snapshot => ({
   tick,
@@ -14,7 +26,7 @@ const snapshot = (tick: number, aggregates: unknown): Snapshot => ({
 });
 
 it("takes what it knows of a snapshot, and leaves a gap for what is missing", () => {
-  timings.clear();
+  const { pushSnapshot, timings } = store;
   pushSnapshot(timings, snapshot(10, { battery_mean_percent: 75, by_state: { working: 8, charging: 2 } }));
   pushSnapshot(timings, snapshot(20, "of a later version"));
   expect(timings.column("charge")).toEqual([75, Number.NaN]);
@@ -25,18 +37,120 @@ it("takes what it knows of a snapshot, and leaves a gap for what is missing", ()
 });
 
 it("shows the last minutes of a run that stood, and not the hour before", async () => {
-  timings.clear();
+  const { refreshTimings, timings } = store;
   const at = (seconds: number) => new Date(seconds * 1000).toISOString();
   const items = [10, 11, 3600, 3601].map((seconds, tick) => ({ ...snapshot(tick + 1, {}), at: at(seconds) }));
   const api = { metrics: async () => ({ items, next_cursor: null }) } as unknown as Api;
   await refreshTimings(api, { id: "a", speed: 1, achieved_speed: 1, tick_ms: 50, tick: 4 } as Simulation);
   expect(timings.column("at_s")).toEqual([3600, 3601]);
-  timings.clear();
 });
 
 it("knows how many ticks a second of the wall has", () => {
-  const of = (speed: Simulation["speed"], achieved_speed: number) => ticksPerS({ speed, achieved_speed, tick_ms: 50 } as Simulation);
+  const of = (speed: Simulation["speed"], achieved_speed: number) => store.ticksPerS({ speed, achieved_speed, tick_ms: 50 } as Simulation);
   expect(of(10, 5)).toBe(100);
   expect(of(10, 0)).toBe(200);
   expect(of("max", 0)).toBeGreaterThan(0);
+});
+
+/** A snapshot that was taken so many seconds after the first one. */
+const at = (atS: number, tick: number, late_ticks: number, max_us: number): Snapshot => ({
+  ...snapshot(tick, {}),
+  at: new Date(Date.UTC(2026, 0, 1) + atS * 1000).toISOString(),
+  late_ticks,
+  stages: [{ stage: "tick_latency", count: 20, p50_us: 2000, p90_us: 3000, p99_us: 4000, p99_9_us: 5000, max_us }],
+});
+
+describe("the last minutes", () => {
+  it("hold every second of them, and nothing older by the clock", () => {
+    for (let s = 0; s <= 1_000; s += 1) store.addSnapshot(at(s, 20 * s, 0, s === 400 ? 300_000 : 2_000));
+    expect(store.timings).toHaveLength(301);
+    expect(store.recentWorstUs("tick_latency")).toBe(2_000);
+    // The run stood for a night.
+    store.addSnapshot(at(40_000, 20_020, 0, 5_000));
+    expect(store.timings.column("at_s")).toHaveLength(1);
+    expect(store.recentWorstUs("tick_latency")).toBe(5_000);
+  });
+  it("ask for every second of a run whose snapshots are taken once a second", async () => {
+    void store.refreshTimings(new (await import("../src/api/client")).Api(), simulation(A, { tick: 100_000, speed: 1, achieved_speed: 1, tick_ms: 10 }));
+    const query = new URLSearchParams(page.server.open[0]?.what.split("?")[1]);
+    expect(Number(query.get("every"))).toBeLessThan(100);
+    expect(Number(query.get("every"))).toBeGreaterThan(90);
+    expect(Number(query.get("limit"))).toBeGreaterThanOrEqual(300);
+  });
+  it("know the worst second of each stage", () => {
+    for (let s = 0; s < 10; s += 1) store.addSnapshot(at(s, 20 * s, 0, s === 3 ? 300_000 : 2_000));
+    expect(store.recentWorstUs("tick_latency")).toBe(300_000);
+    expect(store.recentWorstUs("of a later version")).toBeNaN();
+    store.dropTimingsFrom(40);
+    expect(store.recentWorstUs("tick_latency")).toBe(2_000);
+  });
+  it("know how many of their ticks were late, whatever was before", () => {
+    expect(store.recentLate()).toBeNull();
+    for (let s = 0; s <= 1_000; s += 1) store.addSnapshot(at(s, 20 * s, s < 900 ? 7 : 7 + 20 * (s - 899), 2_000));
+    expect(store.recentLate()).toEqual({ late: 20 * 101, ticks: 20 * 300, spanS: 300 });
+    expect(store.lateByRow().at(-1)).toBe(20);
+    expect(store.lateByRow()[1]).toBe(0);
+    expect(store.lateByRow()[0]).toBeNaN();
+  });
+});
+
+it("the late share of a fork is of its own ticks", () => {
+  expect(store.lateShare({ late_ticks: 100, tick: 1_000_200, parent_tick: 1_000_000 })).toBe(0.5);
+  expect(store.lateShare({ late_ticks: 100, tick: 200, parent_tick: null })).toBe(0.5);
+  expect(store.lateShare({ late_ticks: 0, tick: 58, parent_tick: 58 })).toBe(0);
+});
+
+describe("history", () => {
+  /** By how much it is behind at the end, of a run with 20 ticks a second that is looked at every 2 s. */
+  const behind = (written: (s: number) => number | null, tickAt = (s: number) => 20 * s, seconds = 60) => {
+    const lag = new HistoryLag();
+    let ms = 0;
+    for (let s = 0; s <= seconds; s += 2) ms = lag.handle(tickAt(s), written(s), 20, 1000 * s);
+    return ms;
+  };
+  it("that follows by some seconds is not behind", () => expect(behind((s) => 20 * (s - 4))).toBeLessThan(6_000));
+  it("that is not written any more is", () => expect(behind((s) => Math.min(20 * s, 300))).toBeGreaterThan(40_000));
+  it("that was never written is", () => expect(behind(() => null)).toBeGreaterThan(50_000));
+  it("of a run that stands is not, though its last second is not in it", () =>
+    expect(
+      behind(
+        (s) => Math.min(20 * s, 395),
+        (s) => Math.min(20 * s, 400),
+      ),
+    ).toBe(0));
+  it("of a run that was fast a moment ago is not, once it is written", () => {
+    expect(
+      behind(
+        (s) => (s < 30 ? 10_000 * (s - 4) : 280_000 + 20 * (s - 30)),
+        (s) => (s < 28 ? 10_000 * s : 280_000 + 20 * (s - 28)),
+      ),
+    ).toBeLessThan(6_000);
+  });
+
+  it("that is behind is said until it is not", async () => {
+    const { Api } = await import("../src/api/client");
+    const api = new Api();
+    const keys = () => page.state.alertList.list.map((alert) => alert.key);
+    /** The run is at so many seconds, and its history up to so many is written. */
+    const look = async (s: number, written: number, more: Partial<Simulation> = {}) => {
+      const done = store.refreshTimings(api, simulation(A, { tick: 20 * s, tick_ms: 50, ...more }));
+      await page.server.answer(`GET /v1/simulations/${A}/metrics`, { items: [at(written, 20 * written, 0, 2_000)], next_cursor: null });
+      await done;
+      await vi.advanceTimersByTimeAsync(2_000);
+    };
+    for (let s = 10; s < 60; s += 2) await look(s, s - 3);
+    expect(keys()).toEqual([]);
+    for (let s = 60; s < 90; s += 2) await look(s, 57);
+    expect(page.state.alertList.list).toMatchObject([{ key: "history", severity: "warning", count: 1 }]);
+    await look(90, 87);
+    expect(keys()).toEqual([]);
+    for (let s = 92; s < 120; s += 2) await look(s, 87);
+    expect(keys()).toEqual(["history"]);
+    await look(120, 87, { status: "paused" });
+    expect(keys()).toEqual([]);
+    for (let s = 122; s < 150; s += 2) await look(s, 87);
+    expect(keys()).toEqual(["history"]);
+    store.dropTimingsFrom(1_000);
+    expect(keys()).toEqual([]);
+  });
 });

@@ -3,10 +3,10 @@
 import { describe, expect, it } from "vitest";
 import type { FarmEvent } from "../src/protocol/messages";
 import { Alerts } from "../src/store/alerts";
-import { EventLog, MAX_EVENTS } from "../src/store/event_log";
+import { EventLog, GROUPS } from "../src/store/event_log";
 import { Series } from "../src/store/series";
 
-const event = (log: "sim" | "system", seq: number): FarmEvent => ({ log, seq, tick: seq, kind: "fault", detail: {} });
+const event = (log: "sim" | "system", seq: number, kind = "fault"): FarmEvent => ({ log, seq, tick: seq, kind, detail: {} });
 
 describe("series", () => {
   it("never holds more than its limit and an eighth, however long it runs", () => {
@@ -46,19 +46,40 @@ describe("series", () => {
 describe("events", () => {
   it("are the newest, and those passed over are counted", () => {
     const log = new EventLog();
-    for (let seq = 1; seq <= MAX_EVENTS * 3; seq += 1) log.add([event("sim", seq)], seq === 1 ? 5 : 0);
-    expect(log.events).toHaveLength(MAX_EVENTS);
-    expect(log.events.at(-1)?.seq).toBe(MAX_EVENTS * 3);
-    expect(log.passedOver).toBe(MAX_EVENTS * 2 + 5);
+    const { held } = GROUPS.faults;
+    for (let seq = 1; seq <= held * 3; seq += 1) log.add([event("sim", seq)], seq === 1 ? 5 : 0);
+    expect(log.events).toHaveLength(held);
+    expect(log.events.at(-1)?.seq).toBe(held * 3);
+    expect(log.passedOver).toBe(held * 2 + 5);
+  });
+  it("of one kind do not drive out those of another, whose order stays", () => {
+    const log = new EventLog();
+    log.add([
+      event("system", 1, "system"),
+      event("sim", 1, "command"),
+      event("sim", 2),
+      event("system", 2, "lifecycle"),
+      event("sim", 3, "of a later version"),
+    ]);
+    for (let seq = 4; seq < 10_000; seq += 1) log.add([event("sim", seq, "transition")]);
+    expect(log.events.slice(0, 5).map((one) => one.kind)).toEqual(["system", "command", "fault", "lifecycle", "of a later version"]);
+    expect(log.events).toHaveLength(5 + GROUPS.transitions.held);
+  });
+  it("are bounded, whatever their kinds", () => {
+    const log = new EventLog();
+    const kinds = ["transition", "fault", "repaired", "command", "command_rejected", "stand_off", "lifecycle", "system", "of a later version"];
+    for (let round = 0; round < 30; round += 1)
+      log.add(kinds.flatMap((kind, k) => Array.from({ length: 100 }, (_, n) => event("sim", round * 900 + k * 100 + n, kind))));
+    expect(log.events.length).toBe(600 + 2_000 + 200 + 300 + 200 + 200);
   });
   it("of before come first, once, and no more than there is room for", () => {
     const log = new EventLog();
-    log.add([event("sim", 700), event("system", 3)]);
-    log.addPast([...Array.from({ length: 700 }, (_, n) => event("sim", n + 1)), event("system", 3)]);
-    expect(log.events).toHaveLength(MAX_EVENTS);
-    expect(log.events.at(-3)?.seq).toBe(699);
-    expect(log.passedOver).toBe(101);
-    expect(log.events.filter((one) => one.log === "system")).toHaveLength(1);
+    const lost = { ...event("system", 3, "system"), tick: 700 };
+    log.add([event("sim", 700), lost]);
+    log.addPast([...Array.from({ length: 700 }, (_, n) => event("sim", n + 1)), lost]);
+    expect(log.events).toHaveLength(GROUPS.faults.held + 1);
+    expect(log.events.slice(-3).map((one) => one.seq)).toEqual([699, 700, 3]);
+    expect(log.passedOver).toBe(700 - GROUPS.faults.held);
   });
   it("that the past brought already do not come twice when the stream brings them", () => {
     const log = new EventLog();
@@ -103,6 +124,26 @@ describe("alerts", () => {
     expect(alerts.expire(1_000)).toBe(false);
     expect(alerts.expire(100_000)).toBe(true);
     expect(alerts.list.map((alert) => alert.key)).toEqual(["lost"]);
+  });
+  it("of a state stay until it ends, and those of the page whatever is opened", () => {
+    const alerts = new Alerts();
+    alerts.raise("view", "warning", "text", 0, { lasts: "simulation" });
+    alerts.raise("version", "warning", "text", 0, { lasts: "page" });
+    expect(alerts.expire(10 * 3_600_000)).toBe(false);
+    expect(alerts.settle("view")).toBe(true);
+    expect(alerts.settle("view")).toBe(false);
+    alerts.raise("view", "warning", "text", 0, { lasts: "simulation" });
+    alerts.clear();
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["version"]);
+  });
+  it("that are errors are quiet in the same words alone", () => {
+    const alerts = new Alerts();
+    alerts.raise("lifecycle", "error", "The run is paused: its history waits.", 0);
+    alerts.dismiss("lifecycle", 1_000);
+    alerts.raise("lifecycle", "error", "The run is paused: its history waits.", 2_000);
+    expect(alerts.list).toEqual([]);
+    alerts.raise("lifecycle", "error", "The run is paused: the disk is full.", 2_000);
+    expect(alerts.list).toHaveLength(1);
   });
   it("stay as long as they are said to hold, but for those that were dismissed", () => {
     const alerts = new Alerts();

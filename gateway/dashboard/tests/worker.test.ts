@@ -9,11 +9,13 @@ const VIEW: View = { boundsM: null, maxEntities: 10, rateHz: 10, events: "all" }
 class FakeSocket {
   static readonly OPEN = 1;
   static made: FakeSocket[] = [];
+  readonly query: URLSearchParams;
   readyState = 0;
   onopen: (() => void) | null = null;
   onmessage: ((message: { data: string }) => void) | null = null;
   onclose: ((closed: { code: number; reason: string }) => void) | null = null;
-  constructor() {
+  constructor(address: URL) {
+    this.query = address.searchParams;
     FakeSocket.made.push(this);
   }
   send() {}
@@ -26,9 +28,9 @@ class FakeSocket {
     this.onopen?.();
     this.onmessage?.({ data: JSON.stringify(hello(A)) });
   }
-  end(code: number) {
+  end(code: number, reason = "") {
     this.readyState = 3;
-    this.onclose?.({ code, reason: "" });
+    this.onclose?.({ code, reason });
   }
 }
 
@@ -138,5 +140,80 @@ describe("a stream that is open", () => {
       await vi.advanceTimersByTimeAsync(500);
       expect(FakeSocket.made).toHaveLength(n + 2);
     }
+  });
+});
+
+describe("a message that cannot be taken", () => {
+  it("ends the connection, and another is made", async () => {
+    open(null);
+    const first = FakeSocket.made[0];
+    first?.greet();
+    first?.onmessage?.({ data: JSON.stringify({ ...hello(A), epochs: [null] }) });
+    expect(first?.readyState).toBe(3);
+    expect(phases().at(-1)).toBe("waiting");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(FakeSocket.made).toHaveLength(2);
+    FakeSocket.made[1]?.greet();
+    expect(phases().at(-1)).toBe("open");
+    // What the first still says is of no account.
+    first?.onmessage?.({ data: JSON.stringify({ ...hello(A), epochs: [null] }) });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(FakeSocket.made).toHaveLength(2);
+    expect(phases().at(-1)).toBe("open");
+  });
+});
+
+it("a stream that tells no events of machines is opened again without their past", async () => {
+  ask({ type: "open", simulation: A, token: null, view: { ...VIEW, events: "system" } });
+  FakeSocket.made[0]?.greet();
+  FakeSocket.made[0]?.end(1006);
+  await vi.advanceTimersByTimeAsync(1_000);
+  const { query } = FakeSocket.made[1] as FakeSocket;
+  expect([query.get("from_event"), query.get("from_system_event"), query.get("from_epoch")]).toEqual([null, "1", "1"]);
+});
+
+it("a stream that told too many events is opened again for those of the run", async () => {
+  open(null);
+  FakeSocket.made[0]?.greet();
+  FakeSocket.made[0]?.end(1008, "events_behind");
+  await vi.advanceTimersByTimeAsync(1_000);
+  const { query } = FakeSocket.made[1] as FakeSocket;
+  expect([query.get("events"), query.get("from_event")]).toEqual(["system", null]);
+  expect(said.some((message) => message.type === "fewer_events")).toBe(true);
+});
+
+describe("more events than the page can take at once", () => {
+  const happen = (seq: number, kind: string, log = "sim") =>
+    FakeSocket.made.at(-1)?.onmessage?.({ data: JSON.stringify({ type: "event", log, seq, tick: 1, kind, detail: {} }) });
+  const handedOn = async () => {
+    await vi.advanceTimersByTimeAsync(300);
+    return said.flatMap((message) => (message.type === "events" ? [message] : [])).at(-1);
+  };
+
+  it("lose changes of states, and neither what somebody waits for nor what somebody has to know of", async () => {
+    open(null);
+    FakeSocket.made[0]?.greet();
+    happen(1, "system", "system");
+    happen(2, "lifecycle", "system");
+    happen(1, "command");
+    happen(2, "command_rejected");
+    happen(3, "fault");
+    for (let seq = 4; seq < 5_000; seq += 1) happen(seq, "transition");
+    const { events = [], dropped } = (await handedOn()) ?? {};
+    expect(events.slice(0, 5).map((event) => event.kind)).toEqual(["system", "lifecycle", "command", "command_rejected", "fault"]);
+    expect(events.at(-1)?.seq).toBe(4_999);
+    expect(events).toHaveLength(204);
+    expect(dropped).toBe(5_001 - 204);
+  });
+
+  it("are bounded even where somebody has to know of all", async () => {
+    open(null);
+    FakeSocket.made[0]?.greet();
+    for (let seq = 1; seq <= 6_000; seq += 1) happen(seq, "system", "system");
+    for (let seq = 1; seq <= 300; seq += 1) happen(seq, "fault");
+    const { events = [], dropped } = (await handedOn()) ?? {};
+    expect(events).toHaveLength(4_096 + 200);
+    expect(dropped).toBe(6_300 - events.length);
+    expect(events.at(-1)).toMatchObject({ kind: "fault", seq: 300 });
   });
 });

@@ -23,6 +23,10 @@ export interface Page<Item> {
 
 export type Lifecycle = "start" | "pause" | "resume" | "stop";
 
+const VERSION_HEADER = "Autofarm-Version";
+/** Items of a page at most, and pages of a list that are asked for at most. */
+const LARGEST_PAGE = 1_000;
+const MAX_PAGES = 50;
 const PATIENCE_MS = 20_000;
 /** A change is sent again with the same key where it may or may not have been done: so often, and after so long at most, ms. */
 const TRIES = 3;
@@ -36,9 +40,12 @@ export class Api {
   token: string | null = null;
   /** Called when the server wants a token, or another. */
   onUnauthorized: () => void = () => {};
+  /** Called with the version and commit of the server that answered, where it says them. */
+  onVersion: (version: string) => void = () => {};
 
-  simulations(): Promise<Page<Simulation>> {
-    return this.#get("/v1/simulations", { limit: 1000 });
+  /** All of them, the oldest first. */
+  simulations(): Promise<Simulation[]> {
+    return whole((cursor) => this.#get("/v1/simulations", { limit: LARGEST_PAGE, cursor }));
   }
 
   simulation(id: string): Promise<Simulation> {
@@ -49,8 +56,8 @@ export class Api {
     return this.#get("/v1/scenarios");
   }
 
-  workers(): Promise<Page<Worker>> {
-    return this.#get("/v1/workers", { limit: 1000 });
+  workers(): Promise<Worker[]> {
+    return whole((cursor) => this.#get("/v1/workers", { limit: LARGEST_PAGE, cursor }));
   }
 
   world(id: string): Promise<WorldPage> {
@@ -109,12 +116,6 @@ export class Api {
     return this.#change("POST", `/v1/simulations/${id}/commands`, JSON.stringify(command));
   }
 
-  /** Version of the server's API. */
-  async version(): Promise<string | null> {
-    const document: { info?: { version?: unknown } } = await this.#get("/openapi.json");
-    return typeof document.info?.version === "string" ? document.info.version : null;
-  }
-
   #get<Answer>(path: string, query: Query = {}): Promise<Answer> {
     const pairs = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
     const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)])).toString();
@@ -148,6 +149,8 @@ export class Api {
       const isLate = error instanceof DOMException && error.name === "TimeoutError";
       throw new Problem(0, "The server cannot be reached", isLate ? "it did not answer in time" : "is it running?");
     }
+    const version = answer.headers.get(VERSION_HEADER);
+    if (version !== null) this.onVersion(version);
     if (answer.status === 204) return null as Answer;
     const body: unknown = await answer.json().catch(() => null);
     if (answer.ok && body !== null) return body as Answer;
@@ -156,6 +159,19 @@ export class Api {
     if (answer.status === 401 && token === this.token) this.onUnauthorized();
     throw problemOf(answer.status, body);
   }
+}
+
+/** A list, page after page. */
+async function whole<Item>(ask: (cursor: string | null) => Promise<Page<Item>>): Promise<Item[]> {
+  const items: Item[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const answer: Page<Item> = await ask(cursor);
+    items.push(...answer.items);
+    cursor = answer.next_cursor ?? null;
+    if (cursor === null) break;
+  }
+  return items;
 }
 
 /** A key that nobody else uses; `crypto.randomUUID` is not there on pages that came over plain HTTP from another host. */

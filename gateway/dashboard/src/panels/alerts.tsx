@@ -16,6 +16,11 @@ export function Alerts() {
             {alert.text}
             {alert.count > 1 && <span class="badge">{alert.count}×</span>}
           </p>
+          {alert.action !== null && (
+            <button type="button" class="button" onClick={alert.action.run}>
+              {alert.action.label}
+            </button>
+          )}
           <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => dismiss(alert.key)}>
             <Icon name="close" />
           </button>

@@ -7,10 +7,10 @@ import { count, words } from "../parts/format";
 import { Choice, Labelled } from "../parts/labelled";
 import { api } from "../store/page";
 import * as state from "../store/state";
+import { givenTo, outcomeOf, type Target } from "./given_command";
 
 const COMMANDS = ["hold", "release", "return_to_charger", "goto", "set_speed_limit", "inject_fault"] as const;
 type CommandName = (typeof COMMANDS)[number];
-type Target = "machine" | "site" | "all";
 const TARGETS = [
   ["machine", "this machine"],
   ["site", "its site"],
@@ -35,7 +35,7 @@ export function CommandForm({ id }: { id: number }) {
   const [target, setTarget] = useState<Target>("machine");
   const [component, setComponent] = useState<"drive" | "battery">("drive");
   const [values, setValues] = useState<Record<string, string>>({});
-  const [taken, setTaken] = useState<CommandPlace | null>(null);
+  const [taken, setTaken] = useState<Taken | null>(null);
   const [trouble, setTrouble] = useState<{ field: string | null; text: string } | null>(null);
   const simulation = state.simulation.value;
   const fields = FIELDS[command] ?? [];
@@ -53,10 +53,12 @@ export function CommandForm({ id }: { id: number }) {
       args[field.name] = value;
     }
     if (command === "inject_fault") args["component"] = component;
-    if (command === "goto") toSiteFrame(args);
-    const given: Command = { command, ...targetOf(target, id), ...(Object.keys(args).length > 0 ? { args } : {}) };
+    const { row = null, info = null } = state.selected.value ?? {};
+    const given = givenTo(target, { id, row, site: info?.site ?? null }, { command, args } as Command, state.fleet.value);
+    if (typeof given === "string") return setTrouble({ field: null, text: given });
     try {
-      setTaken(await api.command(simulation.id, given));
+      const place = await api.command(simulation.id, given.command);
+      setTaken({ ...place, machines: given.machines });
     } catch (error) {
       const problem = asProblem(error);
       const at = problem.fields[0];
@@ -74,9 +76,12 @@ export function CommandForm({ id }: { id: number }) {
           label="Command"
           value={command}
           options={COMMANDS.map((name) => [name, name === "goto" ? "go to" : words(name)] as const)}
-          onChange={setCommand}
+          onChange={(name) => {
+            setCommand(name);
+            if (name === "goto" && target === "all") setTarget("machine");
+          }}
         />
-        <Choice label="For" value={target} options={TARGETS} onChange={setTarget} />
+        <Choice label="For" value={target} options={command === "goto" ? TARGETS.slice(0, 2) : TARGETS} onChange={setTarget} />
       </div>
       {(fields.length > 0 || command === "inject_fault") && (
         <div class="row">
@@ -110,33 +115,23 @@ export function CommandForm({ id }: { id: number }) {
   );
 }
 
-function targetOf(target: Target, id: number): Pick<Command, "entity" | "site" | "all"> {
-  if (target === "all") return { all: true };
-  const site = state.selected.value?.info?.site;
-  return target === "site" && site !== undefined ? { site } : { entity: id };
-}
-
-/** Places are typed in the world, as the page shows them; the API takes them in the frame of the machine's site. */
-function toSiteFrame(args: Record<string, string | number>): void {
-  const { row } = state.selected.value ?? { row: null };
-  const fleet = state.fleet.value;
-  if (row === null || fleet === null) return;
-  const site = fleet.siteOfRow[row] ?? 0;
-  args["x_m"] = Number(args["x_m"]) - (fleet.originsM[site * 2] ?? 0);
-  args["y_m"] = Number(args["y_m"]) - (fleet.originsM[site * 2 + 1] ?? 0);
+/** The server's answer, and how many machines the command is for; null where that is not known. */
+interface Taken extends CommandPlace {
+  machines: number | null;
 }
 
 /** What the server answered, and what the log has said since. */
-function Outcome({ taken }: { taken: CommandPlace }) {
+function Outcome({ taken }: { taken: Taken }) {
   void state.eventVersion.value;
-  const said = state.eventLog.events.filter((event) => event.detail["command_seq"] === taken.seq);
-  const rejected = said.find((event) => event.kind === "command_rejected");
-  const done = said.find((event) => event.kind === "command");
+  const { done, rejected } = outcomeOf(state.eventLog.events, taken.seq);
+  const said = done + [...rejected.values()].reduce((sum, machines) => sum + machines, 0);
+  const due = said === 0 ? 0 : Math.max((taken.machines ?? said) - said, 0);
   return (
     <p class="outcome" role="status">
       Taken as command <b class="number">{taken.seq}</b> for tick <b class="number">{count(taken.tick)}</b>.{" "}
-      {rejected !== undefined && `Rejected by ${count(rejected.entities?.length ?? 1)}: ${words(String(rejected.detail["reason"]))}. `}
-      {done !== undefined && `Carried out by ${count(done.entities?.length ?? 1)}.`}
+      {[...rejected].map(([reason, machines]) => `Rejected by ${count(machines)}: ${words(reason)}. `)}
+      {done > 0 && `Carried out by ${count(done)}.`}
+      {due > 0 && ` Not yet told of ${count(due)}.`}
     </p>
   );
 }

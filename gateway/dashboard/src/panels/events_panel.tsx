@@ -1,9 +1,10 @@
-/** What happened, newest first; a click jumps to where it happened. */
+/** What happened, newest first; a click goes to the machine that it happened to, or to the site. */
 
 import { useState } from "preact/hooks";
 import { capital, count, latency, words } from "../parts/format";
 import { Icon, type IconName } from "../parts/icons";
 import type { FarmEvent } from "../protocol/messages";
+import { GROUPS, type Group, groupOf } from "../store/event_log";
 import { setWantsAllEvents } from "../store/farm";
 import { CAUSES } from "../store/occasions";
 import { goTo, goToSite } from "../store/selection";
@@ -11,15 +12,6 @@ import * as state from "../store/state";
 
 /** Events on the page at once: the newest. */
 const SHOWN = 150;
-
-const GROUPS = {
-  faults: { label: "Faults", kinds: ["fault", "repaired"] },
-  commands: { label: "Commands", kinds: ["command", "command_rejected"] },
-  traffic: { label: "Right of way", kinds: ["stand_off"] },
-  run: { label: "Run", kinds: ["lifecycle", "system"] },
-  transitions: { label: "State changes", kinds: ["transition"] },
-} as const;
-type Group = keyof typeof GROUPS;
 
 const ICONS: Record<string, IconName> = {
   transition: "swap",
@@ -36,8 +28,8 @@ export function EventsPanel() {
   void state.eventVersion.value;
   const [groups, setGroups] = useState<ReadonlySet<Group>>(new Set(["faults", "commands", "traffic", "run"] as const));
   const isWanted = (event: FarmEvent) => {
-    const group = (Object.keys(GROUPS) as Group[]).find((name) => (GROUPS[name].kinds as readonly string[]).includes(event.kind));
-    return group === undefined || groups.has(group);
+    const group = groupOf(event.kind);
+    return group === null || groups.has(group);
   };
   const shown: FarmEvent[] = [];
   const { events } = state.eventLog;
@@ -83,7 +75,7 @@ export function EventsPanel() {
   );
 }
 
-function EventRow({ event }: { event: FarmEvent }) {
+export function EventRow({ event }: { event: FarmEvent }) {
   const machine = event.entities?.[0];
   const jump = machine !== undefined ? () => goTo(machine) : typeof event.site === "number" ? () => goToSite(event.site as number) : null;
   const inner = (
@@ -95,9 +87,11 @@ function EventRow({ event }: { event: FarmEvent }) {
       <span class="event-tick number">{count(event.tick)}</span>
     </>
   );
+  // An event tells no place, and the machine may have gone on since.
+  const title = machine !== undefined ? `Show machine #${machine} where it is now` : "Show its site";
   if (jump === null) return <div class="event">{inner}</div>;
   return (
-    <button type="button" class="event" title="Show where it happened" onClick={jump}>
+    <button type="button" class="event" title={title} onClick={jump}>
       {inner}
     </button>
   );

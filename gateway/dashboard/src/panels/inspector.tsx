@@ -71,7 +71,8 @@ export function Inspector() {
         <input type="checkbox" checked={isFollowed} disabled={row === null} onChange={() => changePlace({ isFollowed: !isFollowed })} />
         Follow on the map
       </label>
-      <CommandForm id={id} />
+      {/* What was answered for one machine is not said under another. */}
+      <CommandForm key={`${state.place.value.simulation}#${id}`} id={id} />
     </section>
   );
 }

@@ -6,16 +6,15 @@ import { asProblem } from "../api/problem";
 import { count, fixed } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Choice, Labelled } from "../parts/labelled";
+import { repeated } from "../parts/repeated";
 import { STATES } from "../protocol/states";
 import { api } from "../store/page";
 import { goTo } from "../store/selection";
 import * as state from "../store/state";
 import { Swatch } from "./legend";
+import { type Loaded, MAX_HELD, MachinePages } from "./machine_pages";
 import { compared, ROW_PX, type SortBy, seenRows } from "./machine_rows";
 
-const PAGE = 200;
-/** Machines that the table holds at most; filters narrow it down further. */
-const MAX_HELD = 5_000;
 const REFRESH_MS = 2_000;
 
 interface Filters {
@@ -76,7 +75,7 @@ function Machines({ id, sites }: { id: string; sites: number }) {
       <Rows machines={sorted} sort={sort} setSort={setSort} onEnd={table.more} />
       <p class="note" role="status">
         {table.isLoading ? "Loading … " : ""}
-        {count(table.machines.length)} loaded
+        {count(table.machines.length)} loaded{table.tick === null ? "" : `, as of tick ${count(table.tick)}`}
         {table.hasMore ? "; scroll for more" : ""}
         {table.machines.length >= MAX_HELD ? "; filter to narrow it down" : ""}
         {table.hasMore && sort.by !== "id" ? ". Sorted are those that are loaded" : ""}.
@@ -87,41 +86,36 @@ function Machines({ id, sites }: { id: string; sites: number }) {
 
 /** Pages of machines, refreshed while they are looked at. */
 function useMachines(id: string, filters: Filters) {
-  const [machines, setMachines] = useState<Machine[]>([]);
-  const [cursor, setCursor] = useState<string | null>(null);
+  const [loaded, setLoaded] = useState<Loaded>({ machines: [], tick: null, hasMore: false });
   const [trouble, setTrouble] = useState<string | null>(null);
   const [isLoading, setLoading] = useState(true);
-  const generation = useRef(0);
-  const held = useRef(0);
-  held.current = machines.length;
-  const load = async (from: string | null, isMore: boolean, limit: number) => {
-    const mine = generation.current;
-    setLoading(true);
-    try {
-      const page = await api.machines(id, { ...filters, cursor: from, limit });
-      if (mine !== generation.current) return;
-      setMachines((held) => (isMore ? [...held, ...page.items].slice(0, MAX_HELD) : page.items));
-      setCursor(page.next_cursor);
-      setTrouble(null);
-    } catch (error) {
-      if (mine === generation.current) setTrouble(asProblem(error).sentence);
-    }
-    setLoading(false);
-  };
+  const shown = useRef<{ more: () => void }>({ more: () => {} });
   useEffect(() => {
-    generation.current += 1;
-    void load(null, false, PAGE);
-    // Who has scrolled further than a page keeps what was loaded; the map shows what is new of it.
-    const timer = setInterval(() => {
-      if (!document.hidden && !state.isTokenNeeded.value && held.current <= PAGE) void load(null, false, PAGE);
-    }, REFRESH_MS);
-    return () => clearInterval(timer);
+    let isGone = false;
+    const pages = new MachinePages((cursor, limit) => api.machines(id, { ...filters, cursor, limit }));
+    const load = async (work: Promise<void>) => {
+      setLoading(true);
+      const problem = await work.then(
+        () => null,
+        (error) => asProblem(error).sentence,
+      );
+      if (isGone) return;
+      setLoaded(pages.loaded);
+      setTrouble(problem);
+      setLoading(false);
+    };
+    shown.current = { more: () => void load(pages.more()) };
+    const stop = repeated(async () => {
+      await load(pages.refresh());
+      // What takes more requests is refreshed less often.
+      return REFRESH_MS * pages.requests;
+    });
+    return () => {
+      isGone = true;
+      stop();
+    };
   }, [id, filters.state, filters.class, filters.site]);
-  const hasMore = cursor !== null && machines.length < MAX_HELD;
-  const more = () => {
-    if (hasMore && !isLoading) void load(cursor, true, PAGE);
-  };
-  return { machines, trouble, isLoading, hasMore, more };
+  return { ...loaded, trouble, isLoading, more: () => loaded.hasMore && shown.current.more() };
 }
 
 function GoTo() {
@@ -157,7 +151,7 @@ const COLUMNS: { by: SortBy; label: string }[] = [
 ];
 
 interface RowsProps {
-  machines: Machine[];
+  machines: readonly Machine[];
   sort: { by: SortBy; isDown: boolean };
   setSort: (sort: { by: SortBy; isDown: boolean }) => void;
   onEnd: () => void;

@@ -1,10 +1,12 @@
 /** When nothing is shown: why, and what to do. */
 
+import { asProblem } from "../api/problem";
 import { capital, count, words } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { leave, retry } from "../store/farm";
 import { CAUSES } from "../store/occasions";
-import { askToken, openList } from "../store/page";
+import { alert, askToken, openList } from "../store/page";
+import { fork } from "../store/runs";
 import * as state from "../store/state";
 
 interface Said {
@@ -18,6 +20,13 @@ function leaveAndChoose(): void {
   openList();
 }
 
+/** Whoever has ended has no tick to tell: nothing is waited for. */
+const ENDED = ["stopped", "completed", "failed"];
+
+function forkOpen(id: string): void {
+  fork(id).catch((error) => alert("fork", `No copy was made. ${asProblem(error).sentence}`, "error"));
+}
+
 /** What there is to say over the map; null where machines are shown as they should be. */
 export function said(): Said | null {
   const { simulation: id } = state.place.value;
@@ -26,7 +35,6 @@ export function said(): Said | null {
     const text = state.hasToken.value ? "The server does not take the token that this page has." : "The server answers only those who have one.";
     return { title: "A token is needed", text, action: { label: "Enter a token", run: askToken } };
   }
-  if (state.noGraphics.value !== null) return null;
   if (id === null) {
     const trouble = state.listTrouble.value;
     if (trouble !== null) return { title: "The server does not answer", text: `${trouble} This page tries again by itself.` };
@@ -48,11 +56,20 @@ export function said(): Said | null {
     };
   }
   const tick = state.tick.value;
-  if (tick === null) return { title: "Loading", text: "Waiting for the newest tick." };
-  const status = state.simulation.value?.status;
-  if (status === "created") return { title: "Ready to start", text: "Its machines stand where they begin. Press Start." };
-  if (state.drawn.value === 0) return nothingInView(tick.count);
-  const cause = state.simulation.value?.cause ?? "requested";
+  const { status = "created", cause: given = null } = state.simulation.value ?? {};
+  const cause = given ?? "requested";
+  if (tick === null && ENDED.includes(status)) {
+    return {
+      title: "This run has ended",
+      text: `It is ${status}: ${CAUSES[cause] ?? words(cause)}. Its machines are not held any more; Fork makes a paused copy that shows them.`,
+      action: { label: "Fork", run: () => forkOpen(id) },
+    };
+  }
+  // What is said from here on is of the map; where none can be drawn, it has been said already why.
+  const isDrawn = state.noGraphics.value === null;
+  if (isDrawn && tick === null) return { title: "Loading", text: "Waiting for the newest tick." };
+  if (isDrawn && status === "created") return { title: "Ready to start", text: "Its machines stand where they begin. Press Start." };
+  if (isDrawn && tick !== null && state.drawn.value === 0) return nothingInView(tick.count);
   if ((status === "paused" || status === "failed") && cause !== "requested") {
     return { title: `The run is ${status}`, text: `${capital(CAUSES[cause] ?? words(cause))}.` };
   }
@@ -70,7 +87,7 @@ function nothingInView(inMessage: number): Said | null {
 export function Notice() {
   const notice = said();
   if (notice === null) return null;
-  const isWhole = state.tick.value === null;
+  const isWhole = state.tick.value === null && state.noGraphics.value === null;
   return (
     <div class={isWhole ? "notice" : "notice notice-low"} role="status">
       <div>

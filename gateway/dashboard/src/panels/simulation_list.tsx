@@ -4,12 +4,18 @@ import { useState } from "preact/hooks";
 import { asProblem } from "../api/problem";
 import { count, duration, factor, machines } from "../parts/format";
 import { Icon } from "../parts/icons";
+import { Choice } from "../parts/labelled";
 import { useModal } from "../parts/modal";
 import { open, setToken } from "../store/farm";
 import { closeList } from "../store/page";
 import { remove } from "../store/runs";
 import * as state from "../store/state";
 import { CreateForm } from "./create_form";
+import { listed, STATUSES, type StatusFilter } from "./listed";
+
+/** Simulations that are shown at first, and with each press on more; a list of fewer is not filtered. */
+const SHOWN = 100;
+const FILTERED_FROM = 10;
 
 export function SimulationList() {
   const dialog = useModal(closeList);
@@ -39,11 +45,7 @@ export function SimulationList() {
         ) : simulations.length === 0 ? (
           <p class="note">There is none yet.</p>
         ) : (
-          <ul class="simulations">
-            {simulations.map((simulation) => (
-              <Item key={simulation.id} simulation={simulation} />
-            ))}
-          </ul>
+          <List simulations={simulations} />
         )}
         <p class="note links">
           <a href="/docs">API</a> <a href="/openapi.json">OpenAPI</a> <a href="/metrics">Metrics</a>
@@ -55,6 +57,30 @@ export function SimulationList() {
         </p>
       </div>
     </dialog>
+  );
+}
+
+function List({ simulations }: { simulations: Simulation[] }) {
+  const [status, setStatus] = useState<StatusFilter>("");
+  const [most, setMost] = useState(SHOWN);
+  const { shown, more } = listed(simulations, status, most);
+  return (
+    <>
+      {simulations.length >= FILTERED_FROM && (
+        <Choice label="Status" value={status} options={[["", "any"], ...STATUSES.map((name) => [name, name] as const)]} onChange={setStatus} />
+      )}
+      <ul class="simulations">
+        {shown.map((simulation) => (
+          <Item key={simulation.id} simulation={simulation} />
+        ))}
+      </ul>
+      {shown.length === 0 && <p class="note">None is {status}.</p>}
+      {more > 0 && (
+        <button type="button" class="button button-wide" onClick={() => setMost(most + SHOWN)}>
+          {count(more)} more
+        </button>
+      )}
+    </>
   );
 }
 

@@ -5,9 +5,10 @@ import type { StagePercentiles } from "../api/client";
 import { asProblem } from "../api/problem";
 import { bytes, capital, count, duration, factor, fixed, latency, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
+import { repeated } from "../parts/repeated";
 import { api } from "../store/page";
 import * as state from "../store/state";
-import { LONGEST_GAP_S, timings, timingsVersion } from "../store/timings";
+import { LONGEST_GAP_S, lateByRow, lateShare, recentLate, recentWorstUs, timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";
 
 const EVERY_MS = 2_000;
@@ -27,7 +28,7 @@ export function TimePanel() {
           <Tile name="Achieved" value={factor(simulation.achieved_speed)} />
           <Tile name="Deadline" value={deadlineUs === null ? "none" : latency(deadlineUs)} />
           <Tile name="Late ticks" value={count(late_ticks)} />
-          <Tile name="Late of all" value={tick === 0 ? "0 %" : `${((late_ticks / tick) * 100).toFixed(2)} %`} />
+          <Tile name="Late of all" value={share(lateShare(simulation))} />
           <Tile name="Time shifted" value={latency(dilated_ms * 1000)} />
           <Tile name="Simulated" value={duration(now?.simTimeS ?? simulation.sim_time_s)} />
           <Tile name="Tick" value={count(now?.tick ?? tick)} />
@@ -47,34 +48,27 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
   const [trouble, setTrouble] = useState<string | null>(null);
   useEffect(() => {
     let isGone = false;
-    const ask = async () => {
-      if (document.hidden || state.isTokenNeeded.value) return;
+    const stop = repeated(async () => {
       try {
         const answer = await api.latency(id);
-        if (isGone) return;
+        if (isGone) return EVERY_MS;
         setStages(answer.stages);
         setTrouble(null);
       } catch (error) {
         if (!isGone) setTrouble(asProblem(error).sentence);
       }
-    };
-    void ask();
-    const timer = setInterval(ask, EVERY_MS);
+      return EVERY_MS;
+    });
     return () => {
       isGone = true;
-      clearInterval(timer);
+      stop();
     };
   }, [id]);
-  const whole = stages.find((stage) => stage.stage === "tick_latency");
+  void timingsVersion.value;
   return (
     <section class="block">
       <h2>Latency of a tick</h2>
-      {deadlineUs !== null && whole !== undefined && (
-        <p class={whole.p99_us <= deadlineUs ? "verdict verdict-good" : "verdict verdict-bad"}>
-          {whole.p99_us <= deadlineUs ? "99 % of all ticks are complete within" : "The slowest hundredth of all ticks takes longer than"} the deadline of{" "}
-          {latency(deadlineUs)}.
-        </p>
-      )}
+      {deadlineUs !== null && <Verdict />}
       {trouble !== null && <p class="field-error">{trouble}</p>}
       <table class="table">
         <thead>
@@ -83,21 +77,45 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
             <th scope="col">p50</th>
             <th scope="col">p99</th>
             <th scope="col">Worst</th>
+            <th scope="col">Lately</th>
           </tr>
         </thead>
         <tbody>
           {stages.map((stage) => (
             <tr key={stage.stage} class={stage.stage === "tick_latency" ? "is-total" : undefined}>
               <th scope="row">{capital(words(stage.stage))}</th>
-              <td class={isOver(stage.p50_us, deadlineUs)}>{latency(stage.p50_us)}</td>
-              <td class={isOver(stage.p99_us, deadlineUs)}>{latency(stage.p99_us)}</td>
-              <td class={isOver(stage.max_us, deadlineUs)}>{latency(stage.max_us)}</td>
+              <td>{latency(stage.p50_us)}</td>
+              <td>{latency(stage.p99_us)}</td>
+              <td>{latency(stage.max_us)}</td>
+              <td class={isOver(recentWorstUs(stage.stage), deadlineUs)}>{latency(recentWorstUs(stage.stage))}</td>
             </tr>
           ))}
         </tbody>
       </table>
+      <p class="note">Since the orchestrator started, at whatever speed; lately: the worst of the last minutes.</p>
     </section>
   );
+}
+
+/** More of the last minutes' ticks are late than somebody should be content with. */
+const MOST_LATE_SHARE = 0.01;
+
+/** Whether the deadlines of the last minutes were met: what was long ago says nothing of how it is now. */
+function Verdict() {
+  const recent = recentLate();
+  if (recent === null) return null;
+  const late = recent.late / recent.ticks;
+  const isMet = late <= MOST_LATE_SHARE;
+  const span = recent.spanS < 120 ? `${fixed(recent.spanS, 0)} s` : `${fixed(recent.spanS / 60, 0)} min`;
+  return (
+    <p class={isMet ? "verdict verdict-good" : "verdict verdict-bad"}>
+      {share(isMet ? 1 - late : late)} of the {count(recent.ticks)} ticks of the last {span} were complete {isMet ? "within" : "only after"} their deadline.
+    </p>
+  );
+}
+
+function share(of: number): string {
+  return `${(of * 100).toFixed(2)} %`;
 }
 
 function isOver(us: number, deadlineUs: number | null): string | undefined {
@@ -122,16 +140,24 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         x={x}
         formatX={clock}
         longestGap={LONGEST_GAP_S}
-        lines={[{ name: "p50, ms", colour: "--plot-1", values: timings.column("p50") }, { name: "p99, ms", colour: "--plot-2", values: p99 }, ...deadline]}
+        lines={[
+          { name: "p50, ms", colour: "--plot-1", values: timings.column("p50") },
+          { name: "p99, ms", colour: "--plot-2", values: p99 },
+          { name: "Worst, ms", colour: "--plot-3", values: timings.column("worst") },
+          ...deadline,
+        ]}
       />
       <Plot
-        label="Achieved speed over the last minutes"
+        label="Achieved speed and late ticks over the last minutes"
         height={100}
         version={version}
         x={x}
         formatX={clock}
         longestGap={LONGEST_GAP_S}
-        lines={[{ name: "Achieved speed", colour: "--plot-3", values: timings.column("achieved") }]}
+        lines={[
+          { name: "Late ticks", colour: "--plot-2", values: lateByRow(), scale: "right", isFilled: true, isCount: true },
+          { name: "Achieved speed", colour: "--plot-3", values: timings.column("achieved") },
+        ]}
       />
     </section>
   );

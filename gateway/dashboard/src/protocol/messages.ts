@@ -7,6 +7,8 @@ import type { components } from "../api/schema";
 
 export type Simulation = components["schemas"]["Simulation"];
 export type LogName = "sim" | "system";
+/** Which events a stream tells: `lifecycle` those of that kind alone, `system` the log `system` whole, which is small whatever the farm's size. */
+export type EventFilter = "none" | "lifecycle" | "system" | "all";
 
 export interface EpochBegin {
   epoch: number;

@@ -1,6 +1,23 @@
-/** What an operator has to know now: bounded, one an occasion, dismissible. Pure; time is passed in. */
+/**
+ * What an operator has to know now: bounded, one an occasion, dismissible. Pure; the time that is passed in is that for which
+ * somebody saw the page, so that nothing is over before it could be read.
+ */
 
 export type Severity = "warning" | "error";
+
+/** What it holds for: a moment, the simulation that is open, or the page until it is loaded anew. */
+export type Lasts = "moment" | "simulation" | "page";
+
+/** What may be done about it, by a button. */
+export interface Action {
+  label: string;
+  run: () => void;
+}
+
+export interface More {
+  lasts?: Lasts;
+  action?: Action;
+}
 
 export interface Alert {
   /** What it is about: a later one with the same key takes its place. */
@@ -9,13 +26,15 @@ export interface Alert {
   text: string;
   atMs: number;
   count: number;
+  lasts: Lasts;
+  action: Action | null;
 }
 
 /** Where there would be more, the oldest warning goes, and only where there is none the oldest error. */
 const MAX_ALERTS = 6;
-/** What was dismissed is not said again for so long, ms. */
+/** A warning that was dismissed is not said again for so long, ms, and an error not in the same words: another worker may be lost. */
 const QUIET_MS = 60_000;
-/** A warning that does not come again goes by itself after so long, ms; what is an error stays until it is dismissed. */
+/** A warning of a moment goes by itself after so long, ms; a state stays until it ends, and an error until it is dismissed. */
 const WARNING_MS = 45_000;
 
 export class Alerts {
@@ -26,11 +45,11 @@ export class Alerts {
     return this.#alerts;
   }
 
-  raise(key: string, severity: Severity, text: string, nowMs: number): void {
+  raise(key: string, severity: Severity, text: string, nowMs: number, { lasts = "moment", action }: More = {}): void {
     for (const [quiet, until] of this.#quietUntil) if (until <= nowMs) this.#quietUntil.delete(quiet);
-    if (this.#quietUntil.has(key)) return;
+    if (this.#quietUntil.has(quietKey({ key, severity, text }))) return;
     const known = this.#alerts.find((alert) => alert.key === key);
-    const alert = { key, severity, text, atMs: nowMs, count: (known?.count ?? 0) + 1 };
+    const alert = { key, severity, text, atMs: nowMs, count: (known?.count ?? 0) + 1, lasts, action: action ?? null };
     this.#alerts = [alert, ...this.#alerts.filter((other) => other.key !== key)];
     if (this.#alerts.length > MAX_ALERTS) this.#dropOne();
   }
@@ -41,8 +60,9 @@ export class Alerts {
   }
 
   dismiss(key: string, nowMs: number): void {
-    this.#alerts = this.#alerts.filter((alert) => alert.key !== key);
-    this.#quietUntil.set(key, nowMs + QUIET_MS);
+    const dismissed = this.#alerts.find((alert) => alert.key === key);
+    if (dismissed !== undefined) this.#quietUntil.set(quietKey(dismissed), nowMs + QUIET_MS);
+    this.settle(key);
   }
 
   /** Says that it still holds: it does not go by itself for a while, where it was not dismissed. */
@@ -53,17 +73,24 @@ export class Alerts {
   /** Takes away warnings that are over; says whether there were any. */
   expire(nowMs: number): boolean {
     const held = this.#alerts.length;
-    this.#alerts = this.#alerts.filter((alert) => alert.severity === "error" || nowMs - alert.atMs < WARNING_MS);
+    this.#alerts = this.#alerts.filter((alert) => alert.severity === "error" || alert.lasts !== "moment" || nowMs - alert.atMs < WARNING_MS);
     return this.#alerts.length < held;
   }
 
-  /** Takes back what does not hold any more. */
-  settle(key: string): void {
+  /** Takes back what does not hold any more; says whether it was there. */
+  settle(key: string): boolean {
+    const held = this.#alerts.length;
     this.#alerts = this.#alerts.filter((alert) => alert.key !== key);
+    return this.#alerts.length < held;
   }
 
+  /** Takes away what is of the simulation that was open. */
   clear(): void {
-    this.#alerts = [];
+    this.#alerts = this.#alerts.filter((alert) => alert.lasts === "page");
     this.#quietUntil.clear();
   }
+}
+
+function quietKey({ key, severity, text }: Pick<Alert, "key" | "severity" | "text">): string {
+  return severity === "error" ? `${key}: ${text}` : key;
 }

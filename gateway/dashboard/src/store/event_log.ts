@@ -1,14 +1,32 @@
-/** The newest events, bounded, in the order in which they came. What becomes void is taken out. Pure. */
+/** The newest events of each group, bounded, in the order in which they came. What becomes void is taken out. Pure. */
 
 import type { FarmEvent } from "../protocol/messages";
 import type { Voided } from "../stream/session";
 
-/** Events that are held; older ones can be had from the API. */
-export const MAX_EVENTS = 600;
+/** Events belong to groups of their own, so that many of one do not drive out the few of another. */
+export const GROUPS = {
+  faults: { label: "Faults", kinds: ["fault", "repaired"], held: 600 },
+  // A command to a whole farm is told site by site.
+  commands: { label: "Commands", kinds: ["command", "command_rejected"], held: 2_000 },
+  traffic: { label: "Right of way", kinds: ["stand_off"], held: 200 },
+  run: { label: "Run", kinds: ["lifecycle", "system"], held: 300 },
+  transitions: { label: "State changes", kinds: ["transition"], held: 200 },
+} as const;
+export type Group = keyof typeof GROUPS;
+
+/** Events that are held of kinds that are in no group, being of a later version. */
+const HELD_OF_OTHERS = 200;
+
+const GROUP_OF = new Map<string, Group>((Object.keys(GROUPS) as Group[]).flatMap((group) => GROUPS[group].kinds.map((kind) => [kind, group] as const)));
+
+/** The group of a kind; null where it is in none. */
+export function groupOf(kind: string): Group | null {
+  return GROUP_OF.get(kind) ?? null;
+}
 
 export class EventLog {
   #events: FarmEvent[] = [];
-  /** Events that came and are not held. */
+  /** Events that came and are not held; older ones can be had from the API. */
   passedOver = 0;
 
   get events(): readonly FarmEvent[] {
@@ -21,21 +39,27 @@ export class EventLog {
    */
   add(events: readonly FarmEvent[], dropped = 0): void {
     this.passedOver += dropped;
-    this.#events = [...this.#events, ...this.#notHeld(events)];
-    const over = this.#events.length - MAX_EVENTS;
-    if (over > 0) {
-      this.#events = this.#events.slice(over);
-      this.passedOver += over;
-    }
+    this.#hold([...this.#events, ...this.#notHeld(events)]);
   }
 
-  /** Puts before the others what happened before the first of them; what is held already is passed over. */
+  /** Puts where they belong events of before, or of between, by their ticks; what is held already is passed over. */
   addPast(events: readonly FarmEvent[]): void {
-    const room = MAX_EVENTS - this.#events.length;
-    const past = this.#notHeld(events);
-    const over = Math.max(past.length - room, 0);
-    this.#events = [...past.slice(over), ...this.#events];
-    this.passedOver += over;
+    this.#hold([...this.#notHeld(events), ...this.#events].sort((a, b) => a.tick - b.tick));
+  }
+
+  /** Holds the newest of each group. */
+  #hold(events: FarmEvent[]): void {
+    const room = new Map<Group | null, number>();
+    const held: FarmEvent[] = [];
+    for (let n = events.length - 1; n >= 0; n -= 1) {
+      const event = events[n] as FarmEvent;
+      const group = groupOf(event.kind);
+      const left = room.get(group) ?? (group === null ? HELD_OF_OTHERS : GROUPS[group].held);
+      room.set(group, Math.max(left - 1, 0));
+      if (left > 0) held.push(event);
+    }
+    this.passedOver += events.length - held.length;
+    this.#events = held.reverse();
   }
 
   #notHeld(events: readonly FarmEvent[]): readonly FarmEvent[] {

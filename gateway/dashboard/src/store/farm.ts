@@ -14,14 +14,16 @@ import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
-import { isSlow, occasionOf, PARTS_OF_SLOW, SLOW } from "./occasions";
-import { alert, api, changePlace, needToken, settle, shown, showSimulation, takeToken } from "./page";
+import { isMeant, isSlow, Lateness, occasionOf, PARTS_OF_SLOW, SLOW } from "./occasions";
+import { alert, api, changePlace, handleSeen, needToken, seenMs, settle, shown, showSimulation, takeToken } from "./page";
 import { refreshSelected, select, showSelected } from "./selection";
 import * as state from "./state";
-import { clearTimings, dropTimingsFrom, refreshTimings } from "./timings";
+import { clearTimings, dropTimingsFrom, refreshTimings, ticksPerS } from "./timings";
 
 const TOKEN_KEY = "autofarm.token";
 const LIST_EVERY_MS = 3_000;
+/** A list that nobody looks at, which may be long, is asked for only this often. */
+const LIST_UNSEEN_MS = 30_000;
 const SIMULATION_EVERY_MS = 1_000;
 const TIMINGS_EVERY_MS = 2_000;
 /** A page that nobody sees asks this much less often. */
@@ -30,12 +32,11 @@ const RATE_HZ = 10;
 const HIDDEN_RATE_HZ = 1;
 /** Above so many machines the farm's events are not asked for at first: there are more than anybody reads. */
 const ALL_EVENTS_UP_TO = 20_000;
-/** The server's version is asked for when there is nothing else to do, ms. */
-const VERSION_AFTER_MS = 8_000;
 
 const link = new Link(handle);
 let size: Size = { width: 0, height: 0 };
 let isListed = false;
+let listedAtMs = 0;
 /** A run that has only begun, or got another speed, is too slow for a moment: only after so many answers it is said. */
 const SLOW_AFTER = 5;
 /** Answers in a row that tell of a run that is too slow. */
@@ -44,6 +45,10 @@ let slowAnswers = 0;
 let isWorldDue = false;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
 let waitsAtTick = 0;
+let lateness = new Lateness();
+/** Version and commit of the server as its first answer and its last had them. */
+let firstVersion: string | null = null;
+let lastVersion: string | null = null;
 
 // Beginning
 
@@ -51,10 +56,15 @@ export function start(): void {
   api.token = sessionStorage.getItem(TOKEN_KEY);
   state.hasToken.value = api.token !== null;
   api.onUnauthorized = needToken;
+  api.onVersion = handleVersion;
+  handleSeen(!document.hidden);
   addEventListener("hashchange", () => follow(readPlace(location.hash)));
   document.addEventListener("visibilitychange", () => {
+    handleSeen(!document.hidden);
     askView();
-    if (!document.hidden) link.retry();
+    if (document.hidden) return;
+    link.retry();
+    for (const wake of [...waiting]) wake();
   });
   addEventListener("online", () => link.retry());
   effect(() => {
@@ -65,14 +75,20 @@ export function start(): void {
     const open = state.simulation.value;
     document.title = open === null ? "AutoFarm" : `${open.name} (${open.status}) – AutoFarm`;
   });
-  repeat(LIST_EVERY_MS, refreshList);
+  repeat(LIST_EVERY_MS, async () => {
+    const isLookedAt = state.isListOpen.value || state.place.value.simulation === null || !isListed;
+    if (isLookedAt || performance.now() - listedAtMs > LIST_UNSEEN_MS) await refreshList();
+    else await refreshWorkers();
+  });
+  effect(() => {
+    if (state.isListOpen.value && isListed) void refreshList();
+  });
   repeat(SIMULATION_EVERY_MS, refreshSimulation);
   repeat(TIMINGS_EVERY_MS, async () => {
     const open = state.simulation.value;
     if (state.isTokenNeeded.value) return;
     if (open !== null && state.status.value.phase === "open") await refreshTimings(api, open);
   });
-  setTimeout(checkVersion, VERSION_AFTER_MS);
   const { simulation } = state.place.value;
   if (simulation !== null) void open(simulation);
 }
@@ -92,17 +108,27 @@ function follow(place: Place): void {
 }
 
 /** Says so where the server is of another version than this page, which may then lack something or show it wrong. */
-async function checkVersion(): Promise<void> {
-  const version = await api.version().catch(() => null);
-  if (version === null || version === __VERSION__) return;
-  alert("version", `The server is of version ${version}, this page of ${__VERSION__}: reload it, and what is new may still be missing.`);
+function handleVersion(version: string): void {
+  if (version === lastVersion) return;
+  lastVersion = version;
+  firstVersion ??= version;
+  if (version === firstVersion && version.split("+")[0] === __VERSION__) return;
+  const action = { label: "Reload", run: () => location.reload() };
+  alert("version", "The server was updated. Reload the page to have what is new.", "warning", { lasts: "page", action });
 }
 
-/** Repeats work, one after the other, less often while nobody looks. */
+/** Begins at once what is repeated and waits for its next turn. */
+const waiting = new Set<() => void>();
+
+/** Repeats work, one after the other, less often while nobody looks, and at once when somebody looks again. */
 function repeat(everyMs: number, work: () => Promise<void>): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const again = async () => {
+    clearTimeout(timer);
+    waiting.delete(again);
     await work();
-    setTimeout(again, everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
+    timer = setTimeout(again, everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
+    waiting.add(again);
   };
   void again();
 }
@@ -134,13 +160,14 @@ export function setToken(token: string): void {
 export async function refreshList(): Promise<void> {
   if (state.isTokenNeeded.value) return;
   try {
-    const page = await api.simulations();
+    const simulations = await api.simulations();
+    listedAtMs = performance.now();
     batch(() => {
-      state.simulations.value = page.items;
+      state.simulations.value = simulations;
       state.listTrouble.value = null;
     });
     if (state.scenarios.value.length === 0) state.scenarios.value = (await api.scenarios()).items;
-    state.workers.value = (await api.workers()).items;
+    state.workers.value = await api.workers();
   } catch (error) {
     state.listTrouble.value = asProblem(error).sentence;
     return;
@@ -155,8 +182,14 @@ export async function refreshList(): Promise<void> {
   }
 }
 
+async function refreshWorkers(): Promise<void> {
+  if (state.isTokenNeeded.value) return;
+  const workers = await api.workers().catch(() => null);
+  if (workers !== null) state.workers.value = workers;
+}
+
 async function refreshSimulation(): Promise<void> {
-  if (state.alertList.expire(Date.now())) state.alertVersion.value += 1;
+  if (state.alertList.expire(seenMs())) state.alertVersion.value += 1;
   const open = state.simulation.value;
   if (open === null || state.isTokenNeeded.value || state.status.value.phase === "ended") return;
   try {
@@ -174,7 +207,7 @@ function watchPace(now: Simulation): void {
   if (now.tick > waitsAtTick) settle("no_worker");
   slowAnswers = isSlow(now) ? slowAnswers + 1 : 0;
   if (slowAnswers === 0) settle(SLOW.key);
-  else if (slowAnswers > SLOW_AFTER) state.alertList.touch(SLOW.key, Date.now());
+  else if (slowAnswers > SLOW_AFTER) state.alertList.touch(SLOW.key, seenMs());
   else if (slowAnswers === SLOW_AFTER) {
     for (const key of PARTS_OF_SLOW) settle(key);
     alert(SLOW.key, SLOW.text, SLOW.severity);
@@ -233,6 +266,7 @@ function forget(): void {
   shown.map?.clear();
   slowAnswers = 0;
   clearTimings();
+  lateness = new Lateness();
   state.eventLog.clear();
   state.alertList.clear();
   batch(() => {
@@ -253,7 +287,7 @@ function forget(): void {
 
 function view(): View {
   const { machineLimit } = state.place.value;
-  const events = state.wantsAllEvents.value ? "all" : "lifecycle";
+  const events = state.wantsAllEvents.value ? "all" : "system";
   if (document.hidden) return { boundsM: null, maxEntities: 0, rateHz: HIDDEN_RATE_HZ, events };
   const known = state.fleet.value;
   const camera = shown.map?.camera;
@@ -291,6 +325,7 @@ export function setMachineLimit(machineLimit: Place["machineLimit"]): void {
 
 export function setWantsAllEvents(wantsAll: boolean): void {
   state.wantsAllEvents.value = wantsAll;
+  if (wantsAll) settle("fewer_events");
   askView();
 }
 
@@ -318,6 +353,8 @@ function handle(message: FromWorker): void {
       state.fleet.value = message.fleet;
       // Only now is it known what of the world is seen.
       askView();
+      // And whether the machine that is looked at is in it.
+      void refreshSelected();
       void loadClasses().then((classes) => classes !== null && link.setClasses(classes));
       break;
     case "frame":
@@ -327,29 +364,36 @@ function handle(message: FromWorker): void {
       state.eventLog.add(message.events, message.dropped);
       state.eventVersion.value += 1;
       for (const event of message.events) {
-        const occasion = occasionOf(event);
+        const open = state.simulation.value;
+        const occasion = occasionOf(event, lateness, open === null ? 1 : ticksPerS(open));
         const isSaid = occasion !== null && slowAnswers >= SLOW_AFTER && PARTS_OF_SLOW.includes(occasion.key);
         if (occasion !== null && !isSaid) alert(occasion.key, occasion.text, occasion.severity);
         if (occasion?.key === "no_worker") waitsAtTick = event.tick;
-        if (event.kind === "lifecycle") void refreshSimulation();
+        if (event.kind !== "lifecycle") continue;
+        // The run has another status than the one that was said to be wrong.
+        if (occasion === null) settle("lifecycle");
+        void refreshSimulation();
       }
       break;
     case "missing":
       alert("missing", `Events ${message.fromSeq} to ${message.toSeq} of the log ${message.log} are not kept any more.`);
       break;
     case "view":
-      if (message.isRefused) alert("view", `The server did not take the view: ${message.detail}.`);
+      if (message.isRefused) alert("view", `The server did not take the view: ${message.detail}.`, "warning", { lasts: "simulation" });
       else settle("view");
       break;
     case "fewer_events":
       state.wantsAllEvents.value = false;
-      alert("fewer_events", "More happened than this page could take: only events of the run itself are shown from here on.");
+      alert("fewer_events", "More happened than this page could take: only events of the run itself are shown from here on.", "warning", {
+        lasts: "simulation",
+      });
       break;
     case "traffic":
-      state.traffic.value = message.traffic;
-      if (message.traffic.malformed > 0) {
+      // It counts since the stream was opened.
+      if (message.traffic.malformed > state.traffic.value.malformed) {
         alert("malformed", "Messages of the stream cannot be read: the server may be of another version. Reload the page.", "error");
       }
+      state.traffic.value = message.traffic;
       break;
   }
 }
@@ -360,8 +404,8 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   takeToken();
   if (isWorldDue) void loadWorld(hello.simulation.id);
   if (state.tick.value === null) void loadPast(hello);
-  // Who comes back may meet another server.
-  else void checkVersion();
+  // What led to another status since may have happened unheard.
+  if (isMeant(hello.simulation.cause)) settle("lifecycle");
   batch(() => {
     if (state.simulation.value === null) state.wantsAllEvents.value = hello.simulation.entities <= ALL_EVENTS_UP_TO;
     state.simulation.value = hello.simulation;

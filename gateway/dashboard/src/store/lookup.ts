@@ -1,8 +1,7 @@
 /** What is asked for once when a simulation is opened: the classes of its machines, and what happened just before. */
 
-import type { Api } from "../api/client";
+import type { Api, Simulation } from "../api/client";
 import type { FarmEvent, Hello } from "../protocol/messages";
-import { MAX_EVENTS } from "./event_log";
 import { api } from "./page";
 import * as state from "./state";
 import { ticksPerS } from "./timings";
@@ -10,25 +9,39 @@ import { ticksPerS } from "./timings";
 /** Classes are told machine by machine, in pages; no more are asked for than this. */
 const CLASS_PAGE = 1_000;
 const MAX_CLASS_PAGES = 20;
+/** Events of the past that are asked for at once. */
+const MAX_PAST = 600;
 /**
  * The list of events begins with those of the last so many seconds, changes of state aside, for there are too many: of the
  * longest of these times whose events come in one page. The API lists the oldest first, so that a part of more than a page
  * would leave a gap up to what comes live.
  */
 const PASTS_S = [30, 8, 2, 0.5] as const;
+/** What happened in the last moment before is not in the database yet; it is asked for so much later, ms, and is of so long, s. */
+const REST_AFTER_MS = 3_000;
+const REST_S = 4;
 const PAST_KINDS = "fault,repaired,command,command_rejected,stand_off,lifecycle,system";
 
 /** What happened in the moments before the page was opened, so that nobody begins with an empty list. */
 export async function loadPast({ simulation }: Hello): Promise<void> {
+  setTimeout(() => {
+    if (state.status.value.phase === "open") void addPast(simulation, REST_S);
+  }, REST_AFTER_MS);
   for (const pastS of PASTS_S) {
-    const from_tick = Math.max(Math.floor(simulation.tick - ticksPerS(simulation) * pastS), 0);
-    const answer = await api.events(simulation.id, { from_tick, kind: PAST_KINDS, limit: MAX_EVENTS }).catch(() => null);
-    if (answer === null || state.place.value.simulation !== simulation.id) return;
-    if (answer.next_cursor !== null) continue;
-    state.eventLog.addPast(answer.items as FarmEvent[]);
-    state.eventVersion.value += 1;
-    return;
+    if (await addPast(simulation, pastS)) return;
   }
+}
+
+/** Adds the events of the last so many seconds before a hello; false where they are too many. */
+async function addPast(simulation: Simulation, pastS: number): Promise<boolean> {
+  if (state.place.value.simulation !== simulation.id) return true;
+  const from_tick = Math.max(Math.floor(simulation.tick - ticksPerS(simulation) * pastS), 0);
+  const answer = await api.events(simulation.id, { from_tick, kind: PAST_KINDS, limit: MAX_PAST }).catch(() => null);
+  if (answer === null || state.place.value.simulation !== simulation.id) return true;
+  if (answer.next_cursor !== null) return false;
+  state.eventLog.addPast(answer.items as FarmEvent[]);
+  state.eventVersion.value += 1;
+  return true;
 }
 
 /** Gets the class of every machine, for the stream does not tell it; null where there are too many to ask for. */

@@ -2,6 +2,7 @@
 
 import { Api, type Simulation } from "../api/client";
 import type { FarmMap } from "../map/farm_map";
+import type { More, Severity } from "./alerts";
 import type { Place } from "./location";
 import * as state from "./state";
 
@@ -49,17 +50,33 @@ export function putOffToken(): void {
   state.isTokenAsked.value = false;
 }
 
-export function alert(key: string, text: string, severity: "warning" | "error" = "warning"): void {
-  state.alertList.raise(key, severity, text, Date.now());
+/** How long the page was hidden, ms, and since when it is. */
+let hiddenMs = 0;
+let hiddenSinceMs: number | null = null;
+
+/** Time as alerts have it: it stands still while nobody sees the page. */
+export function seenMs(): number {
+  return (hiddenSinceMs ?? Date.now()) - hiddenMs;
+}
+
+export function handleSeen(isSeen: boolean): void {
+  if (!isSeen) hiddenSinceMs ??= Date.now();
+  else if (hiddenSinceMs !== null) {
+    hiddenMs += Date.now() - hiddenSinceMs;
+    hiddenSinceMs = null;
+  }
+}
+
+export function alert(key: string, text: string, severity: Severity = "warning", more: More = {}): void {
+  state.alertList.raise(key, severity, text, seenMs(), more);
   state.alertVersion.value += 1;
 }
 
 export function settle(key: string): void {
-  state.alertList.settle(key);
-  state.alertVersion.value += 1;
+  if (state.alertList.settle(key)) state.alertVersion.value += 1;
 }
 
 export function dismiss(key: string): void {
-  state.alertList.dismiss(key, Date.now());
+  state.alertList.dismiss(key, seenMs());
   state.alertVersion.value += 1;
 }

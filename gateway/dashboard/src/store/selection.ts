@@ -40,7 +40,7 @@ export function showSelected(): void {
   state.selected.value = { ...selected, now: { ...seen, state: stateName(seen.state) } };
 }
 
-/** Brings what is known of the selected machine up to the present: from the frame, else from the API. */
+/** Brings what is known of the selected machine up to the present: from the frame, else from the API; where it is followed, the map too. */
 export async function refreshSelected(): Promise<void> {
   const before = state.selected.value;
   const open = state.simulation.value;
@@ -59,10 +59,21 @@ export async function refreshSelected(): Promise<void> {
   if (state.selected.value?.id !== before.id || state.place.value.simulation !== open.id) return;
   const now = seen === null ? nowOf(info) : { ...seen, state: stateName(seen.state) };
   state.selected.value = { id: before.id, row, info, now, trouble };
+  if (seen === null && now !== null && state.place.value.isFollowed) comeTo(now.xM, now.yM);
   if (now !== null && state.tick.value !== null) {
     state.machineSeries.push(state.tick.value.tick, [state.tick.value.simTimeS, now.charge * 100, now.speedMPerS]);
     state.machineSamples.value += 1;
   }
+}
+
+/**
+ * Brings the map to a machine that it follows and does not have: the stream tells only of what is around the camera, so that a
+ * machine that left unseen, behind a tab in the background, an outage or an old address, would never come back into it.
+ */
+function comeTo(x: number, y: number): void {
+  const { map } = shown;
+  if (map === null || Math.hypot(x - map.camera.x, y - map.camera.y) * map.camera.pxPerM < 1) return;
+  map.flyTo({ ...map.camera, x, y });
 }
 
 function nowOf(info: state.Selected["info"]): state.Selected["now"] {

@@ -16,6 +16,10 @@ export class Series {
     return this.#ticks.length;
   }
 
+  get firstTick(): number | null {
+    return this.#ticks[0] ?? null;
+  }
+
   get lastTick(): number | null {
     return this.#ticks.at(-1) ?? null;
   }

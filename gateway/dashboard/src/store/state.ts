@@ -81,7 +81,7 @@ export const machineSamples = signal(0);
 export const eventLog = new EventLog();
 /** Grows with every change of the log. */
 export const eventVersion = signal(0);
-/** Whether every event is wanted, or only those of the lifecycle. */
+/** Whether every event is wanted, or only those of the run itself, of which all alerts are. */
 export const wantsAllEvents = signal(true);
 
 export const alertList = new Alerts();

@@ -4,11 +4,13 @@ import { signal } from "@preact/signals";
 import type { Api, Simulation, Snapshot } from "../api/client";
 import { asProblem } from "../api/problem";
 import { STATES } from "../protocol/states";
+import { HistoryLag } from "./history_lag";
+import { alert, settle } from "./page";
 import { Series } from "./series";
 
-/** Wall time that the window shows, s, and rows in it. */
+/** Wall time that the window shows, s, and rows in it: one a second, as often as they are taken, with some to spare. */
 const WINDOW_S = 300;
-const MAX_ROWS = 160;
+const MAX_ROWS = 320;
 const SLOWEST_TICKS_PER_S = 0.2;
 const MAX_PAGES = 3;
 /** Nothing is told of a run that stands: a longer time without a row is a gap of the plots, s. */
@@ -18,6 +20,13 @@ const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"
 export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst"], MAX_ROWS);
 export const timingsVersion = signal(0);
 export const timingsTrouble = signal<string | null>(null);
+/** The longest of each stage in each row's interval, us. */
+const stages = new Map<string, Series>();
+const MAX_STAGES = 32;
+/** History that is behind by more than so long, ms, is said to be; it is written every few seconds. */
+const BEHIND_MS = 15_000;
+let lag = new HistoryLag();
+let isBehind = false;
 /** Grows when rows are taken out: an answer to what was asked before then would bring them back, or those of another simulation. */
 let generation = 0;
 
@@ -30,7 +39,9 @@ export function clearTimings(): void {
 /** Takes out the rows of ticks that became void. */
 export function dropTimingsFrom(tick: number): void {
   generation += 1;
+  endLag();
   timings.dropFrom(tick);
+  for (const stage of stages.values()) stage.dropFrom(tick);
   timingsVersion.value += 1;
 }
 
@@ -58,6 +69,49 @@ export function pushSnapshot(series: Series, snapshot: Snapshot): void {
   ]);
 }
 
+/** Adds a snapshot to the window, from which what is too old by the server's clock goes, however slowly rows came. */
+export function addSnapshot(snapshot: Snapshot): void {
+  pushSnapshot(timings, snapshot);
+  const atS = Date.parse(snapshot.at) / 1000;
+  timings.dropBelow("at_s", atS - WINDOW_S);
+  for (const { stage, max_us } of snapshot.stages) {
+    let worst = stages.get(stage);
+    if (worst === undefined) {
+      if (stages.size >= MAX_STAGES) continue;
+      worst = new Series(["at_s", "max_us"], MAX_ROWS);
+      stages.set(stage, worst);
+    }
+    worst.push(snapshot.tick, [atS, max_us]);
+    worst.dropBelow("at_s", atS - WINDOW_S);
+  }
+}
+
+/** The longest of a stage in the window, us; NaN where there is none. */
+export function recentWorstUs(stage: string): number {
+  const worst = stages.get(stage)?.column("max_us") ?? [];
+  return worst.length === 0 ? Number.NaN : Math.max(...worst);
+}
+
+/** Ticks of the window, how many of them were late, by the deadlines that they had, and its length, s; null where it is not known yet. */
+export function recentLate(): { late: number; ticks: number; spanS: number } | null {
+  const { firstTick, lastTick } = timings;
+  if (firstTick === null || lastTick === null || lastTick === firstTick) return null;
+  const grown = (name: string) => (timings.column(name).at(-1) as number) - (timings.column(name)[0] as number);
+  return { late: Math.max(grown("late"), 0), ticks: lastTick - firstTick, spanS: grown("at_s") };
+}
+
+/** Late ticks since the row before. */
+export function lateByRow(): number[] {
+  const late = timings.column("late");
+  return late.map((all, n) => (n === 0 ? Number.NaN : Math.max(all - (late[n - 1] as number), 0)));
+}
+
+/** Share of a simulation's own ticks that were late: a fork begins at its parent's tick, and with none of its late ones. */
+export function lateShare({ late_ticks, tick, parent_tick }: Pick<Simulation, "late_ticks" | "tick" | "parent_tick">): number {
+  const own = tick - (parent_tick ?? 0);
+  return own > 0 ? late_ticks / own : 0;
+}
+
 /** Ticks a second of wall time, as far as they are known. */
 export function ticksPerS(simulation: Simulation): number {
   const asked = simulation.speed === "max" ? simulation.achieved_speed : simulation.speed;
@@ -69,7 +123,8 @@ export function ticksPerS(simulation: Simulation): number {
 export async function refreshTimings(api: Api, simulation: Simulation): Promise<void> {
   const asked = generation;
   const aSecond = ticksPerS(simulation);
-  const every = Math.max(Math.round((aSecond * WINDOW_S) / MAX_ROWS), 1);
+  // No more than there is room for, also of a time in which ticks took longer; at the pace of now every one of them.
+  const every = Math.max(Math.floor((aSecond * WINDOW_S) / MAX_ROWS), 1);
   const oldest = Math.max(Math.floor(simulation.tick - aSecond * WINDOW_S), 0);
   let cursor: string | null = null;
   const from_tick = Math.max((timings.lastTick ?? -1) + 1, oldest);
@@ -77,16 +132,32 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer: Awaited<ReturnType<Api["metrics"]>> = await api.metrics(simulation.id, { from_tick, every, limit: MAX_ROWS, cursor });
       if (asked !== generation) return;
-      for (const snapshot of answer.items) pushSnapshot(timings, snapshot);
+      for (const snapshot of answer.items) addSnapshot(snapshot);
       cursor = answer.next_cursor;
       if (cursor === null) break;
     }
-    // Of a run that stood, what came before is further back than its ticks tell.
-    timings.dropBelow("at_s", (timings.column("at_s").at(-1) ?? 0) - WINDOW_S);
     timingsTrouble.value = null;
+    if (cursor === null) watchHistory(simulation);
   } catch (error) {
     if (asked !== generation) return;
     timingsTrouble.value = asProblem(error).sentence;
   }
   timingsVersion.value += 1;
+}
+
+/** Says as long as it is so that the history is written more slowly than the run goes on: what waits is bounded, and the run pauses then. */
+function watchHistory(simulation: Simulation): void {
+  if (simulation.status !== "running") return endLag();
+  const behindMs = lag.handle(simulation.tick, timings.lastTick, ticksPerS(simulation), performance.now());
+  if (behindMs > BEHIND_MS && !isBehind) {
+    const text = "The history is written more slowly than the run goes on: the database does not keep up. The run pauses when too much waits.";
+    alert("history", text, "warning", { lasts: "simulation" });
+    isBehind = true;
+  } else if (behindMs === 0 && isBehind) endLag();
+}
+
+function endLag(): void {
+  lag = new HistoryLag();
+  if (isBehind) settle("history");
+  isBehind = false;
 }

@@ -1,6 +1,6 @@
 /** What the page and its stream worker say to each other. */
 
-import type { FarmEvent, Hello, LogName } from "../protocol/messages";
+import type { EventFilter, FarmEvent, Hello, LogName } from "../protocol/messages";
 import type { Sums } from "../protocol/sums";
 import type { Voided } from "./session";
 
@@ -9,7 +9,7 @@ export interface View {
   boundsM: [number, number, number, number] | null;
   maxEntities: number;
   rateHz: number;
-  events: "none" | "lifecycle" | "all";
+  events: EventFilter;
 }
 
 /** Bytes of a machine in a frame; see `MachineFrame`. */

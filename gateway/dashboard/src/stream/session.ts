@@ -3,7 +3,7 @@
  * clock; chance is passed in.
  */
 
-import type { EpochBegin, FarmEvent, Hello, LogName } from "../protocol/messages";
+import type { EpochBegin, EventFilter, FarmEvent, Hello, LogName } from "../protocol/messages";
 
 /** First wait before another try, ms; each that follows is twice as long. */
 const FIRST_WAIT_MS = 500;
@@ -49,16 +49,17 @@ export class Session {
   #seen: Record<LogName, number | null> = { sim: null, system: null };
   #failures = 0;
 
-  /** Takes a hello; gives what of the past it makes void. */
-  handleHello(hello: Hello): Voided | null {
+  /** Takes a hello of a stream that tells such events; gives what of the past it makes void. */
+  handleHello(hello: Hello, events: EventFilter): Voided | null {
     const voided = voidedSince(this.#epoch, hello.epochs);
     this.#epoch = Math.max(this.#epoch ?? 0, hello.epoch);
     if (voided !== null) {
       this.#forget("sim", voided.fromEvent);
       this.#forget("system", voided.fromSystemEvent);
     }
-    // Whoever has seen no event yet resumes at what the first hello says comes next.
-    this.#seen.sim ??= hello.next_event - 1;
+    // Whoever has seen no event yet resumes at what the first hello says comes next; what is not told is not resumed.
+    if (events !== "all") this.#seen.sim = null;
+    else this.#seen.sim ??= hello.next_event - 1;
     this.#seen.system ??= hello.next_system_event - 1;
     return voided;
   }
@@ -81,9 +82,13 @@ export class Session {
     this.#seen[log] = Math.max(this.#seen[log] ?? 0, toSeq);
   }
 
-  /** The part of the query that resumes; of the first connection none. */
-  resume(): Record<string, string> {
+  /**
+   * The part of the query that resumes a stream which tells such events; of the first connection none. Where it tells none of
+   * the log `sim`, all that happened since would be read for nobody.
+   */
+  resume(events: EventFilter): Record<string, string> {
     if (this.#epoch === null) return {};
+    if (events !== "all") this.#seen.sim = null;
     const resumed: Record<string, string> = { from_epoch: String(this.#epoch) };
     if (this.#seen.sim !== null) resumed["from_event"] = String(this.#seen.sim + 1);
     if (this.#seen.system !== null) resumed["from_system_event"] = String(this.#seen.system + 1);

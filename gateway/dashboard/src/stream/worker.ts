@@ -18,6 +18,9 @@ const FRAMES = 3;
 /** Events are handed on this often, ms, and at most so many at once. */
 const EVENTS_EVERY_MS = 250;
 const MAX_EVENTS_AT_ONCE = 200;
+/** What somebody has to know of, or waits for, is not dropped for others, but for more of it than the gateway lets wait. */
+const MAX_WEIGHTY_AT_ONCE = 4_096;
+const isWeighty = ({ log, kind }: FarmEvent) => log === "system" || kind === "command" || kind === "command_rejected";
 const TRAFFIC_EVERY_MS = 1000;
 /** Views are sent at most this often, ms, well below what the gateway allows. */
 const VIEWS_EVERY_MS = 250;
@@ -45,6 +48,7 @@ class Stream {
   #frames = 0;
   #newest: ArrayBuffer | null = null;
   #events: FarmEvent[] = [];
+  #weighty = 0;
   #dropped = 0;
   #traffic: Traffic = { bytes: 0, messages: 0, undrawn: 0, lagged: 0, malformed: 0 };
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -103,7 +107,7 @@ class Stream {
     // A buffer of a stream that was open before comes back to this one.
     this.#frames = Math.max(this.#frames - 1, 0);
     if (this.#free.length < FRAMES) this.#free.push(buffer);
-    this.#show();
+    this.#orLeave(() => this.#show());
   }
 
   /** A stream that is closed has nothing to say any more, whatever answer still comes. */
@@ -117,7 +121,7 @@ class Stream {
     this.#greetedAt = null;
     this.#status("connecting", null);
     this.#viewSent = viewMessage(this.#view);
-    const query = new URLSearchParams({ ...viewQuery(this.#view), ...this.#session.resume() });
+    const query = new URLSearchParams({ ...viewQuery(this.#view), ...this.#session.resume(this.#view.events) });
     if (this.#token !== null) {
       const ticket = await this.#ticket(this.#token);
       if (ticket === null || this.#isClosed) return;
@@ -136,7 +140,7 @@ class Stream {
       this.#heardAt = performance.now();
       this.#isPinged = false;
     };
-    socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => this.#handle(message.data);
+    socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => this.#orLeave(() => this.#handle(message.data));
     socket.onclose = (closed) => {
       clearTimeout(patience);
       if (this.#isClosed || this.#socket !== socket) return;
@@ -206,7 +210,7 @@ class Stream {
     if (ending.next === "token") return this.#status("token", ending.why);
     if (ending.next === "again_with_fewer_events") {
       this.#session.skipPast();
-      this.#view = { ...this.#view, events: "lifecycle" };
+      this.#view = { ...this.#view, events: "system" };
       say({ type: "fewer_events", simulation: this.#simulation });
     }
     this.#wait(ending.waitMs, ending.why);
@@ -225,6 +229,26 @@ class Stream {
       this.#newest = data;
       this.#show();
     }
+  }
+
+  /** Whatever else goes wrong with a message, memory that is not to be had, ends the connection and not the worker: the next one begins anew. */
+  #orLeave(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#leave();
+      this.#again(`A message of the server could not be taken: ${error instanceof Error ? error.message : error}.`);
+    }
+  }
+
+  /** Leaves a connection; its end, which may take its time, is not waited for. */
+  #leave(): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket === null) return;
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.close();
   }
 
   /** A message that is malformed is counted and passed over; the stream goes on. */
@@ -270,7 +294,7 @@ class Stream {
     const message = readMessage(text);
     switch (message?.type) {
       case "hello": {
-        const voided = this.#session.handleHello(message);
+        const voided = this.#session.handleHello(message, this.#view.events);
         this.#greetedAt = performance.now();
         say({ type: "hello", simulation: this.#simulation, hello: message, voided });
         this.#status("open", null);
@@ -279,11 +303,7 @@ class Stream {
       }
       case "event":
         if (!this.#session.handleEvent(message)) break;
-        this.#events.push(message);
-        if (this.#events.length > MAX_EVENTS_AT_ONCE) {
-          this.#events.shift();
-          this.#dropped += 1;
-        }
+        this.#keepEvent(message);
         break;
       case "events_missing":
         this.#session.handleMissing(message.log, message.to_seq);
@@ -301,6 +321,19 @@ class Stream {
     }
   }
 
+  /** Keeps an event to be handed on; where there are too many, the oldest change of a state goes, or the oldest of its own weight. */
+  #keepEvent(event: FarmEvent): void {
+    this.#events.push(event);
+    if (isWeighty(event)) this.#weighty += 1;
+    const isTooMany = this.#events.length - this.#weighty > MAX_EVENTS_AT_ONCE;
+    if (!isTooMany && this.#weighty <= MAX_WEIGHTY_AT_ONCE) return;
+    const transition = isTooMany ? this.#events.findIndex((one) => one.kind === "transition") : -1;
+    const gone = transition < 0 ? this.#events.findIndex((one) => isWeighty(one) !== isTooMany) : transition;
+    this.#events.splice(gone, 1);
+    if (!isTooMany) this.#weighty -= 1;
+    this.#dropped += 1;
+  }
+
   #sendView(): void {
     const message = viewMessage(this.#view);
     if (this.#socket?.readyState !== WebSocket.OPEN || message === this.#viewSent) return;
@@ -313,6 +346,7 @@ class Stream {
     if (this.#events.length === 0) return;
     say({ type: "events", simulation: this.#simulation, events: this.#events, dropped: this.#dropped });
     this.#events = [];
+    this.#weighty = 0;
     this.#dropped = 0;
   }
 
@@ -322,10 +356,7 @@ class Stream {
     if (socket?.readyState !== WebSocket.OPEN) return;
     const silentMs = performance.now() - this.#heardAt;
     if (silentMs > 2 * PING_AFTER_MS && this.#isPinged) {
-      // A close of a dead connection takes its time; it is not waited for.
-      this.#socket = null;
-      socket.onclose = null;
-      socket.close();
+      this.#leave();
       this.#ended(1006, "");
     } else if (silentMs > PING_AFTER_MS && !this.#isPinged) {
       this.#isPinged = true;
