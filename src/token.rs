@@ -14,7 +14,7 @@ use gateway::token::{Secret, draw_id};
 use store::Store;
 use store::lease::{Acquired, Lease, SameAddress};
 use store::write::{Change, Committed, Write};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use transport::control::{Access, Answer, Ask, MAX_LABEL_BYTES, Token};
 use transport::link::Role;
 use transport::pool::FramePool;
@@ -30,8 +30,6 @@ use crate::tls_args::OptionalTlsArgs;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the database is taken for.
 const LEASE: Duration = Duration::from_secs(5);
-/// Frames that nobody here wants may wait; none is ever asked for.
-const UNWANTED_FRAMES: usize = 1;
 
 /// Flags of `autofarm token`.
 #[derive(Args)]
@@ -194,7 +192,6 @@ impl Place {
             pool: pool.clone(),
         });
         let (client, asked) = client();
-        let (feed, _) = mpsc::channel(UNWANTED_FRAMES);
         let (stop, stopped) = oneshot::channel::<()>();
         let name = "token".to_owned();
         tokio::spawn(gateway::drive::run(
@@ -202,7 +199,8 @@ impl Place {
             name,
             pool,
             asked,
-            feed,
+            // Nothing is published to one that subscribes to nothing.
+            drop,
             async {
                 // It is dropped, never sent.
                 let _ = stopped.await;

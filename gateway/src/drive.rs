@@ -16,17 +16,16 @@ use crate::client::{AskError, Asked, Question, Standing};
 use crate::connector::Connector;
 use crate::exchange::{Exchange, FeedInput, Over};
 use crate::limits::{FIRST_RETRY, LAST_RETRY, MAX_BATCH};
-use crate::streams::Streams;
 
 type Replies = BTreeMap<u64, oneshot::Sender<Result<Answer, AskError>>>;
 
-/// Keeps a connection to the orchestrator until `stop` is ready. What is published and every loss goes to `streams`.
+/// Keeps a connection to the orchestrator until `stop` is ready. What is published and every loss goes to `feed`, which never waits.
 pub async fn run(
     connector: Connector,
     name: String,
     pool: FramePool,
     mut asked: Asked,
-    streams: Streams,
+    feed: impl Fn(FeedInput),
     stop: impl Future<Output = ()>,
 ) {
     let start = Instant::now();
@@ -44,13 +43,13 @@ pub async fn run(
                         replies: BTreeMap::new(),
                         was_ready: false,
                     };
-                    let over = connection.drive(endpoint, &mut asked, &streams).await;
+                    let over = connection.drive(endpoint, &mut asked, &feed).await;
                     newest_epoch = connection.exchange.newest_epoch();
                     warn!(reason = %over, "no connection to the orchestrator");
                     note(&asked, newest_epoch, false, over.to_string());
                     if connection.was_ready {
                         pause = FIRST_RETRY;
-                        streams.route(FeedInput::Lost);
+                        feed(FeedInput::Lost);
                     }
                 }
                 Err(error) => {
@@ -109,10 +108,10 @@ impl Connection {
         &mut self,
         mut endpoint: Endpoint,
         asked: &mut Asked,
-        streams: &Streams,
+        feed: &impl Fn(FeedInput),
     ) -> Over {
         loop {
-            self.hand_out(&endpoint, asked, streams);
+            self.hand_out(&endpoint, asked, feed);
             if let Some(over) = self.exchange.over() {
                 return over.clone();
             }
@@ -162,7 +161,7 @@ impl Connection {
     }
 
     /// Hands on everything that the exchange has for others.
-    fn hand_out(&mut self, endpoint: &Endpoint, asked: &Asked, streams: &Streams) {
+    fn hand_out(&mut self, endpoint: &Endpoint, asked: &Asked, feed: &impl Fn(FeedInput)) {
         while let Some(command) = self.exchange.poll_transmit() {
             if endpoint.commands.try_send(command).is_err() {
                 self.exchange.end(Over::LinkStuck);
@@ -177,7 +176,7 @@ impl Connection {
                 info!(epoch, "connected to the orchestrator");
                 note(asked, epoch, true, String::new());
             }
-            streams.route(input);
+            feed(input);
         }
         while let Some((id, answer)) = self.exchange.poll_answer() {
             if let Some(reply) = self.replies.remove(&id) {

@@ -150,17 +150,12 @@ impl Gateway {
         let (stop_drive, stopped) = oneshot::channel::<()>();
         let mut driven = JoinSet::new();
         let (name, pool) = (config.name.clone(), FramePool::new());
-        driven.spawn(drive::run(
-            connector,
-            name,
-            pool,
-            asked,
-            streams.clone(),
-            async {
-                // It is dropped, never sent.
-                let _ = stopped.await;
-            },
-        ));
+        let fed = streams.clone();
+        let feed = move |input| fed.route(input);
+        driven.spawn(drive::run(connector, name, pool, asked, feed, async {
+            // It is dropped, never sent.
+            let _ = stopped.await;
+        }));
         let mut life_of_streams = lives.clone();
         driven.spawn(streams.close_after(async move {
             // An error is the end of the gateway too.

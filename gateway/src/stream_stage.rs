@@ -372,16 +372,11 @@ impl Stage {
         let connector = Connector::Memory(orchestrator.hub.clone());
         let (stop_drive, stopped) = oneshot::channel::<()>();
         let (name, pool) = ("gateway".to_owned(), FramePool::new());
-        tokio::spawn(drive::run(
-            connector,
-            name,
-            pool,
-            asked,
-            streams.clone(),
-            async {
-                let _ = stopped.await;
-            },
-        ));
+        let fed = streams.clone();
+        let feed = move |input| fed.route(input);
+        tokio::spawn(drive::run(connector, name, pool, asked, feed, async {
+            let _ = stopped.await;
+        }));
         let mut closing = lives.clone();
         tokio::spawn(streams.close_after(async move {
             let _ = closing.wait_for(|life| *life == Life::Closing).await;
