@@ -50,25 +50,44 @@ pub(super) fn latency(run: &RunReport) -> Markup {
         h3 { "Ticks, from their deadline to being read by a client" }
         (drawn("End to end latency over time", "end to end", lines(|m| m.end_to_end), period))
         (incidents(run))
-        h3 { "Requests, from when they were due to being answered" }
+        h3 { "Age of what clients see, at each moment at which one was due a tick" }
+        (drawn("Age of what clients see over time", "age", lines(|m| m.staleness), None))
+        h3 { "Requests, from when they were due to being answered with success" }
         (drawn("Latency of requests over time", "requests", lines(|m| m.rest), None))
     }
 }
 
-/// Slots in which a tick was late or skipped.
+/// Slots in which a tick was late or skipped, a stream broke, or a client was left without a newer tick.
 fn incidents(run: &RunReport) -> Markup {
     let late = |moment: &Moment| moment.late_ticks.unwrap_or(0.0);
-    let is_odd = |m: &&Moment| m.skipped > 0 || late(m) > 0.0;
+    let oldest = |moment: &Moment| moment.staleness.map_or(0.0, |age| age.max_us as f64);
+    let stale_after_us = run.stale_after_us();
+    let is_odd =
+        |m: &&Moment| m.skipped + m.broken > 0 || late(m) > 0.0 || oldest(m) > stale_after_us;
     let odd = run.timeline.iter().filter(is_odd).count();
-    let worst = (run.timeline.iter().filter(is_odd))
-        .max_by(|a, b| (late(a) + a.skipped as f64).total_cmp(&(late(b) + b.skipped as f64)));
+    let weight = |m: &Moment| {
+        (
+            oldest(m).max(stale_after_us),
+            late(m) + (m.skipped + m.broken) as f64,
+        )
+    };
+    let worst = (run.timeline.iter().filter(is_odd)).max_by(|a, b| {
+        let (a, b) = (weight(a), weight(b));
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let allowed = Unit::Time.show(stale_after_us);
     html! {
         p.note {
             @match worst {
-                None => "No tick was late in any slot, and none was skipped for a client.",
+                None => {
+                    "In no slot was a tick late or skipped for a client, did a stream break, or did a client see what was more than "
+                    (allowed) " old."
+                }
                 Some(worst) => {
-                    (odd) " of " (run.timeline.len()) " slots had late or skipped ticks; the worst at "
-                    (format!("{:.0}", worst.from_s)) " s: " (late(worst)) " late, " (worst.skipped) " skipped."
+                    (odd) " of " (run.timeline.len()) " slots had late or skipped ticks, broken streams, or clients that saw what was more than "
+                    (allowed) " old; the worst at " (format!("{:.0}", worst.from_s)) " s: " (late(worst)) " late, "
+                    (worst.skipped) " skipped, " (worst.broken) " breaks and failed attempts, at most "
+                    (Unit::Time.show(oldest(worst))) " old."
                 }
             }
         }
@@ -79,12 +98,17 @@ fn incidents(run: &RunReport) -> Markup {
 pub(super) fn throughput(run: &RunReport) -> Markup {
     let messages = line(run, "messages", 0, Unit::Rate, |m| Some(m.messages_per_s));
     let bytes = line(run, "bytes", 3, Unit::ByteRate, |m| Some(m.bytes_per_s));
-    let answers = line(run, "answers", 1, Unit::Rate, |m| {
-        Some(m.rest.map_or(0.0, |times| times.count as f64) / (m.to_s - m.from_s))
-    });
-    let draw = |unit, says, title, series| {
-        over_time(run, unit, says, title, Size::Half, vec![series]).draw()
+    let ended = |label, number, of: fn(&Moment) -> u64| {
+        line(run, label, number, Unit::Rate, move |m: &Moment| {
+            Some(of(m) as f64 / (m.to_s - m.from_s))
+        })
     };
+    let answers = vec![
+        ended("succeeded", 1, |m| m.rest.map_or(0, |times| times.count)),
+        ended("refused or not answered", 5, |m| m.refused + m.unanswered),
+    ];
+    let draw =
+        |unit, says, title, series| over_time(run, unit, says, title, Size::Half, series).draw();
     let bars = |label, number, of: fn(&Moment) -> Option<f64>| Series {
         shape: Shape::Bars,
         ..line(run, label, number, Unit::Count, of)
@@ -103,9 +127,9 @@ pub(super) fn throughput(run: &RunReport) -> Markup {
     );
     html! {
         div.columns {
-            div { h3 { "Messages read by all clients" } (draw(Unit::Rate, "Messages over time", "messages", messages)) }
-            div { h3 { "Bytes of their payloads" } (draw(Unit::ByteRate, "Bytes over time", "bytes", bytes)) }
-            div { h3 { "Requests answered" } (draw(Unit::Rate, "Answers over time", "answers", answers)) }
+            div { h3 { "Messages read by all clients" } (draw(Unit::Rate, "Messages over time", "messages", vec![messages])) }
+            div { h3 { "Bytes of their payloads" } (draw(Unit::ByteRate, "Bytes over time", "bytes", vec![bytes])) }
+            div { h3 { "Requests, by how they ended" } (draw(Unit::Rate, "Requests over time", "requests", answers)) }
             div { h3 { "Late and skipped ticks, of each slot" } (odd.draw()) }
         }
     }
