@@ -57,7 +57,7 @@ pub(crate) struct RunReport {
     pub(crate) figures: Figures,
     /// Time between two ticks that a client asked for, us.
     #[serde(skip)]
-    client_period_us: f64,
+    pub(crate) client_period_us: f64,
 }
 
 #[derive(Serialize)]

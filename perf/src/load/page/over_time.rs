@@ -25,15 +25,16 @@ enum Size {
 
 /// End to end and requests.
 pub(super) fn latency(run: &RunReport) -> Markup {
-    let period = run.period_us();
+    let period = run.period_us().map(|us| (us, "tick period"));
+    let clients = Some((run.client_period_us, "period that clients asked for"));
     let of = |pick: fn(&Moment) -> Option<Times>, of: fn(Times) -> u64| {
         move |moment: &Moment| pick(moment).map(|times| of(times) as f64)
     };
     let drawn = |says: &str, title, lines, mark| {
         let mut plot = over_time(run, Unit::Time, says, title, Size::Whole, lines);
-        if let Some(us) = mark {
+        if let Some((us, of)) = mark {
             plot.include(us);
-            plot.mark = Some((us, format!("tick period {}", Unit::Time.show(us))));
+            plot.mark = Some((us, format!("{of} {}", Unit::Time.show(us))));
         }
         plot.draw()
     };
@@ -51,47 +52,60 @@ pub(super) fn latency(run: &RunReport) -> Markup {
         (drawn("End to end latency over time", "end to end", lines(|m| m.end_to_end), period))
         (incidents(run))
         h3 { "Age of what clients see, at each moment at which one was due a tick" }
-        (drawn("Age of what clients see over time", "age", lines(|m| m.staleness), None))
+        (drawn("Age of what clients see over time", "age", lines(|m| m.staleness), clients))
         h3 { "Requests, from when they were due to being answered with success" }
         (drawn("Latency of requests over time", "requests", lines(|m| m.rest), None))
     }
 }
 
-/// Slots in which a tick was late or skipped, a stream broke, or a client was left without a newer tick.
+/// In how many slots something went wrong, by what it was, and how it was in the worst.
 fn incidents(run: &RunReport) -> Markup {
-    let late = |moment: &Moment| moment.late_ticks.unwrap_or(0.0);
-    let oldest = |moment: &Moment| moment.staleness.map_or(0.0, |age| age.max_us as f64);
     let stale_after_us = run.stale_after_us();
-    let is_odd =
-        |m: &&Moment| m.skipped + m.broken > 0 || late(m) > 0.0 || oldest(m) > stale_after_us;
-    let odd = run.timeline.iter().filter(is_odd).count();
-    let weight = |m: &Moment| {
+    let old = Unit::Time.show(stale_after_us);
+    let kinds: [(String, Amount); 4] = [
+        ("late ticks".to_owned(), |m| m.late_ticks.unwrap_or(0.0)),
+        ("ticks skipped for a client".to_owned(), |m| {
+            m.skipped as f64
+        }),
+        ("breaks of streams or failed attempts".to_owned(), |m| {
+            m.broken as f64
+        }),
         (
-            oldest(m).max(stale_after_us),
-            late(m) + (m.skipped + m.broken) as f64,
-        )
+            format!("clients that saw what was more than {old} old"),
+            oldest_us,
+        ),
+    ];
+    let bounds = [0.0, 0.0, 0.0, stale_after_us];
+    let had = |m: &Moment, n: usize| (kinds[n].1)(m) > bounds[n];
+    let of_kind = |n: usize| run.timeline.iter().filter(|m| had(m, n)).count();
+    let told = (0..kinds.len()).filter(|n| of_kind(*n) > 0);
+    let told = told.map(|n| format!("{} had {}", of_kind(n), kinds[n].0));
+    let told: Vec<_> = told.collect();
+    let odd = (run.timeline.iter()).filter(|m| (0..kinds.len()).any(|n| had(m, n)));
+    let weight = |m: &Moment| {
+        let counts: f64 = kinds[..3].iter().map(|kind| (kind.1)(m)).sum();
+        (oldest_us(m).max(stale_after_us), counts)
     };
-    let worst = (run.timeline.iter().filter(is_odd)).max_by(|a, b| {
-        let (a, b) = (weight(a), weight(b));
-        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
-    });
-    let allowed = Unit::Time.show(stale_after_us);
+    let worst = odd.max_by(|a, b| weight(a).partial_cmp(&weight(b)).expect("numbers"));
     html! {
         p.note {
-            @match worst {
-                None => {
-                    "In no slot was a tick late or skipped for a client, did a stream break, or did a client see what was more than "
-                    (allowed) " old."
-                }
-                Some(worst) => {
-                    (odd) " of " (run.timeline.len()) " slots had late or skipped ticks, broken streams, or clients that saw what was more than "
-                    (allowed) " old; the worst at " (format!("{:.0}", worst.from_s)) " s: " (late(worst)) " late, "
-                    (worst.skipped) " skipped, " (worst.broken) " breaks and failed attempts, at most "
-                    (Unit::Time.show(oldest(worst))) " old."
-                }
+            @if let Some(worst) = worst {
+                "Of " (run.timeline.len()) " slots " (told.join(", ")) ". The worst began at "
+                (format!("{:.0}", worst.from_s)) " s: " ((kinds[0].1)(worst)) " late, " (worst.skipped) " skipped, "
+                (worst.broken) " breaks, and what a client saw was at most " (Unit::Time.show(oldest_us(worst))) " old."
+            } @else {
+                "In no slot was a tick late or skipped for a client, did a stream break, or did a client see what was more than "
+                (old) " old."
             }
         }
     }
+}
+
+/// Something of a slot.
+type Amount = fn(&Moment) -> f64;
+
+fn oldest_us(moment: &Moment) -> f64 {
+    moment.staleness.map_or(0.0, |age| age.max_us as f64)
 }
 
 /// Messages, bytes and answers a second.

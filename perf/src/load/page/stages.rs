@@ -12,7 +12,7 @@ use crate::load::unit::Unit;
 
 const WIDTH: f64 = 1_000.0;
 const LEFT: f64 = 150.0;
-const RIGHT: f64 = 986.0;
+const RIGHT: f64 = 968.0;
 const TOP: f64 = 22.0;
 const ROW: f64 = 30.0;
 const FOOT: f64 = 30.0;
