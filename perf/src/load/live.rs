@@ -117,10 +117,14 @@ fn times(us: &Coarse) -> String {
 }
 
 fn stream_line(slot: &Slot, seconds: f64) -> String {
+    let oldest_us = slot.staleness.0.max() as f64;
+    let old = match slot.staleness.0.is_empty() {
+        true => String::new(),
+        false => format!("at most {} old; ", Unit::Time.show(oldest_us)),
+    };
     format!(
-        "end to end  {}; at most {} old; {}, {}, {} skipped",
+        "end to end  {}; {old}{}, {}, {} skipped",
         times(&slot.end_to_end),
-        Unit::Time.show(slot.staleness.0.max() as f64),
         Unit::Rate.show(slot.messages as f64 / seconds),
         Unit::ByteRate.show(slot.bytes as f64 / seconds),
         slot.skipped
