@@ -9,7 +9,7 @@ mod check;
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -94,7 +94,20 @@ pub(crate) fn with_file(
     let Some(path) = file_of(&command, arguments) else {
         return Ok(command);
     };
-    let table = read(&path)?;
+    with_settings_of(command, &path, None)
+}
+
+/// The command with the defaults that a settings file gives: of one role, or of all of them.
+///
+/// # Errors
+/// [`ConfigFileError`] names the file, and the key that is wrong.
+pub(crate) fn with_settings_of(
+    command: Command,
+    path: &Path,
+    role: Option<&str>,
+) -> Result<Command, ConfigFileError> {
+    let table = read(path)?;
+    let path = path.to_path_buf();
     let file = File { path };
     let mut command = command;
     let roles: Vec<String> = command
@@ -104,7 +117,9 @@ pub(crate) fn with_file(
     for (key, value) in &table {
         match value {
             Value::Table(settings) if roles.contains(key) => {
-                command = file.apply_table(command, key, settings)?;
+                if role.is_none_or(|role| role == key) {
+                    command = file.apply_table(command, key, settings)?;
+                }
             }
             _ => command = file.apply_to_all(command, &roles, key, value)?,
         }
@@ -299,7 +314,7 @@ fn file_of(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
     chosen.try_get_one::<PathBuf>("config").ok()?.cloned()
 }
 
-fn read(path: &std::path::Path) -> Result<Table, ConfigFileError> {
+fn read(path: &Path) -> Result<Table, ConfigFileError> {
     let path = path.to_path_buf();
     let failed = |source| ConfigFileError::Read {
         path: path.clone(),

@@ -36,6 +36,7 @@ mod schedule;
 mod sequence;
 mod session;
 mod stage;
+mod staleness;
 mod stop;
 mod stream;
 mod sums;

@@ -48,9 +48,6 @@ pub(crate) struct Resource {
     /// By how much deadlines were shifted, ms.
     #[serde(default)]
     pub(crate) dilated_ms: f64,
-    /// Simulated over real time.
-    #[serde(default)]
-    pub(crate) achieved_speed: f64,
     #[serde(default)]
     digest: Option<String>,
     #[serde(default)]

@@ -148,12 +148,15 @@ const AFTER_HELP: &str = "\
 Requests are sent open loop: request n is due n/rate after the start, whatever became of those before. Its
 latency counts from when it was due, not from when a connection was free to send it, so a server
 that stalls is charged for every request that it kept waiting (coordinated omission corrected).
-Connections of the stream are opened on such a schedule too.
+Connections of the stream are opened on such a schedule too. Latencies are of requests that succeeded; where
+more than 1 % of them do not, the run fails, unless --fail-if has another bound for rest.failed_share.
 
 end_to_end is from a tick's start, its deadline, to the message being read here; sent_to_received from
 the gateway's time of sending. Both compare wall clocks: run this where the gateway runs, or keep the
-clocks together. The first tick of a connection shows where the run stands and is in neither. jitter
-is by how much two ticks of a client came further apart, or closer together, than they started.
+clocks together. The first tick of a connection shows where the run stands and is in neither. Both are of
+ticks that came: staleness is how old what a client has read is whenever it is due a tick, whether one comes
+or not, and has stalls, skipped ticks and reconnects in it. jitter is by how much two ticks of a client came
+further apart, or closer together, than they started.
 
 Checked: ticks in order and none twice, none missing where every one was asked for, events without a gap,
 numbers of machines, sums, bounds, what clients are told of the same tick, digests, answers,

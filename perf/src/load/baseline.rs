@@ -18,7 +18,7 @@ use crate::load::unit::Unit;
 /// What the file says that it is.
 const SCHEMA: &str = "autofarm perf load baseline";
 /// Its version: it grows when a measure's name or meaning changes.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 4 << 20;
 /// Samples that must lie above a percentile before it is judged: one sample decides nothing.
@@ -76,6 +76,7 @@ impl Baseline {
     pub(crate) fn new(parameters: Parameters, figures: &Figures) -> Baseline {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let measures = figures.all().into_iter();
+        let measures = measures.filter(|(measure, _)| figures.is_comparable(measure));
         Baseline {
             schema: SCHEMA.to_owned(),
             version: SCHEMA_VERSION,
@@ -154,6 +155,7 @@ impl Baseline {
         tolerance: impl Fn(&Measure) -> Allowance,
     ) -> Vec<Ratio> {
         let now: BTreeMap<String, (Measure, f64)> = (figures.all().into_iter())
+            .filter(|(measure, _)| figures.is_comparable(measure))
             .map(|(measure, value)| (measure.name().to_owned(), (measure, value)))
             .collect();
         let both = self.measures.iter().filter_map(|(name, before)| {
@@ -364,6 +366,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_coarsely_is_neither_saved_nor_judged() {
+        let baseline = Baseline::new(parameters("1"), &figures(20_000, 0.0, 1.0));
+        let mut coarse = figures(90_000, 0.0, 1.0);
+        let tick = |figures: &Figures| -> Vec<(bool, String)> {
+            let ratios = baseline.compare(figures, |_| Allowance::Share(0.1));
+            let of_tick = ratios.into_iter().filter(|r| r.measure == "tick.p99");
+            of_tick.map(|r| (r.regressed, r.says)).collect()
+        };
+        assert!(tick(&coarse)[0].0, "it is worse");
+        coarse.keep_coarse("tick".to_owned());
+        let (regressed, says) = tick(&coarse).remove(0);
+        assert!(!regressed && says.contains("not measured"), "{says}");
+        let saved = Baseline::new(parameters("1"), &coarse).measures;
+        assert!(!saved.contains_key("tick.p99") && saved.contains_key("late_ticks"));
+    }
+
+    #[test]
     fn what_is_not_measured_any_more_is_worse() {
         let mut before = figures(20, 0.0, 1.0);
         before.set("cpu.gateway", 30.0);
@@ -393,7 +412,7 @@ mod tests {
         let text = serde_json::to_string(&baseline).unwrap();
         assert_eq!(Baseline::parse(&text).unwrap(), baseline);
         for (old, new, said) in [
-            ("\"version\":1", "\"version\":2", "version 2"),
+            ("\"version\":2", "\"version\":3", "version 3"),
             (SCHEMA, "k6 summary", "k6 summary"),
             ("\"measures\"", "\"numbers\"", "numbers"),
             ("{\"schema\"", "[\"schema\"", "none that --save wrote"),

@@ -7,7 +7,7 @@ use crate::load::mix::Route;
 use crate::load::unit::Unit;
 
 /// Histograms, and what they are of. Where one has `<...>` it is a family of them.
-pub(crate) const HISTOGRAMS: [(&str, &str); 16] = [
+pub(crate) const HISTOGRAMS: [(&str, &str); 21] = [
     (
         "tick",
         "from a tick's deadline to its sums complete, as the orchestrator has it",
@@ -15,10 +15,16 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 16] = [
     ("stage.<stage>", "one stage of it"),
     (
         "end_to_end",
-        "from a tick's deadline to its message read here, all clients",
+        "from a tick's deadline to its message read here, all clients; of ticks that came",
     ),
     ("json.end_to_end", "the same, clients of JSON"),
     ("binary.end_to_end", "the same, clients of binary"),
+    (
+        "staleness",
+        "how old what a client saw was, whenever one was due a tick, connected or not",
+    ),
+    ("json.staleness", "the same, clients of JSON"),
+    ("binary.staleness", "the same, clients of binary"),
     (
         "json.sent_to_received",
         "from the gateway's time of sending to the message read here",
@@ -31,11 +37,22 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 16] = [
     ("binary.jitter", "the same, clients of binary"),
     (
         "connect",
-        "from when a stream was due to be opened to its upgrade answered",
+        "from when a stream was first due to be opened to its upgrade answered",
     ),
     ("hello", "from then to its hello read"),
-    ("rest", "from when a request was due to its answer read"),
+    (
+        "rest",
+        "from when a request was due to its answer read, of successes",
+    ),
     ("rest.<route>", "the same, one route"),
+    (
+        "rest.refusal",
+        "the same, of answers of status 400 and above",
+    ),
+    (
+        "rest.failure",
+        "from when a request was due to when it was given up without an answer",
+    ),
     (
         "rest.send_lateness",
         "from when a request was due to when it was sent",
@@ -48,7 +65,7 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 16] = [
 ];
 
 /// Numbers: name, unit, which way is better, and what they are.
-pub(crate) const NUMBERS: [(&str, Unit, Better, &str); 24] = [
+pub(crate) const NUMBERS: [(&str, Unit, Better, &str); 25] = [
     (
         "ticks",
         Unit::Count,
@@ -149,7 +166,7 @@ pub(crate) const NUMBERS: [(&str, Unit, Better, &str); 24] = [
         "rest.answers_per_s",
         Unit::Rate,
         Better::Higher,
-        "requests answered",
+        "requests answered with success",
     ),
     (
         "rest.refused",
@@ -162,6 +179,12 @@ pub(crate) const NUMBERS: [(&str, Unit, Better, &str); 24] = [
         Unit::Count,
         Better::Lower,
         "requests without an answer, and those not sent for too many were under way",
+    ),
+    (
+        "rest.failed_share",
+        Unit::Percent,
+        Better::Lower,
+        "both, of all requests that were due; above 1 % the run fails unless --fail-if has another bound",
     ),
     (
         "violations",

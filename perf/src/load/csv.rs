@@ -43,10 +43,12 @@ fn measures(figures: &Figures) -> String {
 /// A row a slot; what is not known is empty.
 fn timeline(moments: &[Moment]) -> String {
     let mut columns: Vec<String> = ["from_s", "to_s"].map(str::to_owned).into();
-    for times in ["end_to_end", "rest"] {
+    for times in ["end_to_end", "staleness", "rest"] {
         columns.extend(["count", "p50_us", "p99_us", "max_us"].map(|c| format!("{times}.{c}")));
     }
-    columns.extend(["messages_per_s", "bytes_per_s", "skipped", "late_ticks"].map(str::to_owned));
+    let counts = ["messages_per_s", "bytes_per_s", "skipped", "late_ticks"];
+    let failures = ["refused", "unanswered", "broken"];
+    columns.extend(counts.iter().chain(&failures).map(ToString::to_string));
     let processes: Vec<&String> = moments
         .first()
         .map_or(Vec::new(), |moment| moment.processes.keys().collect());
@@ -70,7 +72,7 @@ fn timeline(moments: &[Moment]) -> String {
 
 fn row(moment: &Moment, processes: &[&String]) -> Vec<String> {
     let mut row = vec![moment.from_s.to_string(), moment.to_s.to_string()];
-    for times in [&moment.end_to_end, &moment.rest] {
+    for times in [&moment.end_to_end, &moment.staleness, &moment.rest] {
         row.extend(match times {
             None => [const { String::new() }; 4],
             Some(Times {
@@ -87,6 +89,7 @@ fn row(moment: &Moment, processes: &[&String]) -> Vec<String> {
         moment.bytes_per_s.to_string(),
     ]);
     row.extend([moment.skipped.to_string(), known(moment.late_ticks)]);
+    row.extend([moment.refused, moment.unanswered, moment.broken].map(|n| n.to_string()));
     for name in processes {
         let load = moment.processes.get(*name);
         row.push(known(load.map(|load| load.cpu_percent)));
@@ -115,12 +118,21 @@ mod tests {
             from_s: 0.0,
             to_s: 1.0,
             end_to_end: None,
+            staleness: Some(Times {
+                count: 2,
+                p50_us: 6,
+                p99_us: 7,
+                max_us: 8,
+            }),
             rest: Some(Times {
                 count: 3,
                 p50_us: 1,
                 p99_us: 2,
                 max_us: 4,
             }),
+            refused: 11,
+            unanswered: 12,
+            broken: 13,
             messages_per_s: 9.5,
             bytes_per_s: 8.0,
             skipped: 0,
@@ -140,8 +152,14 @@ mod tests {
         let text = timeline(&[first, moment]);
         let lines: Vec<_> = text.split_terminator("\r\n").collect();
         assert!(lines[0].contains("\"cpu.a,\"\"b_percent\""), "{}", lines[0]);
-        assert_eq!(lines[1], "0,1,,,,,3,1,2,4,9.5,8,0,,5,7,,,,6,");
-        assert_eq!(lines[2], "0,1,,,,,3,1,2,4,9.5,8,0,,,,,,,6,");
+        assert_eq!(
+            lines[1],
+            "0,1,,,,,2,6,7,8,3,1,2,4,9.5,8,0,,11,12,13,5,7,,,,6,"
+        );
+        assert_eq!(
+            lines[2],
+            "0,1,,,,,2,6,7,8,3,1,2,4,9.5,8,0,,11,12,13,,,,,,6,"
+        );
         // The quoted name of a process holds a comma in two columns.
         let columns = lines[0].matches(',').count() - 2;
         assert_eq!(columns, lines[1].matches(',').count());

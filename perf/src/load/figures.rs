@@ -1,6 +1,6 @@
 //! What a run came to, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::load::measure::{Measure, STATISTICS, Source, Statistic};
 use crate::load::tally::Durations;
@@ -11,6 +11,8 @@ pub(crate) struct Figures {
     /// By name, without statistic.
     pub(crate) durations: BTreeMap<String, Durations>,
     numbers: BTreeMap<String, f64>,
+    /// Histograms that are known too coarsely to be compared with others.
+    coarse: BTreeSet<String>,
 }
 
 impl Figures {
@@ -18,6 +20,19 @@ impl Figures {
     pub(crate) fn keep(&mut self, name: impl Into<String>, durations: &Durations) {
         let all = self.durations.entry(name.into()).or_default();
         all.add(durations);
+    }
+
+    /// Says that a histogram is known too coarsely to be compared with others.
+    pub(crate) fn keep_coarse(&mut self, name: String) {
+        self.coarse.insert(name);
+    }
+
+    /// Whether a measure can be compared with the same of another run.
+    pub(crate) fn is_comparable(&self, measure: &Measure) -> bool {
+        match &measure.source {
+            Source::Durations(of, _) => !self.coarse.contains(of),
+            Source::Number => true,
+        }
     }
 
     /// Says a number.

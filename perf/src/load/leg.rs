@@ -68,6 +68,8 @@ pub(crate) struct Measured {
     pub(crate) processes: Vec<Usage>,
     /// What the simulations did meanwhile.
     pub(crate) simulations: Vec<Advance>,
+    /// Ticks a second that clients asked for.
+    pub(crate) rate_hz: u32,
     /// What was read when.
     pub(crate) slots: Vec<Slot>,
     /// How long a slot is.
@@ -86,6 +88,8 @@ pub(crate) struct Advance {
 
 /// Where a simulation stands.
 pub(crate) struct Standing {
+    /// When its resource was read, halfway through the call.
+    pub(crate) at: Instant,
     /// Its resource.
     pub(crate) resource: Resource,
     /// Its stages, as the server has them.
@@ -231,8 +235,8 @@ impl Field {
         plan.window.end();
         let processes = processes.end(wall);
         let jitter_ns = jitter.end();
-        let words = watch.end().await;
         let after = self.standings(api).await?;
+        let words = watch.end().await;
         let pairs = before.into_iter().zip(after);
         Ok(Measured {
             wall,
@@ -245,6 +249,7 @@ impl Field {
             simulations: pairs
                 .map(|(before, after)| Advance { before, after })
                 .collect(),
+            rate_hz: args.rate_hz,
             slots: Vec::new(),
             slot,
             words,
@@ -308,9 +313,15 @@ impl Field {
     async fn standings(&self, api: &mut Api) -> anyhow::Result<Vec<Standing>> {
         let mut standings = Vec::new();
         for target in self.targets.iter() {
+            let asked = Instant::now();
             let resource = api.read(&target.id).await?;
+            let at = asked + asked.elapsed() / 2;
             let stages = api.latency(&target.id).await?;
-            standings.push(Standing { resource, stages });
+            standings.push(Standing {
+                at,
+                resource,
+                stages,
+            });
         }
         Ok(standings)
     }

@@ -78,7 +78,7 @@ impl Live {
             stream.set_message(stream_line(slot, look.seconds));
             rest.set_message(rest_line(slot, look.seconds));
         }
-        let is_wrong = look.violations > 0 || look.slot.as_ref().is_some_and(|s| s.skipped > 0);
+        let is_wrong = look.violations > 0 || look.slot.as_ref().is_some_and(Slot::is_odd);
         let shown = if is_wrong {
             "{wide_msg:.yellow}"
         } else {
@@ -117,8 +117,13 @@ fn times(us: &Coarse) -> String {
 }
 
 fn stream_line(slot: &Slot, seconds: f64) -> String {
+    let oldest_us = slot.staleness.0.max() as f64;
+    let old = match slot.staleness.0.is_empty() {
+        true => String::new(),
+        false => format!("at most {} old; ", Unit::Time.show(oldest_us)),
+    };
     format!(
-        "end to end  {}; {}, {}, {} skipped",
+        "end to end  {}; {old}{}, {}, {} skipped",
         times(&slot.end_to_end),
         Unit::Rate.show(slot.messages as f64 / seconds),
         Unit::ByteRate.show(slot.bytes as f64 / seconds),
@@ -128,7 +133,12 @@ fn stream_line(slot: &Slot, seconds: f64) -> String {
 
 fn rest_line(slot: &Slot, seconds: f64) -> String {
     let answers = Unit::Rate.show(slot.rest.0.len() as f64 / seconds);
-    format!("rest        {}; {answers}", times(&slot.rest))
+    let mut line = format!("rest        {}; {answers}", times(&slot.rest));
+    let (refused, unanswered) = (slot.refused, slot.unanswered);
+    if refused + unanswered > 0 {
+        line += &format!("; {refused} refused, {unanswered} unanswered");
+    }
+    line
 }
 
 fn server_line(look: &Look<'_>) -> String {

@@ -5,7 +5,7 @@ use crate::load::mix::Route;
 use crate::load::unit::Unit;
 
 /// The measures of an invocation with `--pairs`.
-pub(crate) const PAIRS_MEASURES: [&str; 2] = ["pairs.ratio_p99", "violations"];
+pub(crate) const PAIRS_MEASURES: [&str; 3] = ["pairs.ratio_p99", "rest.failed_share", "violations"];
 /// What of every histogram stands in tables and baselines.
 pub(crate) const STATISTICS: [Statistic; 7] = [
     Statistic::Quantile(50.0),

@@ -22,14 +22,22 @@ pub(crate) struct Moment {
     pub(crate) to_s: f64,
     /// From a tick's deadline to its message being read, us; absent where none was.
     pub(crate) end_to_end: Option<Times>,
-    /// Requests answered in it, us.
+    /// How old what clients saw was whenever one was due a tick, us; absent where none was.
+    pub(crate) staleness: Option<Times>,
+    /// Requests answered with success in it, us.
     pub(crate) rest: Option<Times>,
+    /// Requests answered with a refusal.
+    pub(crate) refused: u64,
+    /// Requests given up without an answer.
+    pub(crate) unanswered: u64,
     /// Messages read, a second.
     pub(crate) messages_per_s: f64,
     /// Bytes of their payloads, a second.
     pub(crate) bytes_per_s: f64,
     /// Ticks that gave way to newer ones.
     pub(crate) skipped: u64,
+    /// Streams that broke, and attempts to open one that failed.
+    pub(crate) broken: u64,
     /// Ticks that were late, as far as the server said.
     pub(crate) late_ticks: Option<f64>,
     /// Processes, by name.
@@ -99,10 +107,14 @@ fn moment(read: &Slot, from_s: f64, to_s: f64, processes: &[Usage], words: &Word
         from_s,
         to_s,
         end_to_end: times(&read.end_to_end),
+        staleness: times(&read.staleness),
         rest: times(&read.rest),
+        refused: read.refused,
+        unanswered: read.unanswered,
         messages_per_s: read.messages as f64 / seconds,
         bytes_per_s: read.bytes as f64 / seconds,
         skipped: read.skipped,
+        broken: read.broken,
         late_ticks: rate(&late).map(|per_s| (per_s * seconds).round()),
         processes: processes.collect(),
         traffic: traffic.collect(),

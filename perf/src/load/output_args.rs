@@ -9,6 +9,9 @@ use crate::load::measure::{Measure, PAIRS_MEASURES};
 use crate::load::threshold::Threshold;
 use crate::load::tolerance::{Allowance, Tolerance};
 
+/// What fails a run of which nobody says how many requests may fail.
+const MOST_FAILED: &str = "rest.failed_share>1%";
+
 /// Outputs, thresholds and baselines.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OutputArgs {
@@ -25,7 +28,8 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Fails where this holds, as in 'tick.p99>12ms'; repeatable. --list-measures says what there is.
+    /// Fails where this holds, as in 'tick.p99>12ms'; repeatable. --list-measures says what there is. Unless one is of
+    /// rest.failed_share, 'rest.failed_share>1%' is among them.
     #[arg(long, value_name = "CONDITION")]
     pub(crate) fail_if: Vec<Threshold>,
     /// Writes what was measured to this file, as a baseline.
@@ -59,6 +63,18 @@ impl OutputArgs {
         Ok(())
     }
 
+    /// What is asked for, and what holds unless it is asked for otherwise: latencies are of successes, and say nothing
+    /// where many requests are none.
+    pub(crate) fn thresholds(&self) -> Vec<Threshold> {
+        let mut thresholds = self.fail_if.clone();
+        let failed: Threshold = MOST_FAILED.parse().expect("a constant condition");
+        let is_asked = |asked: &Threshold| asked.measure == failed.measure;
+        if !thresholds.iter().any(is_asked) {
+            thresholds.push(failed);
+        }
+        thresholds
+    }
+
     /// The tolerance of a measure.
     pub(crate) fn tolerance_of(&self, measure: &Measure) -> Allowance {
         Tolerance::of(&self.tolerance, measure)
@@ -73,7 +89,7 @@ fn goes_with(measure: &Measure, args: &LoadArgs) -> Result<(), String> {
         Some(_) if !is_of_pairs => {
             return Err(format!(
                 "with --pairs there are {}",
-                PAIRS_MEASURES.join(" and ")
+                PAIRS_MEASURES.join(", ")
             ));
         }
         None if name == PAIRS_MEASURES[0] => {

@@ -60,6 +60,7 @@ pub(crate) fn single(report: &SingleReport) -> String {
 pub(crate) fn pairs(report: &PairsReport) -> String {
     let body = html! {
         (tiles::of_pairs(report))
+        @for what in &report.verdict.incomparable { p.warn { (what) } }
         (judgement(&report.verdict))
         (section("End to end by percentile", &html! {
             p.lead { "All pairs together, without and with the clients that read nothing. Where the curves lie on each other, those cost the others nothing." }
@@ -118,7 +119,7 @@ fn whole(
                 }
                 main { (body) }
                 footer {
-                    p { "Times of requests and connections count from when each was due, so a stall is charged for all that it kept waiting. End to end compares two wall clocks: those of the gateway's and this program's machines." }
+                    p { "Times of requests and connections count from when each was due, so a stall is charged for all that it kept waiting. Latencies of requests are of those that succeeded. End to end is of ticks that came; what did not come in time shows in the age of what clients see, which is looked at whenever a client is due a tick. End to end compares two wall clocks: those of the gateway's and this program's machines." }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }

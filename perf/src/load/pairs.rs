@@ -7,15 +7,20 @@ use serde::Serialize;
 
 use crate::load::figures::Figures;
 use crate::load::report::{Frame, Verdict};
-use crate::load::run_report::RunReport;
+use crate::load::run_report::{Percentiles, RunReport};
+
+/// Of the ticks that the clients of one half read, the other half's must have read so many: a stream that ended
+/// early has no long latencies.
+const LEAST_SHARE: f64 = 0.5;
 
 /// A run without and one with.
 #[derive(Serialize)]
 pub(crate) struct Pair {
     /// Whether the one without came first.
     pub(crate) without_first: bool,
-    /// p99 end to end with the stalled clients over the one without.
-    pub(super) ratio_p99: f64,
+    /// p99 end to end with the stalled clients over the one without; absent where the clients of a half read too
+    /// little for it.
+    pub(super) ratio_p99: Option<f64>,
     pub(super) without: RunReport,
     pub(super) with: RunReport,
 }
@@ -28,7 +33,7 @@ pub(crate) struct PairsReport {
     pub(crate) frame: Frame,
     /// Clients that stall.
     pub(crate) stalled_clients: u32,
-    /// The middle of the pairs' ratios; absent where no pair is complete.
+    /// The middle of the pairs' ratios; absent where no pair is complete, or one has none.
     pub(crate) median_ratio_p99: Option<f64>,
     /// In the order they ran.
     pub(crate) pairs: Vec<Pair>,
@@ -45,19 +50,40 @@ pub(crate) fn without_first(n: u32) -> bool {
 impl Pair {
     /// Two runs, compared.
     pub(crate) fn new(without_first: bool, without: RunReport, with: RunReport) -> Pair {
-        let p99_us = |run: &RunReport| run.end_to_end().p99_us as f64;
         Pair {
             without_first,
-            ratio_p99: p99_us(&with) / p99_us(&without).max(1.0),
+            ratio_p99: ratio_p99(without.end_to_end(), with.end_to_end()),
             without,
             with,
         }
     }
 }
 
-/// The middle of the pairs' ratios.
+fn ratio_p99(without: &Percentiles, with: &Percentiles) -> Option<f64> {
+    let (fewer, more) = (without.count.min(with.count), without.count.max(with.count));
+    let is_enough = fewer > 0 && fewer as f64 >= LEAST_SHARE * more as f64;
+    is_enough.then(|| with.p99_us as f64 / (without.p99_us as f64).max(1.0))
+}
+
+/// The middle of the pairs' ratios, if each has one: those that have none are no better for it.
 pub(crate) fn median_ratio(pairs: &[Pair]) -> Option<f64> {
-    median(pairs.iter().map(|pair| pair.ratio_p99).collect())
+    let ratios: Option<Vec<f64>> = pairs.iter().map(|pair| pair.ratio_p99).collect();
+    median(ratios?)
+}
+
+/// Why a pair has no ratio, a sentence each.
+pub(crate) fn without_ratio(pairs: &[Pair]) -> Vec<String> {
+    let pairs = pairs.iter().enumerate();
+    let odd = pairs.filter(|(_, pair)| pair.ratio_p99.is_none());
+    odd.map(|(n, pair)| {
+        format!(
+            "pair {} compares nothing: clients read {} ticks without those that read nothing, and {} with them",
+            n + 1,
+            pair.without.end_to_end().count,
+            pair.with.end_to_end().count
+        )
+    })
+    .collect()
 }
 
 /// What all pairs come to, by name.
@@ -66,8 +92,17 @@ pub(crate) fn figures(pairs: &[Pair], violations: u64) -> Figures {
     if let Some(ratio) = median_ratio(pairs) {
         figures.set("pairs.ratio_p99", ratio);
     }
+    let failed = pairs.iter().flat_map(|pair| [&pair.without, &pair.with]);
+    if let Some(most) = failed.map(RunReport::failed_percent).max_by(f64::total_cmp) {
+        figures.set("rest.failed_share", most);
+    }
     figures.set("violations", violations as f64);
     figures
+}
+
+/// A ratio for people.
+pub(crate) fn shown(ratio: Option<f64>) -> String {
+    ratio.map_or("none".to_owned(), |ratio| format!("{ratio:.3}"))
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -92,20 +127,23 @@ impl fmt::Display for PairsReport {
             let (without, with) = (&pair.without, &pair.with);
             writeln!(
                 f,
-                "{:<6} {:>10} {:>10} {:>10} {:>10} {:>7.3}  {} and {}",
+                "{:<6} {:>10} {:>10} {:>10} {:>10} {:>7}  {} and {}",
                 n + 1,
                 without.end_to_end().p99_us,
                 without.timer_jitter().p99_us,
                 with.end_to_end().p99_us,
                 with.timer_jitter().p99_us,
-                pair.ratio_p99,
+                shown(pair.ratio_p99),
                 without.late_ticks(),
                 with.late_ticks(),
             )?;
         }
         match self.median_ratio_p99 {
             Some(ratio) => writeln!(f, "median ratio {ratio:.3}")?,
-            None => writeln!(f, "no pair is complete")?,
+            None => writeln!(
+                f,
+                "no median ratio: no pair is complete, or one compares nothing"
+            )?,
         }
         if let Some(pair) = self.pairs.last() {
             writeln!(f, "\nlast run without:\n{}", pair.without)?;
@@ -118,12 +156,29 @@ impl fmt::Display for PairsReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tally::Durations;
 
     #[test]
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
         assert_eq!(median(vec![1.3, 0.9, 1.1]), Some(1.1));
         assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), Some(2.5));
         assert_eq!(median(vec![]), None);
+    }
+
+    #[test]
+    fn a_half_that_read_nothing_or_little_is_compared_with_nothing() {
+        let read = |count, us| {
+            let mut durations = Durations::default();
+            durations.record_n_us(us, count);
+            Percentiles::of(&durations.0)
+        };
+        let ratio = |without, with| ratio_p99(&without, &with);
+        assert_eq!(ratio(read(100, 100), read(100, 150)), Some(1.5));
+        assert_eq!(ratio(read(100, 100), read(50, 100)), Some(1.0));
+        for (without, with) in [(100, 0), (0, 100), (0, 0), (100, 49), (1, 100)] {
+            let ratio = ratio(read(without, 100), read(with, 100));
+            assert_eq!(ratio, None, "{without} and {with}");
+        }
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub(crate) struct Frame {
 pub(crate) struct Verdict {
     /// What was checked.
     pub(crate) checks: CheckReport,
+    /// What should have been compared within the run and could not be, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) incomparable: Vec<String>,
     /// What became of each threshold.
     pub(crate) thresholds: Vec<Judged>,
     /// Every measure beside the baseline's; absent where there is none.
@@ -80,6 +83,7 @@ impl Verdict {
                 self.checks.violations
             ));
         }
+        failures.extend(self.incomparable.iter().cloned());
         let failed = self.thresholds.iter().filter(|judged| judged.failed);
         failures.extend(failed.map(|judged| format!("{}: {}", judged.threshold, judged.says)));
         let worse: Vec<_> = (self.comparison.iter().flatten())

@@ -7,6 +7,10 @@ use crate::load::processes::Usage;
 use crate::load::report::{CheckReport, Frame, SingleReport, Verdict};
 use crate::load::run_report::{Percentiles, RestReport, RunReport, SimulationReport, StreamReport};
 
+/// What is said of stages that are known coarsely.
+pub(crate) const COARSE: &str = "These are coarse: the server's histograms hold more than ten times as many ticks from before, and a p99 may be \
+    off by a fifth. They are compared with no baseline; create a simulation, or measure longer.";
+
 impl fmt::Display for SingleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}\n{}", self.run, self.frame, self.verdict)
@@ -26,6 +30,9 @@ impl fmt::Display for Frame {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.checks)?;
+        for what in &self.incomparable {
+            writeln!(f, "FAILED  {what}")?;
+        }
         for judged in &self.thresholds {
             writeln!(f, "{judged}")?;
         }
@@ -82,6 +89,7 @@ impl StreamReport {
         let forms = [("json", &self.json), ("binary", &self.binary)];
         for (form, received) in forms {
             write_row(f, &format!("{form} end to end"), &received.end_to_end)?;
+            write_row(f, &format!("{form} staleness"), &received.staleness)?;
             write_row(
                 f,
                 &format!("{form} sent to received"),
@@ -90,6 +98,7 @@ impl StreamReport {
             write_row(f, &format!("{form} jitter"), &received.jitter)?;
         }
         write_row(f, "end to end", &self.end_to_end)?;
+        write_row(f, "staleness", &self.staleness)?;
         writeln!(f)?;
         for (form, r) in forms {
             writeln!(
@@ -127,6 +136,14 @@ impl RestReport {
             write_row(f, &format!("rest {name}"), &route.latency)?;
         }
         write_row(f, "rest", &self.all)?;
+        for (name, ended) in [
+            ("rest refusal", &self.refusal),
+            ("rest failure", &self.failure),
+        ] {
+            if ended.count > 0 {
+                write_row(f, name, ended)?;
+            }
+        }
         write_row(f, "rest send lateness", &self.send_lateness)?;
         for (name, route) in &self.routes {
             let mut odd = String::new();
@@ -139,6 +156,13 @@ impl RestReport {
             if !odd.is_empty() {
                 writeln!(f, "rest {name}:{odd}")?;
             }
+        }
+        if self.failed_percent > 0.0 {
+            writeln!(
+                f,
+                "rest: {:.2} % of all requests were no success",
+                self.failed_percent
+            )?;
         }
         if self.not_sent > 0 {
             writeln!(
@@ -160,6 +184,9 @@ impl fmt::Display for SimulationReport {
         )?;
         for (name, stage) in &self.stages {
             write_row(f, &format!("  {name}"), stage)?;
+        }
+        if self.stages_coarse {
+            writeln!(f, "  {COARSE}")?;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ use crate::load::window::Window;
 const MAX_UNDER_WAY: usize = 20_000;
 /// How long answers are waited for after the last request.
 const LAST_ANSWERS_PATIENCE: Duration = Duration::from_secs(10);
+/// Least status of an answer that is a refusal.
+const FIRST_REFUSAL: u16 = 400;
 /// Longest part of an answer that a violation quotes.
 const MAX_QUOTED_BYTES: usize = 300;
 
@@ -47,15 +49,29 @@ pub(crate) struct RestTally {
     pub(crate) bytes: u64,
 }
 
-/// What the requests of one route came to.
+/// What the requests of one route came to, each kind of end apart: saying no is quicker than doing what was asked, and a
+/// gateway that is not there refuses a connection sooner than any answers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RouteTally {
-    /// From when a request was due until its answer was read, whatever it said.
+    /// From when a request was due until its answer was read, of those that were answered with success.
     pub(crate) latency: Durations,
+    /// The same, of those that were answered with a refusal.
+    pub(crate) refusal: Durations,
+    /// From when a request was due until it was given up, of those that were never answered.
+    pub(crate) failure: Durations,
     /// Answers by status.
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// Requests without an answer. Their waiting is in the latency, so that it does not look short.
-    pub(crate) unanswered: u64,
+}
+
+impl RestTally {
+    /// Requests that were due.
+    pub(crate) fn due(&self) -> u64 {
+        let ended = self
+            .routes
+            .values()
+            .map(|route| route.latency.0.len() + route.refusal.0.len() + route.failure.0.len());
+        ended.sum::<u64>() + self.not_sent
+    }
 }
 
 /// What requests are made of.
@@ -254,13 +270,25 @@ impl Due {
         let (sent, latency) = (self.sent.unwrap_or(now), now - self.at);
         tally.send_lateness.record(sent - self.at);
         let mut recorder = self.driver.recorder.borrow_mut();
-        recorder.record(now, |slot| slot.rest.record(latency));
         tally.bytes += answer.map_or(0, |reply| reply.body.len() as u64);
         let of_route = tally.routes.entry(self.route.name()).or_default();
-        of_route.latency.record(latency);
-        match answer {
-            Some(reply) => *of_route.statuses.entry(reply.status).or_default() += 1,
-            None => of_route.unanswered += 1,
+        let status = answer.map(|reply| reply.status);
+        if let Some(status) = status {
+            *of_route.statuses.entry(status).or_default() += 1;
+        }
+        match status {
+            Some(status) if status < FIRST_REFUSAL => {
+                of_route.latency.record(latency);
+                recorder.record(now, |slot| slot.rest.record(latency));
+            }
+            Some(_) => {
+                of_route.refusal.record(latency);
+                recorder.record(now, |slot| slot.refused += 1);
+            }
+            None => {
+                of_route.failure.record(latency);
+                recorder.record(now, |slot| slot.unanswered += 1);
+            }
         }
     }
 }

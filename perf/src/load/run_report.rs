@@ -17,12 +17,11 @@ use crate::load::processes::Usage;
 use crate::load::rest::{RestTally, RouteTally};
 use crate::load::tally::{Connections, Durations, Received, StreamTally, WallDurations};
 
+const MS_PER_S: f64 = 1_000.0;
 /// us in a ms, in which `.hgrm` files are.
 const US_PER_MS: f64 = 1_000.0;
 /// The server's name of the whole of a tick.
 const TICK_LATENCY: &str = "tick_latency";
-/// Least status of an answer that is a refusal.
-const FIRST_REFUSAL: u16 = 400;
 /// Reporting points in each halving of the distance to 100 %, as other tools of the family write.
 const HGRM_TICKS_PER_HALF: u32 = 5;
 
@@ -56,11 +55,21 @@ pub(crate) struct RunReport {
     /// All of it by name.
     #[serde(skip)]
     pub(crate) figures: Figures,
+    /// Time between two ticks that a client asked for, us.
+    #[serde(skip)]
+    pub(crate) client_period_us: f64,
 }
 
 #[derive(Serialize)]
 pub(crate) struct RestReport {
+    /// Answered with success, all routes.
     pub(crate) all: Percentiles,
+    /// Answered with a refusal.
+    pub(crate) refusal: Percentiles,
+    /// Given up without an answer.
+    pub(crate) failure: Percentiles,
+    /// Of all requests that were due: those refused, not answered or not sent.
+    pub(crate) failed_percent: f64,
     pub(crate) routes: BTreeMap<&'static str, RouteReport>,
     pub(crate) send_lateness: Percentiles,
     pub(crate) not_sent: u64,
@@ -77,6 +86,7 @@ pub(crate) struct RouteReport {
 #[derive(Serialize)]
 pub(crate) struct StreamReport {
     pub(crate) end_to_end: Percentiles,
+    pub(crate) staleness: Percentiles,
     pub(crate) json: ReceivedReport,
     pub(crate) binary: ReceivedReport,
     pub(crate) connect: Percentiles,
@@ -91,6 +101,7 @@ pub(crate) struct StreamReport {
 #[derive(Serialize)]
 pub(crate) struct ReceivedReport {
     pub(crate) end_to_end: Percentiles,
+    pub(crate) staleness: Percentiles,
     pub(crate) sent_to_received: Percentiles,
     pub(crate) jitter: Percentiles,
     /// Messages whose sender's clock was ahead of this one's.
@@ -115,11 +126,17 @@ pub(crate) struct SimulationReport {
     pub(crate) tick_ms: u32,
     /// Asked for; absent where it goes as fast as it can.
     pub(crate) speed: Option<f64>,
+    /// Between the two times that it was read.
     pub(crate) ticks: u64,
+    /// How far these are apart: reading it takes time of its own.
+    pub(crate) over_s: f64,
     pub(crate) late_ticks: u64,
     pub(crate) dilated_ms: f64,
+    /// Simulated over real time, in all of that time.
     pub(crate) achieved_speed: f64,
     pub(crate) stages: BTreeMap<String, Percentiles>,
+    /// So many ticks are in the server's histograms from before that what was added is known coarsely.
+    pub(crate) stages_coarse: bool,
 }
 
 impl Percentiles {
@@ -156,7 +173,7 @@ impl RunReport {
         let simulations: Vec<_> = (measured.simulations.iter())
             .map(|advance| SimulationReport::new(advance, &mut figures))
             .collect();
-        set_simulations(&simulations, seconds, &mut figures);
+        set_simulations(&simulations, &mut figures);
         for usage in &measured.processes {
             let cpu_percent = 100.0 * usage.cpu_s / seconds;
             figures.set(format!("cpu.{}", usage.name), cpu_percent);
@@ -183,6 +200,7 @@ impl RunReport {
             metrics_unread: measured.words.unread,
             timeline,
             figures,
+            client_period_us: 1e6 / f64::from(measured.rate_hz.max(1)),
         }
     }
 
@@ -205,6 +223,26 @@ impl RunReport {
         periods.min_by(f64::total_cmp)
     }
 
+    /// The share of its requests that were refused, not answered or not sent, in hundredths.
+    pub(crate) fn failed_percent(&self) -> f64 {
+        self.rest.failed_percent
+    }
+
+    /// How old a picture may be before it is told that clients were left without a newer one, us: some ticks at the
+    /// slower of the two rates, and never so little that a pause of this machine is one.
+    pub(crate) fn stale_after_us(&self) -> f64 {
+        const LEAST_US: f64 = 500_000.0;
+        const PERIODS: f64 = 3.0;
+        let periods = self.period_us().unwrap_or(0.0).max(self.client_period_us);
+        (PERIODS * periods).max(LEAST_US)
+    }
+
+    /// Names of the simulations whose stages are known coarsely.
+    pub(crate) fn coarse(&self) -> Vec<&str> {
+        let coarse = self.simulations.iter().filter(|s| s.stages_coarse);
+        coarse.map(|s| s.id.as_str()).collect()
+    }
+
     /// Ticks of all simulations that were late.
     pub(crate) fn late_ticks(&self) -> u64 {
         self.simulations.iter().map(|s| s.late_ticks).sum()
@@ -225,11 +263,12 @@ impl RunReport {
 }
 
 /// What all simulations did together.
-fn set_simulations(simulations: &[SimulationReport], seconds: f64, figures: &mut Figures) {
+fn set_simulations(simulations: &[SimulationReport], figures: &mut Figures) {
     let sum = |of: fn(&SimulationReport) -> f64| simulations.iter().map(of).sum::<f64>();
     let (ticks, late) = (sum(|s| s.ticks as f64), sum(|s| s.late_ticks as f64));
     figures.set("ticks", ticks);
-    figures.set("ticks_per_s", ticks / seconds);
+    let rates = simulations.iter().map(|s| s.ticks as f64 / s.over_s);
+    figures.set("ticks_per_s", rates.sum());
     figures.set("late_ticks", late);
     figures.set("late_share", 100.0 * late / ticks.max(1.0));
     figures.set("dilated", sum(|s| s.dilated_ms) * US_PER_MS);
@@ -251,22 +290,27 @@ pub(crate) fn hgrm_of(durations: &Durations) -> anyhow::Result<String> {
 
 impl RestReport {
     fn new(tally: &RestTally, seconds: f64, figures: &mut Figures) -> RestReport {
-        let mut all = Durations::default();
-        let (mut answers, mut refused, mut unanswered) = (0, 0, tally.not_sent);
+        let [mut all, mut refusal, mut failure] = [(); 3].map(|()| Durations::default());
         for (name, route) in &tally.routes {
             all.add(&route.latency);
+            refusal.add(&route.refusal);
+            failure.add(&route.failure);
             figures.keep(format!("rest.{name}"), &route.latency);
-            answers += route.statuses.values().sum::<u64>();
-            let above = route.statuses.range(FIRST_REFUSAL..);
-            refused += above.map(|(_, n)| n).sum::<u64>();
-            unanswered += route.unanswered;
         }
-        figures.set("rest.answers_per_s", per_second(answers, seconds));
+        let (refused, unanswered) = (refusal.0.len(), failure.0.len() + tally.not_sent);
+        let failed_percent = 100.0 * (refused + unanswered) as f64 / tally.due().max(1) as f64;
+        figures.set("rest.answers_per_s", per_second(all.0.len(), seconds));
         figures.set("rest.refused", refused as f64);
         figures.set("rest.unanswered", unanswered as f64);
+        figures.set("rest.failed_share", failed_percent);
+        figures.keep("rest.refusal", &refusal);
+        figures.keep("rest.failure", &failure);
         figures.keep("rest.send_lateness", &tally.send_lateness);
         let report = RestReport {
             all: Percentiles::of(&all.0),
+            refusal: Percentiles::of(&refusal.0),
+            failure: Percentiles::of(&failure.0),
+            failed_percent,
             routes: (tally.routes.iter())
                 .map(|(name, route)| (*name, RouteReport::new(route)))
                 .collect(),
@@ -284,20 +328,22 @@ impl RouteReport {
         RouteReport {
             latency: Percentiles::of(&tally.latency.0),
             statuses: tally.statuses.clone(),
-            unanswered: tally.unanswered,
+            unanswered: tally.failure.0.len(),
         }
     }
 }
 
 impl StreamReport {
     fn new(tally: &StreamTally, seconds: f64, figures: &mut Figures) -> StreamReport {
-        let mut end_to_end = Durations::default();
+        let (mut end_to_end, mut staleness) = (Durations::default(), Durations::default());
         for (form, received) in [("json", &tally.json), ("binary", &tally.binary)] {
             end_to_end.add(&received.end_to_end.durations);
+            staleness.add(&received.staleness);
             let mut keep = |name: &str, durations: &Durations| {
                 figures.keep(format!("{form}.{name}"), durations);
             };
             keep("end_to_end", &received.end_to_end.durations);
+            keep("staleness", &received.staleness);
             keep("sent_to_received", &received.sent_to_received.durations);
             keep("jitter", &received.jitter);
             let mut set = |name: &str, value: f64| figures.set(format!("{form}.{name}"), value);
@@ -322,6 +368,7 @@ impl StreamReport {
         figures.set("failed_attempts", *failed as f64);
         let report = StreamReport {
             end_to_end: Percentiles::of(&end_to_end.0),
+            staleness: Percentiles::of(&staleness.0),
             json: ReceivedReport::new(&tally.json, seconds),
             binary: ReceivedReport::new(&tally.binary, seconds),
             connect: Percentiles::of(&connect.0),
@@ -333,6 +380,7 @@ impl StreamReport {
             stalled_closed: *stalled_closed,
         };
         figures.keep("end_to_end", &end_to_end);
+        figures.keep("staleness", &staleness);
         report
     }
 }
@@ -346,6 +394,7 @@ impl ReceivedReport {
         let sent = &received.sent_to_received;
         ReceivedReport {
             end_to_end: Percentiles::of(&end_to_end.0),
+            staleness: Percentiles::of(&received.staleness.0),
             sent_to_received: Percentiles::of(&sent.durations.0),
             jitter: Percentiles::of(&received.jitter.0),
             negative: negative + sent.negative,
@@ -367,29 +416,43 @@ impl SimulationReport {
     fn new(advance: &Advance, figures: &mut Figures) -> SimulationReport {
         let (before, after) = (&advance.before.resource, &advance.after.resource);
         let mut stages = BTreeMap::new();
+        let mut stages_coarse = false;
         for (name, cumulative) in &advance.after.stages {
             let nothing = Default::default();
             let since = advance.before.stages.get(name).unwrap_or(&nothing);
             let added = cumulative.since(since);
+            let is_coarse = since.hides(&added);
+            stages_coarse |= is_coarse;
             stages.insert(name.clone(), Percentiles::of(&added.0));
             // Of all simulations together; a stage that another version has is told, and has no name here.
-            if name == TICK_LATENCY {
-                figures.keep("tick", &added);
-            } else if STAGES.contains(&name.as_str()) {
-                figures.keep(format!("stage.{name}"), &added);
+            let known_as = match name.as_str() {
+                TICK_LATENCY => "tick".to_owned(),
+                stage if STAGES.contains(&stage) => format!("stage.{stage}"),
+                _ => continue,
+            };
+            figures.keep(known_as.clone(), &added);
+            if is_coarse {
+                figures.keep_coarse(known_as);
             }
         }
+        let over_s = (advance.after.at - advance.before.at)
+            .as_secs_f64()
+            .max(1e-3);
+        let ticks = after.tick.saturating_sub(before.tick);
+        let simulated_s = ticks as f64 * f64::from(after.tick_ms) / MS_PER_S;
         SimulationReport {
             id: after.id.clone(),
             status: after.status.clone(),
             entities: after.entities,
             tick_ms: after.tick_ms,
             speed: after.speed(),
-            ticks: after.tick.saturating_sub(before.tick),
+            ticks,
+            over_s,
             late_ticks: after.late_ticks.saturating_sub(before.late_ticks),
             dilated_ms: after.dilated_ms - before.dilated_ms,
-            achieved_speed: after.achieved_speed,
+            achieved_speed: simulated_s / over_s,
             stages,
+            stages_coarse,
         }
     }
 }

@@ -17,13 +17,14 @@ use crate::load::figures::Figures;
 use crate::load::gateway::Gateway;
 use crate::load::leg::Field;
 use crate::load::live::Live;
-use crate::load::pairs::{self, Pair, PairsReport, median_ratio, without_first};
+use crate::load::pairs::{self, Pair, PairsReport, median_ratio, without_first, without_ratio};
 use crate::load::parameters::{Parameters, parameters};
 use crate::load::report::{CheckReport, Frame, SingleReport, Verdict};
 use crate::load::run_report::{Percentiles, RunReport};
 use crate::load::stop::Stop;
 use crate::load::tally::Durations;
 use crate::load::target::Target;
+use crate::load::threshold::Threshold;
 use crate::load::violation::{Check, Violations, finding};
 use crate::load::{csv, page, wrong_input};
 
@@ -159,6 +160,7 @@ impl Plan {
         let why = match (frame.interrupted, verdict.checks.violations) {
             (true, _) => "the run was ended early",
             (_, 1..) => "checks were violated",
+            _ if !verdict.incomparable.is_empty() => "a pair compares nothing",
             _ => return Baseline::new(frame.parameters.clone(), figures).write(path),
         };
         eprintln!("warning: --save {}: not written: {why}", path.display());
@@ -187,7 +189,7 @@ impl Work<'_> {
             .keep("idle_timer_jitter", &plan.idle_timer_jitter);
         run.figures.set("violations", checks.violations as f64);
         let frame = plan.frame(parameters, self.stop.is_asked());
-        let verdict = self.verdict(checks, &run.figures);
+        let verdict = self.verdict(checks, &run.figures, Vec::new());
         plan.save(&frame, &verdict, &run.figures)?;
         let report = SingleReport {
             frame,
@@ -223,7 +225,7 @@ impl Work<'_> {
         let checks = self.checks();
         let figures = pairs::figures(&pairs, checks.violations);
         let frame = plan.frame(parameters, self.stop.is_asked());
-        let verdict = self.verdict(checks, &figures);
+        let verdict = self.verdict(checks, &figures, without_ratio(&pairs));
         plan.save(&frame, &verdict, &figures)?;
         let report = PairsReport {
             frame,
@@ -348,11 +350,23 @@ impl Work<'_> {
         }
     }
 
-    fn verdict(&self, checks: CheckReport, figures: &Figures) -> Verdict {
-        let thresholds = self.plan.args.output.fail_if.iter();
+    fn verdict(
+        &self,
+        checks: CheckReport,
+        figures: &Figures,
+        incomparable: Vec<String>,
+    ) -> Verdict {
+        let thresholds = self.plan.args.output.thresholds();
+        let is_measured = |threshold: &Threshold| {
+            // Where no pair is complete nothing is measured, and nobody asked for this one.
+            self.plan.args.output.fail_if.contains(threshold)
+                || figures.value(&threshold.measure).is_some()
+        };
         Verdict {
             checks,
-            thresholds: thresholds
+            incomparable,
+            thresholds: (thresholds.iter())
+                .filter(|threshold| is_measured(threshold))
                 .map(|threshold| threshold.judge(figures))
                 .collect(),
             comparison: self.plan.compare(figures, self.stop.is_asked()),

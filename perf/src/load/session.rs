@@ -21,6 +21,7 @@ use crate::load::content::{self, Wanted};
 use crate::load::gateway::{OPEN_PATIENCE, Wire};
 use crate::load::message::{self, Depth, Log, Message, Tick};
 use crate::load::sequence::Sequence;
+use crate::load::staleness::Staleness;
 use crate::load::stream::{Client, Kind, StreamPlan};
 use crate::load::tally::{Received, StreamTally, unix_us};
 use crate::load::target::Target;
@@ -48,6 +49,7 @@ pub(crate) struct Session {
     recorder: Rc<RefCell<Recorder>>,
     depth: Depth,
     sequence: Sequence,
+    staleness: Staleness,
     has_joined: bool,
 }
 
@@ -55,6 +57,7 @@ pub(crate) struct Session {
 struct Told {
     ids: Option<Ids>,
     cadence: Cadence,
+    has_hello: bool,
     ticks: u64,
 }
 
@@ -72,6 +75,7 @@ impl Session {
         };
         Session {
             sequence: Sequence::new(plan.args.events),
+            staleness: Staleness::new(Instant::now(), unix_us(), plan.args.rate_hz, client.number),
             plan,
             client,
             tally,
@@ -83,32 +87,79 @@ impl Session {
 
     /// Connects when it is due, and again whenever a connection breaks, until the window is over.
     pub(crate) async fn run(mut self) {
+        let waits_since = self.stay().await;
+        self.look();
+        if let Some(due) = waits_since.filter(|_| !self.has_joined) {
+            // Whoever was never let in has waited at least so long.
+            let mut tally = self.tally.borrow_mut();
+            tally.connections.connect.record(due.elapsed());
+            tally.connections.hello.record(due.elapsed());
+        }
+    }
+
+    /// Answers since when a connection is due where there is none in the end.
+    async fn stay(&mut self) -> Option<Instant> {
         let plan = Arc::clone(&self.plan);
         tokio::select! {
             () = sleep_until(self.client.due.into()) => {}
-            () = plan.window.over() => return,
+            () = plan.window.over() => return None,
         }
+        self.staleness = Staleness::new(
+            Instant::now(),
+            unix_us(),
+            plan.args.rate_hz,
+            self.client.number,
+        );
         let mut due = self.client.due;
         let mut retry = FIRST_RETRY;
         while !plan.window.is_over() {
-            match self.connect(due).await {
-                Ok(socket) => {
-                    self.serve(socket, due).await;
-                    retry = FIRST_RETRY;
-                }
+            let was_let_in = match self.connect(due).await {
+                Ok(socket) => self.serve(socket, due).await,
                 Err(reason) => {
-                    let mut tally = self.tally.borrow_mut();
-                    tally.connections.failed += 1;
-                    tally.connections.count_reason(reason);
+                    self.tally.borrow_mut().connections.failed += 1;
+                    self.handle_break(reason);
+                    false
                 }
+            };
+            if was_let_in {
+                retry = FIRST_RETRY;
             }
             tokio::select! {
                 () = sleep(retry) => {}
-                () = plan.window.over() => return,
+                () = plan.window.over() => return (!was_let_in).then_some(due),
             }
             retry = (2 * retry).min(LAST_RETRY);
-            due = Instant::now();
-            self.tally.borrow_mut().connections.reconnects += 1;
+            // One that was not let in has been due since it first tried.
+            if was_let_in {
+                due = Instant::now();
+            }
+        }
+        None
+    }
+
+    /// A connection broke, or could not be opened.
+    fn handle_break(&self, reason: String) {
+        self.tally.borrow_mut().connections.count_reason(reason);
+        self.record(|slot| slot.broken += 1);
+    }
+
+    /// Looks at how old what this client sees is, for all moments until now at which it was due a tick.
+    fn look(&mut self) {
+        let (now, now_us) = (Instant::now(), unix_us());
+        let Some((from, to)) = self.plan.window.measured_until(now) else {
+            return;
+        };
+        let to_us = now_us.saturating_sub((now - to).as_micros() as u64);
+        let mut tally = self.tally.borrow_mut();
+        let seen = match self.client.kind {
+            Kind::Json => &mut tally.json.staleness,
+            Kind::Binary => &mut tally.binary.staleness,
+            Kind::Stalled => return,
+        };
+        let mut recorder = self.recorder.borrow_mut();
+        for age in self.staleness.looks(from, to, to_us) {
+            seen.record_us(age.us);
+            recorder.record(age.at, |slot| slot.staleness.record_us(age.us));
         }
     }
 
@@ -161,11 +212,13 @@ impl Session {
         query
     }
 
-    /// Reads until the connection ends, which is counted with its reason, or the window is over.
-    async fn serve(&mut self, mut socket: WebSocketStream<Wire>, due: Instant) {
+    /// Reads until the connection ends, which is counted with its reason, or the window is over. Answers whether
+    /// there was a hello.
+    async fn serve(&mut self, mut socket: WebSocketStream<Wire>, due: Instant) -> bool {
         let mut told = Told {
             ids: None,
             cadence: Cadence::new(self.plan.args.rate_hz),
+            has_hello: false,
             ticks: 0,
         };
         let plan = Arc::clone(&self.plan);
@@ -178,7 +231,7 @@ impl Session {
                 () = &mut over => {
                     // Whoever is slow to answer it is not waited for.
                     let _ = timeout(CLOSE_PATIENCE, socket.close(None)).await;
-                    return;
+                    return told.has_hello;
                 }
             };
             let read = match message {
@@ -195,13 +248,13 @@ impl Session {
             match read {
                 Ok(is_hello) if is_hello && self.client.kind == Kind::Stalled => {
                     self.stall(socket).await;
-                    return;
+                    return told.has_hello;
                 }
                 Ok(_) => {}
-                Err(_) if plan.window.is_over() => return,
+                Err(_) if plan.window.is_over() => return told.has_hello,
                 Err(reason) => {
-                    self.tally.borrow_mut().connections.count_reason(reason);
-                    return;
+                    self.handle_break(reason);
+                    return told.has_hello;
                 }
             }
         }
@@ -239,12 +292,11 @@ impl Session {
             }
         };
         let is_hello = matches!(message, Message::Hello(_));
-        if is_hello && told.ticks == 0 {
-            self.tally
-                .borrow_mut()
-                .connections
-                .hello
-                .record(due.elapsed());
+        if is_hello && !told.has_hello {
+            told.has_hello = true;
+            let mut tally = self.tally.borrow_mut();
+            tally.connections.hello.record(due.elapsed());
+            tally.connections.reconnects += u64::from(self.has_joined);
         }
         self.handle(message, told, received_at_us);
         is_hello
@@ -322,6 +374,10 @@ impl Session {
                 .expect("nobody panics with it")
                 .handle_tick(tick);
             self.judge(agreed);
+        }
+        if let Some(started_at_us) = tick.started_at_us {
+            self.look();
+            self.staleness.handle_tick(started_at_us);
         }
         told.ticks += 1;
         // The first one shows where the run stands; it may have started long ago.

@@ -71,6 +71,8 @@ impl WallDurations {
 pub(crate) struct Received {
     /// From a tick's start to its message being read.
     pub(crate) end_to_end: WallDurations,
+    /// How old what a client saw was, at each moment at which it was due a tick, connected or not.
+    pub(crate) staleness: Durations,
     /// From its sending to its being read.
     pub(crate) sent_to_received: WallDurations,
     /// By how much two consecutive messages of a client came further apart, or closer together, than
@@ -98,6 +100,7 @@ impl Received {
     /// Adds another thread's.
     pub(crate) fn add(&mut self, other: &Received) {
         self.end_to_end.add(&other.end_to_end);
+        self.staleness.add(&other.staleness);
         self.sent_to_received.add(&other.sent_to_received);
         self.jitter.add(&other.jitter);
         self.messages += other.messages;
@@ -114,7 +117,7 @@ impl Received {
 /// What happened to connections of the live stream, in the whole run: most open before it counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connections {
-    /// From the time a connection was due to be opened until the upgrade was answered.
+    /// From the time a connection was first due to be opened, whatever attempts failed, until the upgrade was answered.
     pub(crate) connect: Durations,
     /// From the same time until the hello was read.
     pub(crate) hello: Durations,

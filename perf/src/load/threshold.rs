@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::load::figures::Figures;
 use crate::load::measure::Measure;
+use crate::load::unit::Unit;
 
 /// One condition.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,8 @@ impl Threshold {
         let apart = (value - self.bound).abs();
         let share = match self.bound {
             0.0 => String::new(),
+            // Hundredths of hundredths are read as the former.
+            _ if unit == Unit::Percent => String::new(),
             bound => format!(", {:.1} %", 100.0 * apart / bound),
         };
         let side = if value < self.bound { "below" } else { "above" };

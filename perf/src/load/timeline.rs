@@ -2,6 +2,7 @@
 //!
 //! Threads count by themselves and hand over a slot when it is over, so that counting takes no lock.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,16 @@ impl Coarse {
 pub(crate) struct Slot {
     /// From a tick's deadline to its message being read.
     pub(crate) end_to_end: Coarse,
-    /// From when a request was due to its answer being read.
+    /// How old what clients saw was, at each moment at which one was due a tick.
+    pub(crate) staleness: Coarse,
+    /// From when a request was due to its answer being read, of those that were answered with success.
     pub(crate) rest: Coarse,
+    /// Requests that were answered with a refusal.
+    pub(crate) refused: u64,
+    /// Requests that ended without an answer.
+    pub(crate) unanswered: u64,
+    /// Streams that broke, and attempts to open one that failed.
+    pub(crate) broken: u64,
     /// Messages of all types.
     pub(crate) messages: u64,
     /// Bytes of their payloads.
@@ -56,9 +65,18 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// Whether something went wrong in it.
+    pub(crate) fn is_odd(&self) -> bool {
+        self.skipped + self.refused + self.unanswered + self.broken > 0
+    }
+
     fn add(&mut self, other: &Slot) {
         self.end_to_end.add(&other.end_to_end);
+        self.staleness.add(&other.staleness);
         self.rest.add(&other.rest);
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.broken += other.broken;
         self.messages += other.messages;
         self.bytes += other.bytes;
         self.skipped += other.skipped;
@@ -127,9 +145,9 @@ impl Timeline {
 /// One thread's part of a timeline; what it holds is handed over when it is dropped.
 pub(crate) struct Recorder {
     timeline: Arc<Timeline>,
-    index: usize,
-    slot: Slot,
-    is_empty: bool,
+    newest: usize,
+    /// Those that are not handed over yet: the newest, and earlier ones of which something became known since.
+    slots: BTreeMap<usize, Slot>,
 }
 
 impl Recorder {
@@ -137,30 +155,26 @@ impl Recorder {
     pub(crate) fn new(timeline: Arc<Timeline>) -> Recorder {
         Recorder {
             timeline,
-            index: 0,
-            slot: Slot::default(),
-            is_empty: true,
+            newest: 0,
+            slots: BTreeMap::new(),
         }
     }
 
-    /// Counts something that happens now; nothing before the begin.
-    pub(crate) fn record(&mut self, now: Instant, with: impl FnOnce(&mut Slot)) {
-        let Some(index) = self.timeline.index(now) else {
+    /// Counts something that happens now, or of which is known only now that it happened; nothing before the begin.
+    pub(crate) fn record(&mut self, at: Instant, with: impl FnOnce(&mut Slot)) {
+        let Some(index) = self.timeline.index(at) else {
             return;
         };
-        if index != self.index {
+        if index > self.newest {
             self.hand_over();
-            self.index = index;
+            self.newest = index;
         }
-        with(&mut self.slot);
-        self.is_empty = false;
+        with(self.slots.entry(index).or_default());
     }
 
     fn hand_over(&mut self) {
-        if !self.is_empty {
-            self.timeline.add(self.index, &self.slot);
-            self.slot = Slot::default();
-            self.is_empty = true;
+        for (index, slot) in std::mem::take(&mut self.slots) {
+            self.timeline.add(index, &slot);
         }
     }
 }
@@ -205,6 +219,22 @@ mod tests {
         let messages: Vec<_> = slots.iter().map(|slot| slot.messages).collect();
         assert_eq!(messages, [4, 2, 2]);
         assert_eq!(slots[1].rest.0.max() / 10, 100);
+    }
+
+    #[test]
+    fn what_becomes_known_later_counts_where_it_happened() {
+        let timeline = Arc::new(Timeline::new(Duration::from_secs(9)));
+        let start = Instant::now();
+        timeline.begin(start);
+        let mut recorder = Recorder::new(Arc::clone(&timeline));
+        for ms in [3_500, 500, 1_500, 3_600, 2_500, 4_100] {
+            recorder.record(start + Duration::from_millis(ms), |slot| slot.broken += 1);
+        }
+        assert_eq!(timeline.get(0).map(|slot| slot.broken), Some(1));
+        drop(recorder);
+        let slots = timeline.until(Duration::from_secs(5));
+        let broken: Vec<_> = slots.iter().map(|slot| slot.broken).collect();
+        assert_eq!(broken, [1, 1, 1, 2, 1]);
     }
 
     #[test]

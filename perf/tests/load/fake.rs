@@ -4,11 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Path, Query, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -67,9 +69,30 @@ pub(crate) enum Fault {
     RestStalls,
     /// Every connection is closed after some ticks.
     Closes,
+    /// For [`OUTAGE_MS`] nothing is sent, and then the newest tick.
+    StreamStalls,
+    /// For as long every connection is closed, and none is let in.
+    Restarts,
+    /// Ticks are sent only to streams of the simulation that was opened first; others get their hello.
+    FirstFlows,
+    /// Most requests are refused at once.
+    Refuses,
+    /// Most requests lose their connection at once.
+    HangsUp,
+    /// Half of the ticks that there should be are made, the resource praises the last moments, and latencies take long.
+    HalfSpeed,
+    /// There are many ticks from before.
+    LongBefore,
     /// The same, and each next one is another orchestrator's, for which the last events are void.
     TakenOver,
 }
+
+/// When the stream stands still or is away, ms since the first one was opened.
+pub(crate) const OUTAGE_MS: std::ops::Range<u64> = 500..1_700;
+/// How long each answer about latencies takes in [`Fault::HalfSpeed`].
+const LATENCY_TAKES: Duration = Duration::from_millis(250);
+/// Ticks of [`Fault::LongBefore`] that the histograms have from before.
+const BEFORE: u64 = 100_000;
 
 /// How long [`Fault::RestStalls`] stands still.
 pub(crate) const STALL: Duration = Duration::from_millis(500);
@@ -103,6 +126,10 @@ pub(crate) struct Farm {
     pub(crate) streamed: Mutex<BTreeSet<String>>,
     /// Ticks that it was to be stepped.
     pub(crate) stepped: AtomicU64,
+    /// Requests of a load that came, where some are refused.
+    asked: AtomicU64,
+    /// When the first stream was opened, where that counts.
+    opened: OnceLock<Instant>,
     /// Epochs that streams were resumed from.
     pub(crate) resumed_from: Mutex<BTreeSet<u32>>,
 }
@@ -133,6 +160,8 @@ impl Fake {
             forks: Mutex::default(),
             streamed: Mutex::default(),
             stepped: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            opened: OnceLock::new(),
             resumed_from: Mutex::default(),
         });
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -184,7 +213,27 @@ fn router(farm: Arc<Farm>) -> Router {
         .route(&of("/events"), get(empty_page))
         .route("/v1/workers", get(empty_page))
         .route(&of("/stream"), get(stream::open))
+        .layer(middleware::from_fn_with_state(Arc::clone(&farm), refuse))
         .with_state(farm)
+}
+
+/// Refuses what a load asks for, four times of five, and nothing else.
+async fn refuse(State(farm): State<Arc<Farm>>, request: Request, next: Next) -> Response {
+    let of_load = ["/world", "/entities", "/events"];
+    let is_of_load = of_load
+        .iter()
+        .any(|end| request.uri().path().ends_with(end));
+    let is_turn = || !farm.asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(5);
+    match farm.fault {
+        Fault::Refuses if is_of_load && is_turn() => StatusCode::TOO_MANY_REQUESTS.into_response(),
+        // A body that fails ends the connection in the middle of the answer.
+        Fault::HangsUp if is_of_load && is_turn() => {
+            let cut =
+                futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
+            Response::new(Body::from_stream(cut))
+        }
+        _ => next.run(request).await,
+    }
 }
 
 pub(crate) fn unix_us() -> u64 {
@@ -203,6 +252,12 @@ impl Farm {
         self.began.elapsed().as_millis() as u64 / TICK_MS + 1
     }
 
+    /// Whether nothing comes out of the stream now.
+    pub(crate) fn is_out(&self) -> bool {
+        let opened = self.opened.get_or_init(Instant::now);
+        OUTAGE_MS.contains(&(opened.elapsed().as_millis() as u64))
+    }
+
     pub(crate) fn started_at_us(&self, tick: u64) -> u64 {
         self.began_us + (tick - 1) * TICK_MS * 1_000
     }
@@ -211,7 +266,8 @@ impl Farm {
         let tick = self.tick();
         let digest_tick = tick / DIGEST_EVERY * DIGEST_EVERY;
         json!({
-            "id": id, "scenario": "weeding", "speed": 1.0, "entities": ENTITIES, "tick_ms": TICK_MS, "status": "running", "tick": tick,
+            "id": id, "scenario": "weeding", "speed": 1.0, "entities": ENTITIES, "tick_ms": TICK_MS, "status": "running",
+            "tick": if self.fault == Fault::HalfSpeed { tick / 2 } else { tick },
             "late_ticks": 0, "dilated_ms": 0, "achieved_speed": 1.0,
             "digest": digest_of(digest_tick), "digest_tick": digest_tick,
         })
@@ -324,11 +380,19 @@ async fn digests(
 
 /// Two durations more with each tick, of 1 and 2 ms.
 async fn latency(State(farm): State<Arc<Farm>>, headers: HeaderMap) -> String {
-    let ticks = farm.tick();
+    let ticks = farm.tick()
+        + if farm.fault == Fault::LongBefore {
+            BEFORE
+        } else {
+            0
+        };
+    if farm.fault == Fault::HalfSpeed {
+        tokio::time::sleep(LATENCY_TAKES).await;
+    }
     if headers[header::ACCEPT] == "application/vnd.hgrm" {
         let (half, all) = (ticks, 2 * ticks);
         return format!(
-            "Value Percentile TotalCount\n\n 1.000 0.5 {half} 2.00\n 2.000 1.0 {all}\n#[end]\n"
+            "Value Percentile TotalCount\n\n 1.000 0.5 {half} 2.00\n 1.999 0.5 {half} 2.00\n 2.000 1.0 {all}\n#[end]\n"
         );
     }
     json!({"stages": [{"stage": "compute"}, {"stage": "tick_latency"}]}).to_string()

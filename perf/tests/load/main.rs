@@ -3,10 +3,13 @@
 
 #![allow(missing_docs)]
 
+mod failures;
 mod fake;
+mod outages;
 mod outputs;
 mod page;
 mod pairs;
+mod progress;
 mod stream;
 mod terminal;
 mod wire;

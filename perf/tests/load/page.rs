@@ -105,8 +105,8 @@ fn a_page_has_the_figures_and_plots_of_its_run_and_needs_nothing_else() {
     let plots = attributes(&page, "svg.drawn", "data-series");
     assert_eq!(
         plots.len(),
-        10,
-        "percentiles, latency twice, four rates, CPU, memory, bytes"
+        11,
+        "percentiles, latency, age, requests, four rates, CPU, memory, bytes"
     );
     let series: Vec<Value> = plots
         .iter()
@@ -118,7 +118,7 @@ fn a_page_has_the_figures_and_plots_of_its_run_and_needs_nothing_else() {
         .iter()
         .map(|s| &s["label"])
         .collect();
-    assert_eq!(labels.len(), 5, "{labels:?}");
+    assert_eq!(labels.len(), 6, "{labels:?}");
     let slots = run["timeline"].as_array().unwrap().len();
     let p50 = series[1][0]["points"].as_array().unwrap();
     assert_eq!((slots, p50.len()), (2, 2));
@@ -164,7 +164,7 @@ fn a_page_of_pairs_has_both_curves_and_every_pair() {
     assert_eq!(legend, ["without", "with"]);
     let median = report["median_ratio_p99"].as_f64().unwrap();
     assert_eq!(texts(&page, ".tile .value")[0], format!("{median:.3}"));
-    let rows = texts(&page, "tbody tr");
+    let rows = texts(&page, ".pairs tbody tr");
     assert!(
         rows[0].starts_with("1without") && rows[1].starts_with("2with"),
         "{rows:?}"

@@ -71,6 +71,29 @@ fn a_simulation_that_is_named_is_watched_as_it_is_in_both_halves() {
     );
 }
 
+/// A stream that the stalled clients have killed once gave the best ratio of all.
+#[test]
+fn a_half_that_read_nothing_is_a_failure_and_no_ratio() {
+    let fake = Fake::start(Fault::FirstFlows);
+    let once = ["--pairs", "1", "--fail-if", "pairs.ratio_p99>1.1"];
+    let arguments = [&SHORT[..2], &SHORT[4..], &once].concat();
+    let output = perf(&fake, &arguments).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = report_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let pair = &report["pairs"][0];
+    assert!(pair["without"]["stream"]["end_to_end"]["count"].as_u64() > Some(10));
+    assert_eq!(pair["with"]["stream"]["end_to_end"]["count"], 0);
+    assert!(pair["ratio_p99"].is_null() && report["median_ratio_p99"].is_null());
+    for wanted in [
+        "pairs.ratio_p99>1.1: nothing was measured",
+        "pair 1 compares nothing: clients read ",
+        "and 0 with them",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}
+
 #[test]
 fn the_ratio_is_a_measure_and_the_others_are_not_there() {
     let fake = Fake::start(Fault::None);
@@ -87,5 +110,8 @@ fn the_ratio_is_a_measure_and_the_others_are_not_there() {
     assert!(said.contains("pairs.ratio_p99>0: "), "{said}");
     let (code, said) = pairs("tick.p99>1s");
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("pairs.ratio_p99 and violations"), "{said}");
+    assert!(
+        said.contains("pairs.ratio_p99, rest.failed_share, violations"),
+        "{said}"
+    );
 }

@@ -28,6 +28,10 @@ pub(crate) async fn open(
     Query(query): Query<HashMap<String, String>>,
     request: Request,
 ) -> Response {
+    if farm.fault == Fault::Restarts && farm.is_out() {
+        let refused = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
+        return refused.body(Body::empty()).unwrap();
+    }
     let of = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
     let (key, subprotocol) = (of("sec-websocket-key"), of("sec-websocket-protocol"));
     let accept = derive_accept_key(key.as_bytes());
@@ -60,6 +64,8 @@ struct Begin {
     epoch: u32,
     epochs: Value,
     first_event: u64,
+    /// It is of a simulation that is not the first that was opened.
+    is_mute: bool,
 }
 
 impl Begin {
@@ -74,6 +80,7 @@ impl Begin {
             epoch: 3,
             epochs: json!([]),
             first_event: from_event.unwrap_or(1),
+            is_mute: farm.streamed.lock().unwrap().len() > 1,
         };
         if let (Fault::TakenOver, Some(from_event)) = (farm.fault, from_event) {
             let void_from = from_event - 3;
@@ -110,7 +117,13 @@ async fn tell(farm: &Farm, mut socket: Socket, binary: bool, begin: &Begin) -> R
             },
         }
         let tick = farm.tick();
-        if tick == last {
+        if tick == last || (farm.fault == Fault::StreamStalls && farm.is_out()) {
+            continue;
+        }
+        if farm.fault == Fault::Restarts && farm.is_out() {
+            return socket.close(None).await;
+        }
+        if farm.fault == Fault::FirstFlows && begin.is_mute {
             continue;
         }
         sent += 1;

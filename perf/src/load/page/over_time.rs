@@ -25,15 +25,16 @@ enum Size {
 
 /// End to end and requests.
 pub(super) fn latency(run: &RunReport) -> Markup {
-    let period = run.period_us();
+    let period = run.period_us().map(|us| (us, "tick period"));
+    let clients = Some((run.client_period_us, "period that clients asked for"));
     let of = |pick: fn(&Moment) -> Option<Times>, of: fn(Times) -> u64| {
         move |moment: &Moment| pick(moment).map(|times| of(times) as f64)
     };
     let drawn = |says: &str, title, lines, mark| {
         let mut plot = over_time(run, Unit::Time, says, title, Size::Whole, lines);
-        if let Some(us) = mark {
+        if let Some((us, of)) = mark {
             plot.include(us);
-            plot.mark = Some((us, format!("tick period {}", Unit::Time.show(us))));
+            plot.mark = Some((us, format!("{of} {}", Unit::Time.show(us))));
         }
         plot.draw()
     };
@@ -50,41 +51,78 @@ pub(super) fn latency(run: &RunReport) -> Markup {
         h3 { "Ticks, from their deadline to being read by a client" }
         (drawn("End to end latency over time", "end to end", lines(|m| m.end_to_end), period))
         (incidents(run))
-        h3 { "Requests, from when they were due to being answered" }
+        h3 { "Age of what clients see, at each moment at which one was due a tick" }
+        (drawn("Age of what clients see over time", "age", lines(|m| m.staleness), clients))
+        h3 { "Requests, from when they were due to being answered with success" }
         (drawn("Latency of requests over time", "requests", lines(|m| m.rest), None))
     }
 }
 
-/// Slots in which a tick was late or skipped.
+/// In how many slots something went wrong, by what it was, and how it was in the worst.
 fn incidents(run: &RunReport) -> Markup {
-    let late = |moment: &Moment| moment.late_ticks.unwrap_or(0.0);
-    let is_odd = |m: &&Moment| m.skipped > 0 || late(m) > 0.0;
-    let odd = run.timeline.iter().filter(is_odd).count();
-    let worst = (run.timeline.iter().filter(is_odd))
-        .max_by(|a, b| (late(a) + a.skipped as f64).total_cmp(&(late(b) + b.skipped as f64)));
+    let stale_after_us = run.stale_after_us();
+    let old = Unit::Time.show(stale_after_us);
+    let kinds: [(String, Amount); 4] = [
+        ("late ticks".to_owned(), |m| m.late_ticks.unwrap_or(0.0)),
+        ("ticks skipped for a client".to_owned(), |m| {
+            m.skipped as f64
+        }),
+        ("breaks of streams or failed attempts".to_owned(), |m| {
+            m.broken as f64
+        }),
+        (
+            format!("clients that saw what was more than {old} old"),
+            oldest_us,
+        ),
+    ];
+    let bounds = [0.0, 0.0, 0.0, stale_after_us];
+    let had = |m: &Moment, n: usize| (kinds[n].1)(m) > bounds[n];
+    let of_kind = |n: usize| run.timeline.iter().filter(|m| had(m, n)).count();
+    let told = (0..kinds.len()).filter(|n| of_kind(*n) > 0);
+    let told = told.map(|n| format!("{} had {}", of_kind(n), kinds[n].0));
+    let told: Vec<_> = told.collect();
+    let odd = (run.timeline.iter()).filter(|m| (0..kinds.len()).any(|n| had(m, n)));
+    let weight = |m: &Moment| {
+        let counts: f64 = kinds[..3].iter().map(|kind| (kind.1)(m)).sum();
+        (oldest_us(m).max(stale_after_us), counts)
+    };
+    let worst = odd.max_by(|a, b| weight(a).partial_cmp(&weight(b)).expect("numbers"));
     html! {
         p.note {
-            @match worst {
-                None => "No tick was late in any slot, and none was skipped for a client.",
-                Some(worst) => {
-                    (odd) " of " (run.timeline.len()) " slots had late or skipped ticks; the worst at "
-                    (format!("{:.0}", worst.from_s)) " s: " (late(worst)) " late, " (worst.skipped) " skipped."
-                }
+            @if let Some(worst) = worst {
+                "Of " (run.timeline.len()) " slots " (told.join(", ")) ". The worst began at "
+                (format!("{:.0}", worst.from_s)) " s: " ((kinds[0].1)(worst)) " late, " (worst.skipped) " skipped, "
+                (worst.broken) " breaks, and what a client saw was at most " (Unit::Time.show(oldest_us(worst))) " old."
+            } @else {
+                "In no slot was a tick late or skipped for a client, did a stream break, or did a client see what was more than "
+                (old) " old."
             }
         }
     }
+}
+
+/// Something of a slot.
+type Amount = fn(&Moment) -> f64;
+
+fn oldest_us(moment: &Moment) -> f64 {
+    moment.staleness.map_or(0.0, |age| age.max_us as f64)
 }
 
 /// Messages, bytes and answers a second.
 pub(super) fn throughput(run: &RunReport) -> Markup {
     let messages = line(run, "messages", 0, Unit::Rate, |m| Some(m.messages_per_s));
     let bytes = line(run, "bytes", 3, Unit::ByteRate, |m| Some(m.bytes_per_s));
-    let answers = line(run, "answers", 1, Unit::Rate, |m| {
-        Some(m.rest.map_or(0.0, |times| times.count as f64) / (m.to_s - m.from_s))
-    });
-    let draw = |unit, says, title, series| {
-        over_time(run, unit, says, title, Size::Half, vec![series]).draw()
+    let ended = |label, number, of: fn(&Moment) -> u64| {
+        line(run, label, number, Unit::Rate, move |m: &Moment| {
+            Some(of(m) as f64 / (m.to_s - m.from_s))
+        })
     };
+    let answers = vec![
+        ended("succeeded", 1, |m| m.rest.map_or(0, |times| times.count)),
+        ended("refused or not answered", 5, |m| m.refused + m.unanswered),
+    ];
+    let draw =
+        |unit, says, title, series| over_time(run, unit, says, title, Size::Half, series).draw();
     let bars = |label, number, of: fn(&Moment) -> Option<f64>| Series {
         shape: Shape::Bars,
         ..line(run, label, number, Unit::Count, of)
@@ -103,9 +141,9 @@ pub(super) fn throughput(run: &RunReport) -> Markup {
     );
     html! {
         div.columns {
-            div { h3 { "Messages read by all clients" } (draw(Unit::Rate, "Messages over time", "messages", messages)) }
-            div { h3 { "Bytes of their payloads" } (draw(Unit::ByteRate, "Bytes over time", "bytes", bytes)) }
-            div { h3 { "Requests answered" } (draw(Unit::Rate, "Answers over time", "answers", answers)) }
+            div { h3 { "Messages read by all clients" } (draw(Unit::Rate, "Messages over time", "messages", vec![messages])) }
+            div { h3 { "Bytes of their payloads" } (draw(Unit::ByteRate, "Bytes over time", "bytes", vec![bytes])) }
+            div { h3 { "Requests, by how they ended" } (draw(Unit::Rate, "Requests over time", "requests", answers)) }
             div { h3 { "Late and skipped ticks, of each slot" } (odd.draw()) }
         }
     }

@@ -22,6 +22,7 @@ pub(super) fn of_run(figures: &Figures) -> Markup {
         ("rest", "requests"),
         ("tick", "tick, at the server"),
         ("timer_jitter", "timer of this machine"),
+        ("staleness", "age of what clients see"),
     ];
     let curves: Vec<_> = (curves.into_iter().enumerate())
         .filter_map(|(n, (name, label))| Some((n, label, figures.durations.get(name)?)))

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub(super) const WHOLE: f64 = 1_000.0;
 /// Width of one that stands beside another.
 pub(super) const HALF: f64 = 490.0;
-const LEFT: f64 = 78.0;
+const LEFT: f64 = 88.0;
 /// Right of the axis: half of its last number.
 const MARGIN: f64 = 16.0;
 const TOP: f64 = 12.0;

@@ -5,13 +5,14 @@ use maud::{Markup, html};
 use super::plot::Axis;
 use super::tables;
 use crate::load::catalogue::STAGES;
+use crate::load::report_text::COARSE;
 use crate::load::run_report::RunReport;
 use crate::load::tally::Durations;
 use crate::load::unit::Unit;
 
 const WIDTH: f64 = 1_000.0;
 const LEFT: f64 = 150.0;
-const RIGHT: f64 = 986.0;
+const RIGHT: f64 = 968.0;
 const TOP: f64 = 22.0;
 const ROW: f64 = 30.0;
 const FOOT: f64 = 30.0;
@@ -30,6 +31,9 @@ pub(super) fn of_run(run: &RunReport) -> Markup {
     html! {
         p.lead { "The bar is from p50 to p99, the thin line up to the longest. The axis is logarithmic: a step to the right is twice or more." }
         (draw(&rows, run.period_us()))
+        @if let [_, ..] = run.coarse().as_slice() {
+            p.warn { @for id in run.coarse() { code { (id) } " " } (COARSE) }
+        }
         (tables::rows(rows.iter().map(|(label, durations)| ((*label).to_owned(), *durations))))
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::load::baseline::{Ratio, caution};
 use crate::load::figures::Figures;
-use crate::load::pairs::PairsReport;
+use crate::load::pairs::{PairsReport, shown};
 use crate::load::parameters::Parameters;
 use crate::load::report::CheckReport;
 use crate::load::run_report::RunReport;
@@ -135,15 +135,15 @@ pub(super) fn routes(run: &RunReport) -> Markup {
         @else { div.wide { table {
             thead { tr {
                 th scope="col" { "route" }
-                @for column in ["answered", "p50", "p99", "max"] { th.n scope="col" { (column) } }
+                @for column in ["succeeded", "p50", "p99", "max"] { th.n scope="col" { (column) } }
                 th scope="col" { "statuses" }
             } }
             tbody { @for (name, route) in &run.rest.routes {
                 tr {
                     th scope="row" { (name) }
-                    td.n { (route.statuses.values().sum::<u64>()) }
+                    td.n { (route.latency.count) }
                     @for us in [route.latency.p50_us, route.latency.p99_us, route.latency.max_us] {
-                        td.n { (Unit::Time.show(us as f64)) }
+                        td.n { @if route.latency.count > 0 { (Unit::Time.show(us as f64)) } }
                     }
                     td { (statuses(&route.statuses, route.unanswered)) }
                 }
@@ -171,13 +171,14 @@ pub(super) fn standing(run: &RunReport) -> Markup {
         div.wide { table {
             thead { tr {
                 th scope="col" { "simulation" }
-                @for column in ["machines", "tick", "ticks", "late", "speed"] { th.n scope="col" { (column) } }
+                @for column in ["machines", "tick", "ticks", "in", "late", "speed"] { th.n scope="col" { (column) } }
                 th scope="col" { "status" }
             } }
             tbody { @for one in &run.simulations {
                 tr {
                     th scope="row" { code { (one.id) } }
                     td.n { (one.entities) } td.n { (one.tick_ms) " ms" } td.n { (one.ticks) }
+                    td.n { (format!("{:.1} s", one.over_s)) }
                     td.n { (one.late_ticks) } td.n { (format!("{:.3}", one.achieved_speed)) }
                     td { (one.status) }
                 }
@@ -209,7 +210,7 @@ pub(super) fn standing(run: &RunReport) -> Markup {
 /// Pairs, one by one.
 pub(super) fn pairs(report: &PairsReport) -> Markup {
     html! {
-        div.wide { table {
+        div.wide.pairs { table {
             thead { tr {
                 th scope="col" { "pair" } th scope="col" { "first" }
                 @for column in ["p99 without", "timer", "p99 with", "timer", "ratio", "late without", "late with"] { th.n scope="col" { (column) } }
@@ -222,7 +223,7 @@ pub(super) fn pairs(report: &PairsReport) -> Markup {
                         td.n { (Unit::Time.show(run.end_to_end().p99_us as f64)) }
                         td.n { (Unit::Time.show(run.timer_jitter().p99_us as f64)) }
                     }
-                    td.n { (format!("{:.3}", pair.ratio_p99)) }
+                    td.n { (shown(pair.ratio_p99)) }
                     td.n { (pair.without.late_ticks()) } td.n { (pair.with.late_ticks()) }
                 }
             } }

@@ -4,12 +4,14 @@ use maud::{Markup, html};
 
 use crate::load::figures::Figures;
 use crate::load::measure::Measure;
-use crate::load::pairs::PairsReport;
+use crate::load::pairs::{PairsReport, shown};
 use crate::load::run_report::RunReport;
 
 /// Those of a run.
 pub(super) fn of_run(run: &RunReport, figures: &Figures) -> Markup {
     let late = value(figures, "late_ticks");
+    let is_stale = number(figures, "staleness.max") > Some(run.stale_after_us());
+    let failed = number(figures, "rest.failed_share");
     let ticks = value(figures, "ticks");
     let messages = ["json", "binary"]
         .map(|form| number(figures, &format!("{form}.messages_per_s")).unwrap_or(0.0));
@@ -17,9 +19,11 @@ pub(super) fn of_run(run: &RunReport, figures: &Figures) -> Markup {
         div.tiles {
             (tile("Server tick p99", &value(figures, "tick.p99"), &format!("p50 {}", value(figures, "tick.p50")), false))
             (tile("End to end p99", &value(figures, "end_to_end.p99"), &format!("p50 {}", value(figures, "end_to_end.p50")), false))
-            (tile("Request p99", &value(figures, "rest.p99"), &format!("{} answered", value(figures, "rest.answers_per_s")), false))
+            (tile("Request p99", &value(figures, "rest.p99"), &format!("{} succeeded", value(figures, "rest.answers_per_s")), false))
             (tile("Late ticks", &late, &format!("of {ticks}"), number(figures, "late_ticks") > Some(0.0)))
             (tile("Times real time", &value(figures, "achieved_speed"), &asked(run), false))
+            (tile("Age of what is seen, p99", &value(figures, "staleness.p99"), &format!("at most {}", value(figures, "staleness.max")), is_stale))
+            (tile("Requests failed", &value(figures, "rest.failed_share"), &format!("{} refused, {} unanswered", value(figures, "rest.refused"), value(figures, "rest.unanswered")), failed > Some(0.0)))
             (tile("Messages read", &format!("{:.0}/s", messages[0] + messages[1]), &format!("by {} clients", run.joined), false))
         }
     }
@@ -28,14 +32,13 @@ pub(super) fn of_run(run: &RunReport, figures: &Figures) -> Markup {
 /// Those of pairs.
 pub(super) fn of_pairs(report: &PairsReport) -> Markup {
     let ratio = report.median_ratio_p99;
-    let shown = ratio.map_or("none".to_owned(), |ratio| format!("{ratio:.3}"));
     let late = |of: fn(&crate::load::pairs::Pair) -> &RunReport| -> u64 {
         report.pairs.iter().map(|pair| of(pair).late_ticks()).sum()
     };
     let (without, with) = (late(|p| &p.without), late(|p| &p.with));
     html! {
         div.tiles {
-            (tile("p99 end to end, with over without", &shown, "the middle of the pairs", false))
+            (tile("p99 end to end, with over without", &shown(ratio), "the middle of the pairs", ratio.is_none()))
             (tile("Pairs", &report.pairs.len().to_string(), "complete", false))
             (tile("Late ticks", &with.to_string(), &format!("{without} without"), with > without))
         }
