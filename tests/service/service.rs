@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -84,14 +85,14 @@ impl Service {
             .output()
             .expect("the binary starts");
         assert!(made.status.success(), "{made:?}");
-        let http = free_tcp();
+        let http = free_address();
         Service {
             _database: database,
             files,
             url,
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
-            links: [free_udp(), free_udp()],
-            standby_metrics: free_tcp(),
+            links: [free_address(), free_address()],
+            standby_metrics: free_address(),
             has_standby: false,
             api: Api::new(&http),
             http,
@@ -277,12 +278,18 @@ pub(crate) fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-pub(crate) fn free_tcp() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
-}
-
-fn free_udp() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("an address").to_string()
+/// A loopback address whose port is free for TCP and for UDP, another one each time. It lies below those that the system
+/// gives to whoever asks for any: a role that is killed finds it free when it is started again.
+pub(crate) fn free_address() -> String {
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    for _ in PORTS {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (std::process::id() * 61 + given) % PORTS.len() as u32;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() && UdpSocket::bind(&address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Executor as _};
 use crate::api::Api;
 use crate::database::{Database, psql};
 use crate::history::tick;
-use crate::service::{autofarm, free_tcp, wait_until};
+use crate::service::{autofarm, free_address, wait_until};
 use crate::up::Up;
 
 /// Exit code of what was given wrongly.
@@ -227,7 +227,7 @@ fn an_address_of_the_network_wants_tokens() {
 
 #[test]
 fn an_unreachable_database_is_waited_for_and_said() {
-    let url = format!("postgres://farm:s3cret@{}/farm", free_tcp());
+    let url = format!("postgres://farm:s3cret@{}/farm", free_address());
     let up = Up::start(&["--database-url", &url]);
     up.said("waiting for the database");
     let api = up.api();

@@ -4350,7 +4350,7 @@ export interface operations {
                  */
                 bounds_m?: string;
                 /** @description Which events; `lifecycle` if left out. */
-                events?: "none" | "lifecycle" | "all";
+                events?: "none" | "lifecycle" | "system" | "all";
                 /**
                  * @description The newest epoch that the client has heard of: of `from_event` and `from_system_event`, what has become void since
                  *     comes again.
