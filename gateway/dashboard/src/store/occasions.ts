@@ -109,7 +109,7 @@ export function occasionOf(event: FarmEvent, lateness: Lateness, ticksPerS: numb
     case "late": {
       const late = lateness.handle(event.tick, Number(detail["ticks"]) || 0, ticksPerS);
       if (late === null) return null;
-      return { key: "late", severity: "warning", text: `${late.ticks} of the last ${late.due} ticks were complete only after their deadline.` };
+      return { key: "late", severity: "warning", text: `${late.ticks.toLocaleString("en")} of the last ${late.due.toLocaleString("en")} ticks were complete only after their deadline.` };
     }
     default:
       return null;
