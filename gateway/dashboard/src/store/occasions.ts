@@ -109,7 +109,8 @@ export function occasionOf(event: FarmEvent, lateness: Lateness, ticksPerS: numb
     case "late": {
       const late = lateness.handle(event.tick, Number(detail["ticks"]) || 0, ticksPerS);
       if (late === null) return null;
-      return { key: "late", severity: "warning", text: `${late.ticks.toLocaleString("en")} of the last ${late.due.toLocaleString("en")} ticks were complete only after their deadline.` };
+      const [ticks, due] = [late.ticks, late.due].map((number) => number.toLocaleString("en"));
+      return { key: "late", severity: "warning", text: `${ticks} of the last ${due} ticks were complete only after their deadline.` };
     }
     default:
       return null;
