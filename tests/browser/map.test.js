@@ -167,16 +167,22 @@ async function still(dashboard) {
   });
 }
 
+/** A view that was the same for so long, ms, is at rest: a slow browser takes the turns of a wheel one after the other. */
+const REST_MS = 1_500;
+
 /**
- * The bounds that are asked for once the address holds the same view: the map then is at rest.
+ * The bounds that are asked for once the address has held the same view for a while: the map then is at rest.
  *
  * @param {import("./dashboard.js").Dashboard} dashboard
  */
 async function settledView(dashboard) {
+  let [last, sinceMs] = ["", 0];
   return until("the view is at rest", async () => {
-    const { x, y } = await dashboard.camera();
+    const { x, y, pxPerM } = await dashboard.camera();
     const bounds = dashboard.view?.bounds_m ?? null;
-    if (bounds === null) return null;
+    const now = JSON.stringify([x, y, pxPerM, bounds]);
+    if (now !== last) [last, sinceMs] = [now, performance.now()];
+    if (bounds === null || performance.now() - sinceMs < REST_MS) return null;
     const middle = [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2];
     return Math.hypot(middle[0] - x, middle[1] - y) < 1 ? bounds : null;
   });
