@@ -1,6 +1,6 @@
 //! The live streams of a gateway: one feed a simulation that somebody watches, and who may open a stream.
 //!
-//! [`Streams::run`] hands what the orchestrator sends to the feeds and waits for none of them: a feed that
+//! `Streams::route` hands what the orchestrator sends to the feeds and waits for none of them: a feed that
 //! falls behind loses frames, subscribes anew, and fills the gap in its events.
 
 use std::collections::BTreeMap;
