@@ -50,10 +50,16 @@ pageTest("the gateway is killed and started again: the page goes on by itself", 
 
 pageTest("what happened while the gateway was away is among the events afterwards", here, async (dashboard, page) => {
   const { id } = await service.api.run();
+  let looks = 0;
+  page.on("requestfinished", (request) => {
+    if (request.url().includes("/events?")) looks += 1;
+  });
   await dashboard.open(id, "&tab=events");
   const events = page.getByRole("list", { name: "Events" });
-  // What was before the page is there by then: from here on the stream alone tells it.
+  // What was before the page is asked for at once, and what the database did not have yet a moment later: from here on the
+  // stream alone tells it.
   await events.getByText("Created: as requested").waitFor();
+  await until("the last moment before the page is asked for", () => looks >= 2);
   await service.api.call("POST", `/simulations/${id}/commands`, { entity: 6, command: "hold" });
   await events.getByText("#6 carried out command 1").waitFor();
   // Its page shall come back late, so that what is missed is missed for certain.
