@@ -1,7 +1,7 @@
 /** The scales of plots. */
 
 import { describe, expect, it } from "vitest";
-import { COUNT_STEPS, decades, gapsOf, powersOfTen, TIME_STEPS_S, topOfCount } from "../src/parts/scales";
+import { COUNT_STEPS, decades, gapsOf, newest, powersOfTen, TIME_STEPS_S, topOfCount } from "../src/parts/scales";
 
 describe("a logarithmic scale", () => {
   it.each([
@@ -43,4 +43,12 @@ it("a run that stood leaves a gap, and no line over it", () => {
   ]);
   expect(gapsOf(x, 3, 5, 15)).toEqual([]);
   expect(gapsOf([], 0, -1, 15)).toEqual([]);
+});
+
+describe("the newest value of a line", () => {
+  it("is its own where it stands on others", () => {
+    const filled = (...values: number[]) => ({ values, isFilled: true });
+    expect(newest([filled(9, 200), filled(8, 183), filled(7, 3)])).toEqual([17, 180, 3]);
+    expect(newest([filled(5), { values: [2] }, { values: [] }])).toEqual([5, 2, Number.NaN]);
+  });
 });

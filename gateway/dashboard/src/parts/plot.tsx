@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { short } from "./format";
-import { COUNT_STEPS, decades, gapsOf, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
+import { COUNT_STEPS, decades, gapsOf, newest, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
 
 export interface Line {
   name: string;
@@ -168,5 +168,6 @@ function dataOf(props: Props): uPlot.AlignedData {
 
 /** The newest values, for who cannot see the plot. */
 function spoken(props: Props): string {
-  return props.lines.map((line) => `${line.name}: ${Number((line.values.at(-1) ?? Number.NaN).toPrecision(3))}`).join("; ");
+  const values = newest(props.lines);
+  return props.lines.map(({ name }, n) => `${name}: ${Number((values[n] as number).toPrecision(3))}`).join("; ");
 }

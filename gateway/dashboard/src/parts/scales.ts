@@ -41,3 +41,9 @@ export function gapsOf(x: ArrayLike<number>, from: number, to: number, longest: 
   }
   return gaps;
 }
+
+/** The newest value of each line; of one that is filled down to the next, what lies between the two. */
+export function newest(lines: readonly { values: readonly number[]; isFilled?: boolean }[]): number[] {
+  const last = lines.map(({ values }) => values.at(-1) ?? Number.NaN);
+  return last.map((value, n) => (lines[n]?.isFilled === true && lines[n + 1]?.isFilled === true ? value - (last[n + 1] as number) : value));
+}
