@@ -10,12 +10,12 @@ import { PATIENCE_MS } from "./until.js";
 
 /** Where pictures go, for people to look at. */
 const PICTURES = process.env.BROWSER_PICTURES ?? "pictures";
-const CHROMIUM = process.env.BROWSER_CHROMIUM ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.BROWSER_CHROMIUM ?? "/usr/bin/chromium";
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
 /** Rendering is by the processor, so that it is the same everywhere; as root there is no sandbox to be had. */
-const USUAL_FLAGS = ["--headless=new", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox", "--disable-dev-shm-usage"];
+export const USUAL_FLAGS = ["--headless=new", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox", "--disable-dev-shm-usage"];
 
 /**
  * @param {string[]} [flags]

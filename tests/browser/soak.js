@@ -13,6 +13,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { DESKTOP, launch } from "./browser.js";
 import { Dashboard } from "./dashboard.js";
 import { Service } from "./service.js";
+import { UnwatchedPage } from "./unwatched.js";
 import { until } from "./until.js";
 
 const [minutes = 30, machines = 100_000, inView = 5_000] = process.argv.slice(2).map(Number);
@@ -45,40 +46,6 @@ function usage(pid) {
 }
 
 /**
- * What the scripts of a page hold, MB: its own, and those of its worker. Their garbage is collected first.
- *
- * @param {import("playwright-core").CDPSession} session of the page, before it is opened
- */
-async function heaps(session) {
-  let worker = "";
-  let asked = 0;
-  /** @type {Map<number, (answer: any) => void>} */
-  const waiting = new Map();
-  session.on("Target.attachedToTarget", ({ sessionId }) => {
-    worker = sessionId;
-  });
-  session.on("Target.receivedMessageFromTarget", ({ message }) => {
-    const { id, result } = JSON.parse(message);
-    waiting.get(id)?.(result);
-  });
-  await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const askWorker = (/** @type {string} */ method) =>
-    new Promise((answer) => {
-      asked += 1;
-      waiting.set(asked, answer);
-      const message = JSON.stringify({ id: asked, method });
-      void session.send("Target.sendMessageToTarget", { sessionId: worker, message });
-    });
-  return async () => {
-    await session.send("HeapProfiler.collectGarbage");
-    await askWorker("HeapProfiler.collectGarbage");
-    const { usedSize: page } = await session.send("Runtime.getHeapUsage");
-    const { usedSize: ofWorker } = await askWorker("Runtime.getHeapUsage");
-    return { page: page / 1e6, worker: ofWorker / 1e6 };
-  };
-}
-
-/**
  * Bytes that the gateway has sent to its clients.
  *
  * @param {string} url
@@ -89,59 +56,53 @@ async function sentBytes(url) {
 }
 
 /**
- * Opens the page on a part of the farm that has about so many machines.
+ * The address of a part of the farm that has about so many machines, and how many it has.
  *
- * @param {Dashboard} dashboard
  * @param {string} id
  * @param {{ x: number, y: number }} middle
  */
-async function openPart(dashboard, id, middle) {
-  let pxPerM = 0.2;
-  for (let tried = 0; tried < TRIES; tried += 1) {
-    await dashboard.page.goto("about:blank");
-    await dashboard.open(id, `&x=${middle.x}&y=${middle.y}&z=${pxPerM.toFixed(4)}`);
-    // What is drawn first may be the whole farm; the view that is asked for comes with a later tick.
-    await pause(3_000);
-    const drawn = await dashboard.drawn();
-    if (Math.abs(drawn / inView - 1) < NEAR_ENOUGH || inView >= machines) return drawn;
-    pxPerM *= Math.sqrt(Math.max(drawn, 1) / inView);
+async function findPart(id, middle) {
+  const browser = await launch();
+  try {
+    const page = await browser.newPage({ viewport: DESKTOP });
+    const dashboard = new Dashboard(page, service.url);
+    let pxPerM = 0.2;
+    for (let tried = 0; tried < TRIES; tried += 1) {
+      const rest = `&x=${middle.x}&y=${middle.y}&z=${pxPerM.toFixed(4)}&tab=time`;
+      await page.goto("about:blank");
+      await dashboard.open(id, rest);
+      // What is drawn first may be the whole farm; the view that is asked for comes with a later tick.
+      await pause(3_000);
+      const drawn = await dashboard.drawn();
+      if (Math.abs(drawn / inView - 1) < NEAR_ENOUGH || inView >= machines) return { url: `${service.url}/#sim=${id}${rest}`, drawn };
+      pxPerM *= Math.sqrt(Math.max(drawn, 1) / inView);
+    }
+  } finally {
+    await browser.close();
   }
   throw new Error(`no part of this farm has about ${inView} machines`);
 }
 
 const service = await Service.roles();
-const browser = await launch();
+const page = new UnwatchedPage(DESKTOP);
 try {
   const { id } = await service.api.run({ entities: machines, tick_ms: 50, speed: 1 });
   const { now: middle } = await service.api.machine(id, Math.ceil(machines / 2));
-  const page = await browser.newPage({ viewport: DESKTOP });
-  const dashboard = new Dashboard(page, service.url);
-  const inPage = await page.context().newCDPSession(page);
-  const heap = await heaps(inPage);
-  const drawn = await openPart(dashboard, id, middle);
-  await dashboard.tab("Time");
+  const { url, drawn } = await findPart(id, middle);
+  await page.open(url);
+  const frame = async () => Number(await page.value("document.querySelector('[data-testid=machines]')?.dataset.frame ?? 0"));
+  await until("a tick is drawn", async () => (await frame()) > 0);
+  const pids = { ...(await page.pids()), gateway: service.pid("gateway") };
 
-  const inBrowser = await browser.newBrowserCDPSession();
-  const { processInfo } = await inBrowser.send("SystemInfo.getProcessInfo");
-  const pidOf = (/** @type {string} */ type) => /** @type {number} */ (processInfo.findLast((each) => each.type === type)?.id);
-  const pids = { tab: pidOf("renderer"), gpu: pidOf("GPU"), gateway: service.pid("gateway") };
-
-  const look = async () => {
-    const { page: heapMb, worker: workerMb } = await heap();
-    const { nodes, jsEventListeners } = await inPage.send("Memory.getDOMCounters");
-    return {
-      atMs: performance.now(),
-      heapMb,
-      workerMb,
-      nodes,
-      listeners: jsEventListeners,
-      tab: usage(pids.tab),
-      gpu: usage(pids.gpu),
-      gateway: usage(pids.gateway),
-      sent: await sentBytes(service.url),
-      frame: (await dashboard.frame()) ?? 0,
-    };
-  };
+  const look = async () => ({
+    atMs: performance.now(),
+    ...(await page.held()),
+    tab: usage(pids.tab),
+    gpu: usage(pids.gpu),
+    gateway: usage(pids.gateway),
+    sent: await sentBytes(service.url),
+    frame: await frame(),
+  });
   const begun = await look();
   const looks = [begun];
   console.log(`${machines} machines, ${drawn} of them in view; ${minutes} minutes`);
@@ -149,7 +110,7 @@ try {
   for (let minute = 1; minute <= minutes; minute += 1) {
     await pause(Math.max(begun.atMs + minute * MINUTE_MS - performance.now(), 0));
     const last = looks.at(-1)?.frame ?? 0;
-    await until("later ticks are drawn", async () => ((await dashboard.frame()) ?? 0) > last);
+    await until("later ticks are drawn", async () => (await frame()) > last);
     const now = await look();
     looks.push(now);
     const held = [now.tab, now.gpu, now.gateway].map(({ heldMb }) => heldMb.toFixed(0));
@@ -172,6 +133,6 @@ try {
     if (!isFlat) process.exitCode = 1;
   }
 } finally {
-  await browser.close();
+  await page.close();
   await service.close();
 }
