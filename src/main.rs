@@ -7,6 +7,7 @@ mod config_check;
 mod config_file;
 mod connect_args;
 mod database_args;
+mod demo;
 mod doctor;
 mod failure;
 mod fleet;

@@ -8,19 +8,15 @@ use anyhow::Context;
 use gateway::Gateway;
 use gateway::app::OtherPages;
 use gateway::connector::Connector;
-use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
 use orchestrator::clock::Origin;
-use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
-use orchestrator::handle::Handle;
 use orchestrator::service;
 use store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use transport::control::{Answer, Ask};
 use transport::pool::FramePool;
-use uuid::Uuid;
 
 use crate::config_file::without_password;
+use crate::demo::Demo;
 use crate::failure::wrong_input;
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::gateway_args::{self, GatewayArgs};
@@ -32,12 +28,6 @@ use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
 
-/// Machines of the farm to look at.
-const DEMO_ENTITIES: u32 = 1_000;
-/// Its tick.
-const DEMO_TICK_MS: u32 = 50;
-/// It goes faster than life, or there would be little to see.
-const DEMO_SPEED: Speed = Speed::Milli(10_000);
 /// How often it is seen whether a worker has ended by itself.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -67,21 +57,18 @@ pub(crate) struct Up {
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
     #[arg(long, help_heading = "Workers", env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
     isa: Option<kernel::isa::Isa>,
-    /// Farm to begin with where the database holds no simulation: weeding, dense or none.
+    /// Farm to begin with where the database holds no simulation: dense, a crowded site where much happens; weeding, wide and
+    /// at the pace of real robots; or none.
     #[arg(
         long,
         help_heading = "Demo",
         env = "AUTOFARM_DEMO",
         value_name = "NAME",
-        default_value = "weeding",
-        value_parser = parse_demo
+        default_value = "dense",
+        value_parser = Demo::parse
     )]
     demo: Demo,
 }
-
-/// What `--demo` names: `None` for no farm at all.
-#[derive(Clone, Copy)]
-struct Demo(Option<Scenario>);
 
 /// The gateway as a task.
 struct Serving {
@@ -152,11 +139,8 @@ impl Up {
             for _ in 0..self.workers {
                 fleet.start_one()?;
             }
-            if let Some(scenario) = self.demo.0 {
-                begin_demo(&handle, scenario).await?;
-            }
             self.greeting(&addresses, &url).say();
-            watch(&mut fleet).await
+            tokio::try_join!(self.demo.begin(&handle), watch(&mut fleet)).map(drop)
         };
         let (ended, worked) = tokio::select! {
             ended = &mut driven => (Some(ended), Ok(())),
@@ -224,16 +208,6 @@ impl Up {
     }
 }
 
-fn parse_demo(name: &str) -> Result<Demo, String> {
-    if name == "none" {
-        return Ok(Demo(None));
-    }
-    let scenario = name.parse();
-    scenario
-        .map(|scenario| Demo(Some(scenario)))
-        .map_err(|_| "weeding, dense or none is expected".to_owned())
-}
-
 impl Serving {
     /// Ends the gateway in order.
     async fn end(self) {
@@ -279,37 +253,4 @@ async fn watch(fleet: &mut Fleet) -> anyhow::Result<()> {
         every.tick().await;
         fleet.replace_ended().await?;
     }
-}
-
-/// Creates and starts a farm to look at, if there is no simulation at all.
-async fn begin_demo(handle: &Handle, scenario: Scenario) -> anyhow::Result<()> {
-    let first = Ask::Simulations {
-        after: None,
-        limit: 1,
-        status: None,
-    };
-    if let Answer::Simulations { items, .. } = handle.ask(first).await?
-        && !items.is_empty()
-    {
-        return Ok(());
-    }
-    let spec = Spec {
-        id: SimulationId(Uuid::now_v7().as_u128()),
-        name: "demo".to_owned(),
-        config: SimulationConfig {
-            scenario: scenario.code(),
-            entities: DEMO_ENTITIES,
-            tick_ms: DEMO_TICK_MS,
-            seed: 1,
-            partition_rows: DEFAULT_PARTITION_ROWS,
-        },
-        speed: DEMO_SPEED,
-        max_ticks: None,
-        digest_every: 1_000 / DEMO_TICK_MS,
-        late: LatePolicy::Dilate,
-        parent: None,
-    };
-    let id = handle.create(spec).await?;
-    handle.start(id).await?;
-    Ok(())
 }

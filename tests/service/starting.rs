@@ -92,6 +92,34 @@ fn a_demo_that_is_none_is_answered_with_those_there_are() {
 }
 
 #[test]
+fn the_demo_is_at_work_when_it_slows_down() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = autofarm();
+    command.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]);
+    let up = Up::spawn(command.arg(directory.path()));
+    let api = up.ready();
+    let first = wait_until("the demo goes at a pace that can be watched", || {
+        let simulations = api.get("/v1/simulations");
+        let first = &simulations.body["items"][0];
+        (first["speed"].as_f64() == Some(2.0)).then(|| first.clone())
+    });
+    assert_eq!(
+        (first["name"].as_str(), first["status"].as_str()),
+        (Some("demo"), Some("running"))
+    );
+    assert!(first["tick"].as_u64() >= Some(1_800), "{first}");
+    let id = first["id"].as_str().expect("an id");
+    for state in ["working", "turning", "travelling", "queueing", "faulted"] {
+        let some = format!("/v1/simulations/{id}/entities?state={state}&limit=1");
+        let items = wait_until(&format!("one is {state}"), || {
+            let items = api.get(&some).body["items"].as_array()?.len();
+            (items > 0).then_some(items)
+        });
+        assert_eq!(items, 1);
+    }
+}
+
+#[test]
 fn a_schema_of_a_newer_build_is_refused_on_sqlite() {
     let database = Database::sqlite();
     let runtime = runtime();
