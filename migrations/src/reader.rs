@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernel::event::kind::TRANSITION;
-use transport::control::{Log, LogEvent, SimulationId};
+use transport::control::{Log, LogEvent, SimulationId, StageLatency};
 use transport::message::TickDigest;
 
 use crate::aggregates;
@@ -213,6 +213,23 @@ impl Reader {
             snapshot_of,
         )
         .await
+    }
+
+    /// The histograms alone of a page of metric snapshots, with their ticks. `None` where there is no such simulation.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn stages(
+        &self,
+        query: &MetricQuery,
+    ) -> Result<Option<Page<(u64, Vec<StageLatency>)>>, StoreError> {
+        let sql = "SELECT tick, stages FROM metric_snapshots \
+             WHERE simulation_key = $1 AND tick BETWEEN $2 AND $3 ORDER BY tick LIMIT $4";
+        let values = vec![ordinal(query.from_tick), ordinal(query.to_tick)];
+        let read = |row: &Row| Ok((row.bits(0)?, columns::stages_of(&row.bytes(1)?)?));
+        let table = ("metric_snapshots", 0);
+        self.page(query.simulation, sql, values, query.limit, table, read)
+            .await
     }
 
     /// A page of digests by tick, from a tick on. `None` where there is no such simulation.

@@ -17,7 +17,7 @@ use super::clock::rfc3339;
 use super::described::PartProblems;
 use super::document;
 use super::extract::{Id, Query};
-use super::latency::{StagePercentiles, percentiles};
+use super::latency::{Durations, StagePercentiles};
 use super::page::{List, Page, limit};
 use super::range::within;
 use crate::access::Viewer;
@@ -150,7 +150,9 @@ pub(crate) async fn metrics(
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|snapshot| list.cursor(snapshot.tick.into()));
     let items = page.items.iter().map(|snapshot| {
-        let stages: Result<Vec<_>, Problem> = snapshot.stages.iter().map(percentiles).collect();
+        let stages = snapshot.stages.iter();
+        let stages = stages.map(|stage| Ok(Durations::of(stage)?.percentiles()));
+        let stages: Result<Vec<_>, Problem> = stages.collect();
         Ok(Snapshot {
             tick: snapshot.tick,
             at: rfc3339(snapshot.at_us),
@@ -400,11 +402,11 @@ pub(crate) async fn digests(
     }))
 }
 
-fn tick(field: &str, asked: Option<u64>, default: u64) -> Result<u64, Problem> {
+pub(crate) fn tick(field: &str, asked: Option<u64>, default: u64) -> Result<u64, Problem> {
     within(field, asked.unwrap_or(default), 0, MAX_TICK)
 }
 
-fn found<T>(
+pub(crate) fn found<T>(
     page: Option<reader::Page<T>>,
     simulation: SimulationId,
 ) -> Result<reader::Page<T>, Problem> {

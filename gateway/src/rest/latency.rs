@@ -1,21 +1,29 @@
 //! Where ticks' time goes, as percentiles or as a histogram.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use kernel::config::MAX_TICK;
 use serde::{Deserialize, Serialize};
-use transport::control::{Answer, Ask, StageLatency};
+use store::limits::MAX_PAGE_ROWS;
+use store::reader::MetricQuery;
+use transport::control::{Answer, Ask, SimulationId, StageLatency};
 use transport::hgrm::write_hgrm;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answered::Answered;
 use super::described::ReadProblems;
 use super::extract::{Id, Query};
+use super::history::{found, tick};
 use super::simulations::unexpected;
 use crate::access::Viewer;
 use crate::app::App;
+use crate::limits::MAX_LATENCY_SNAPSHOTS;
 use crate::problem::{Problem, ProblemKind};
 
 /// Content type of a histogram as text.
@@ -35,9 +43,16 @@ pub(crate) struct LatencyQuery {
     /// Only this stage. A histogram is of one stage: `tick_latency` if left out.
     #[param(max_length = 64, example = "tick_latency")]
     stage: Option<String>,
+    /// Of the snapshots of this tick or later, as the history holds them, at most 3,600: each has the timings of the interval
+    /// that it ends. Without this and `to_tick`: since the orchestrator began with the simulation.
+    #[param(minimum = 0, maximum = 4_294_967_294_u64)]
+    from_tick: Option<u64>,
+    /// Of the snapshots of this tick or earlier.
+    #[param(minimum = 0, maximum = 4_294_967_294_u64)]
+    to_tick: Option<u64>,
 }
 
-/// Where ticks' time went since the simulation was created here.
+/// Where ticks' time went: since the orchestrator began with the simulation, or in the ticks that were asked for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Latency {
     /// Stages, in the order a tick passes through.
@@ -81,19 +96,68 @@ pub(crate) async fn read(
         Answer::Latency(stages) => stages,
         other => return Err(unexpected(&other)),
     };
+    let stages: Result<Vec<_>, Problem> = stages.iter().map(Durations::of).collect();
+    let mut stages = stages?;
+    if query.from_tick.is_some() || query.to_tick.is_some() {
+        let ticks =
+            tick("from_tick", query.from_tick, 0)?..=tick("to_tick", query.to_tick, MAX_TICK)?;
+        stages.iter_mut().for_each(|stage| stage.taken.reset());
+        add_history(&mut stages, &app, id, ticks).await?;
+    }
     if let Some(stage) = &query.stage {
         find(&stages, stage)?;
     }
     if let Some(of) = text_wanted(&headers) {
         let stage = query.stage.as_deref().unwrap_or(DEFAULT_STAGE);
-        let text = hgrm(&histogram(find(&stages, stage)?)?)?;
+        let text = hgrm(&find(&stages, stage)?.taken)?;
         return Ok(([(header::CONTENT_TYPE, of)], text).into_response());
     }
     let wanted = stages
         .iter()
         .filter(|s| query.stage.as_ref().is_none_or(|stage| *stage == s.stage));
-    let stages: Result<Vec<_>, Problem> = wanted.map(percentiles).collect();
-    Ok(Answered(Latency { stages: stages? }).into_response())
+    let stages = wanted.map(Durations::percentiles).collect();
+    Ok(Answered(Latency { stages }).into_response())
+}
+
+/// Adds the timings of the snapshots of some ticks.
+async fn add_history(
+    stages: &mut Vec<Durations>,
+    app: &App,
+    simulation: SimulationId,
+    ticks: RangeInclusive<u64>,
+) -> Result<(), Problem> {
+    let reader = app.archive.reader()?;
+    let mut query = MetricQuery {
+        simulation,
+        from_tick: *ticks.start(),
+        to_tick: *ticks.end(),
+        every: 1,
+        limit: MAX_PAGE_ROWS,
+    };
+    let mut snapshots = 0;
+    loop {
+        let page = found(reader.stages(&query).await?, simulation)?;
+        snapshots += page.items.len();
+        if snapshots > MAX_LATENCY_SNAPSHOTS {
+            return Err(Problem::invalid(
+                "from_tick",
+                format!("up to `to_tick` there are more than {MAX_LATENCY_SNAPSHOTS} snapshots"),
+                format!("ticks with at most {MAX_LATENCY_SNAPSHOTS} snapshots"),
+            ));
+        }
+        for stage in page.items.iter().flat_map(|(_, stages)| stages) {
+            let of = Durations::of(stage)?;
+            match stages.iter_mut().find(|known| known.stage == of.stage) {
+                Some(known) => known.add(&of)?,
+                // Of an older build.
+                None => stages.push(of),
+            }
+        }
+        match page.items.last() {
+            Some((last, _)) if page.more => query.from_tick = last + 1,
+            _ => return Ok(()),
+        }
+    }
 }
 
 /// The content type of a histogram if one is wanted rather than JSON: the one of both that is named first.
@@ -109,19 +173,11 @@ fn text_wanted(headers: &HeaderMap) -> Option<&'static str> {
     })?
 }
 
-fn find<'a>(stages: &'a [StageLatency], name: &str) -> Result<&'a StageLatency, Problem> {
+fn find<'a>(stages: &'a [Durations], name: &str) -> Result<&'a Durations, Problem> {
     let found = stages.iter().find(|stage| stage.stage == name);
     found.ok_or_else(|| {
         let names: Vec<_> = stages.iter().map(|stage| stage.stage.as_str()).collect();
         Problem::invalid("stage", "no stage has this name", names.join(", "))
-    })
-}
-
-fn histogram(stage: &StageLatency) -> Result<Histogram<u64>, Problem> {
-    let read = Deserializer::new().deserialize(&mut stage.histogram.as_slice());
-    read.map_err(|error| {
-        let detail = format!("the histogram of {} cannot be read: {error}", stage.stage);
-        Problem::new(ProblemKind::Internal, detail)
     })
 }
 
@@ -132,19 +188,77 @@ fn hgrm(histogram: &Histogram<u64>) -> Result<Vec<u8>, Problem> {
     Ok(text)
 }
 
-/// Percentiles of a stage.
-///
-/// # Errors
-/// [`ProblemKind::Internal`] where its histogram cannot be read.
-pub(crate) fn percentiles(stage: &StageLatency) -> Result<StagePercentiles, Problem> {
-    let h = histogram(stage)?;
-    Ok(StagePercentiles {
-        stage: stage.stage.clone(),
-        count: h.len(),
-        p50_us: h.value_at_quantile(0.5),
-        p90_us: h.value_at_quantile(0.9),
-        p99_us: h.value_at_quantile(0.99),
-        p99_9_us: h.value_at_quantile(0.999),
-        max_us: h.max(),
-    })
+/// A stage's durations, us.
+pub(crate) struct Durations {
+    stage: String,
+    taken: Histogram<u64>,
+}
+
+impl Durations {
+    /// Reads what was sent or kept.
+    ///
+    /// # Errors
+    /// [`ProblemKind::Internal`] where its histogram cannot be read.
+    pub(crate) fn of(stage: &StageLatency) -> Result<Durations, Problem> {
+        let read = Deserializer::new().deserialize(&mut stage.histogram.as_slice());
+        let mut taken = read.map_err(|error| unreadable(&stage.stage, &error))?;
+        // It grows with what is added.
+        taken.auto(true);
+        let stage = stage.stage.clone();
+        Ok(Durations { stage, taken })
+    }
+
+    fn add(&mut self, other: &Durations) -> Result<(), Problem> {
+        let added = self.taken.add(&other.taken);
+        added.map_err(|error| unreadable(&self.stage, &error))
+    }
+
+    /// Their percentiles.
+    pub(crate) fn percentiles(&self) -> StagePercentiles {
+        let h = &self.taken;
+        StagePercentiles {
+            stage: self.stage.clone(),
+            count: h.len(),
+            p50_us: h.value_at_quantile(0.5),
+            p90_us: h.value_at_quantile(0.9),
+            p99_us: h.value_at_quantile(0.99),
+            p99_9_us: h.value_at_quantile(0.999),
+            max_us: h.max(),
+        }
+    }
+}
+
+fn unreadable(stage: &str, why: &dyn fmt::Display) -> Problem {
+    let detail = format!("the histogram of {stage} cannot be read: {why}");
+    Problem::new(ProblemKind::Internal, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::{Serializer, V2Serializer};
+
+    use super::*;
+
+    /// One duration, in a histogram that is just as large as it needs.
+    fn one(us: u64) -> StageLatency {
+        let mut h = Histogram::<u64>::new(3).unwrap();
+        h.record(us).unwrap();
+        let mut histogram = Vec::new();
+        V2Serializer::new().serialize(&h, &mut histogram).unwrap();
+        StageLatency {
+            stage: "compute".to_owned(),
+            histogram,
+        }
+    }
+
+    #[test]
+    fn a_long_duration_is_added_to_short_ones() {
+        let mut sum = Durations::of(&one(3)).unwrap();
+        sum.taken.reset();
+        sum.add(&Durations::of(&one(15)).unwrap()).unwrap();
+        sum.add(&Durations::of(&one(59_000_000)).unwrap()).unwrap();
+        let sum = sum.percentiles();
+        assert_eq!((sum.count, sum.p50_us), (2, 15));
+        assert!(sum.max_us.abs_diff(59_000_000) < 59_000);
+    }
 }

@@ -191,6 +191,7 @@ async fn queries_paths_and_ids_are_refused_by_name() {
         ("log", format!("{path}/events?log=other")),
         ("from_tick", format!("{path}/digests?from_tick=4294967295")),
         ("stage", format!("{path}/latency?stage=none")),
+        ("to_tick", format!("{path}/latency?to_tick=4294967295")),
     ] {
         let problem = bench.get(&get).await.problem(422, "invalid");
         assert_eq!(problem["field"], field, "{get}: {problem}");

@@ -16,6 +16,7 @@ use transport::control::{
 use transport::message::TickDigest;
 
 use crate::bench::{Bench, config};
+use crate::http::send;
 use crate::orchestrator::stages;
 
 const ID: SimulationId = SimulationId(0x0190_0000_0000_7000_8000_0000_0000_0001);
@@ -39,7 +40,7 @@ fn event(log: Log, seq: u64, tick: u64, kind: u32) -> LogEvent {
     }
 }
 
-fn written() -> Vec<History> {
+fn written(id: SimulationId, snapshots: u64) -> Vec<History> {
     let mut events = vec![event(Log::System, 1, 0, event_kind::LIFECYCLE)];
     events.extend((1..=9).map(|n| {
         event(
@@ -54,9 +55,9 @@ fn written() -> Vec<History> {
         )
     }));
     let mut pieces = vec![
-        History::Events(ID, events),
+        History::Events(id, events),
         History::Digests(
-            ID,
+            id,
             (0..25)
                 .map(|n| TickDigest {
                     tick: n * 20,
@@ -65,7 +66,7 @@ fn written() -> Vec<History> {
                 .collect(),
         ),
     ];
-    for n in 0..10 {
+    for n in 0..snapshots {
         let snapshot = MetricSnapshot {
             tick: n * 100,
             at_us: 1_700_000_000_000_000,
@@ -77,12 +78,13 @@ fn written() -> Vec<History> {
             achieved_speed_milli: 1_000,
             stages: stages(),
         };
-        pieces.push(History::Metrics(ID, Box::new(snapshot)));
+        pieces.push(History::Metrics(id, Box::new(snapshot)));
     }
     pieces
 }
 
-async fn fill(url: &str) {
+/// Makes a database that holds one simulation, with a snapshot of each of so many hundred ticks.
+async fn fill(url: &str, id: SimulationId, snapshots: u64) {
     store::schema::migrate(url).await.expect("a new file");
     let store = Store::connect(url).await.expect("it is made");
     let ttl = Duration::from_secs(60);
@@ -100,7 +102,7 @@ async fn fill(url: &str) {
         partition_rows: 4_096,
     };
     let spec = Spec {
-        id: ID,
+        id,
         name: "kept".to_owned(),
         config,
         speed: Speed::REAL,
@@ -127,7 +129,7 @@ async fn fill(url: &str) {
     store.commit(&lease, &[write]).await.expect("it is written");
     let batch = Batch {
         id: 1,
-        pieces: written(),
+        pieces: written(id, snapshots),
     };
     store.append(&lease, &batch).await.expect("it is written");
     store.close().await;
@@ -150,22 +152,65 @@ async fn pages(bench: &Bench, path: &str, query: &str) -> Vec<Value> {
     }
 }
 
-#[tokio::test]
-async fn events_digests_and_sums_are_read_page_by_page() {
-    let directory = tempfile::tempdir().unwrap();
+/// A gateway that is there before its database is.
+async fn bench_of(directory: &tempfile::TempDir) -> (Bench, String) {
     let url = format!("sqlite://{}", directory.path().join("farm.db").display());
     let config = gateway::Config {
         database: Some(gateway::config::DatabaseLocation(url.clone())),
         ..config()
     };
-    // The gateway is there before the file is.
-    let bench = Bench::with(config, Vec::new()).await;
+    (Bench::with(config, Vec::new()).await, url)
+}
+
+#[tokio::test]
+async fn latency_is_also_that_of_some_ticks() {
+    let directory = tempfile::tempdir().unwrap();
+    let (bench, url) = bench_of(&directory).await;
+    let path = bench.simulation(24).await;
+    let latency = format!("{path}/latency");
+    let some = format!("{latency}?from_tick=300&to_tick=550");
+    bench.get(&some).await.problem(503, "store-unavailable");
+    let id = uuid::Uuid::parse_str(path.rsplit('/').next().unwrap()).unwrap();
+    let most = gateway::limits::MAX_LATENCY_SNAPSHOTS as u64;
+    fill(&url, SimulationId(id.as_u128()), most + 1).await;
+    assert!(bench.app.archive.wait().await.is_some());
+    for (query, snapshots) in [
+        ("", 1),
+        ("?from_tick=300&to_tick=550", 3),
+        ("?to_tick=99", 1),
+        ("?from_tick=301&to_tick=399", 0),
+        ("?from_tick=100", most),
+        ("?from_tick=500&to_tick=400", 0),
+    ] {
+        let read = bench.get(&format!("{latency}{query}")).await.json();
+        let stages = read["stages"].as_array().unwrap();
+        let names: Vec<_> = stages.iter().map(|stage| &stage["stage"]).collect();
+        assert_eq!(names, ["compute", "tick_latency"], "{query}");
+        assert_eq!(stages[0]["count"], 0, "{query}");
+        assert_eq!(stages[1]["count"], snapshots * 1_000, "{query}");
+    }
+    let text = send("GET", &some).header("Accept", "text/plain");
+    let text = text.to(bench.address).await;
+    assert!(
+        text.text().contains("Total count    =         3000"),
+        "{}",
+        text.text()
+    );
+    let all = bench.get(&format!("{latency}?from_tick=0")).await;
+    let problem = all.problem(422, "invalid");
+    assert_eq!(problem["field"], "from_tick");
+}
+
+#[tokio::test]
+async fn events_digests_and_sums_are_read_page_by_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let (bench, url) = bench_of(&directory).await;
     let path = format!("/v1/simulations/{ID}");
     bench
         .get(&format!("{path}/events"))
         .await
         .problem(503, "store-unavailable");
-    fill(&url).await;
+    fill(&url, ID, 10).await;
     assert!(bench.app.archive.wait().await.is_some());
     let events = pages(&bench, &format!("{path}/events"), "").await;
     let seqs: Vec<_> = events

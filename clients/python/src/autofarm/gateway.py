@@ -207,14 +207,29 @@ class Gateway:
         return Items("list_metrics", page_size, path={"id": simulation}, query=query)
 
     @Operation
-    def latency(self, simulation: str, *, stage: str | None = None) -> Answer[Latency]:
-        """Where ticks' time goes: percentiles of each stage, or of one."""
-        return json("read_latency", path={"id": simulation}, query={"stage": stage})
+    def latency(
+        self,
+        simulation: str,
+        *,
+        stage: str | None = None,
+        from_tick: int | None = None,
+        to_tick: int | None = None,
+    ) -> Answer[Latency]:
+        """Where ticks' time goes: percentiles of each stage, or of one; since the orchestrator began with the simulation, or in some ticks."""
+        query = {"stage": stage, "from_tick": from_tick, "to_tick": to_tick}
+        return json("read_latency", path={"id": simulation}, query=query)
 
     @Operation
-    def histogram(self, simulation: str, *, stage: str | None = None) -> Answer[str]:
-        """The HDR histogram of a stage, in ms; of whole ticks if none is named."""
-        query = {"stage": stage}
+    def histogram(
+        self,
+        simulation: str,
+        *,
+        stage: str | None = None,
+        from_tick: int | None = None,
+        to_tick: int | None = None,
+    ) -> Answer[str]:
+        """The HDR histogram of a stage, in ms, of whole ticks if none is named; of which ticks is said as in `latency`."""
+        query = {"stage": stage, "from_tick": from_tick, "to_tick": to_tick}
         return text("read_latency", path={"id": simulation}, query=query, accept="application/vnd.hgrm")
 
     # --- the live stream

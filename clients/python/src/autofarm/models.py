@@ -417,7 +417,7 @@ class EventPage(TypedDict):
 
 
 class Latency(TypedDict):
-    """Where ticks' time went since the simulation was created here."""
+    """Where ticks' time went: since the orchestrator began with the simulation, or in the ticks that were asked for."""
 
     stages: list[StagePercentiles]
     """Stages, in the order a tick passes through."""

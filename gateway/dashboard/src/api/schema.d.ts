@@ -705,7 +705,7 @@ export interface components {
              */
             headland: number;
         };
-        /** @description Where ticks' time went since the simulation was created here. */
+        /** @description Where ticks' time went: since the orchestrator began with the simulation, or in the ticks that were asked for. */
         Latency: {
             /** @description Stages, in the order a tick passes through. */
             stages: components["schemas"]["StagePercentiles"][];
@@ -3278,10 +3278,17 @@ export interface operations {
         parameters: {
             query?: {
                 /**
+                 * @description Of the snapshots of this tick or later, as the history holds them, at most 3,600: each has the timings of the interval
+                 *     that it ends. Without this and `to_tick`: since the orchestrator began with the simulation.
+                 */
+                from_tick?: number;
+                /**
                  * @description Only this stage. A histogram is of one stage: `tick_latency` if left out.
                  * @example tick_latency
                  */
                 stage?: string;
+                /** @description Of the snapshots of this tick or earlier. */
+                to_tick?: number;
             };
             header?: never;
             path: {
