@@ -28,6 +28,7 @@ const CHECKS = {
   "messages.closed": messages.closed,
   "messages.deleted": messages.deleted,
   "events.complete": events.complete,
+  "events.ordered": events.ordered,
   "events.resumed": events.resumed,
   "document.sent": document.sent,
   "document.taken": document.taken,

@@ -81,3 +81,68 @@ test("defaults of a view are those of the query", () => {
     }
   }
 });
+
+/**
+ * The rows of the table of the page that begins with these words, cell by cell.
+ *
+ * @param {string} head
+ * @returns {string[][]}
+ */
+function table(head) {
+  const begun = page.slice(page.indexOf(`\n| ${head}`) + 1);
+  const [, , ...rows] = begun.slice(0, begun.indexOf("\n\n")).split("\n");
+  assert.ok(rows.length > 0, `the page has no table that begins with ${head}`);
+  return rows.map((row) => row.split("|").slice(1, -1).map((cell) => cell.trim()));
+}
+
+/**
+ * What a cell has in code.
+ *
+ * @param {string} cell
+ * @returns {string[]}
+ */
+function words(cell) {
+  return [...cell.matchAll(/`([\w.]+)`/g)].map((one) => one[1]);
+}
+
+test("states have the page's codes", () => {
+  const ofPage = table("code | state").map(([code, state]) => [Number(code), ...words(state)]);
+  const ofDocument = document.json.components.schemas.State.enum.map((/** @type {string} */ state, /** @type {number} */ code) => [code, state]);
+  assert.deepEqual(ofDocument, ofPage);
+});
+
+test("status and cause go together as the page says", () => {
+  const { Status, Cause, LifecycleDetail } = document.json.components.schemas;
+  const ofPage = table("`status` | means").map(([status, , causes]) => ({ status: words(status)[0], causes: words(causes) }));
+  assert.deepEqual(ofPage.map(({ status }) => status), Status.enum);
+  assert.deepEqual(table("`cause` | says").flatMap(([cause]) => words(cause)).sort(), [...Cause.enum].sort());
+  // The one that no event tells.
+  const ofEvents = ofPage.map(({ status, causes }) => [status, causes.filter((cause) => cause !== "unrecoverable")]);
+  const ofDocument = LifecycleDetail.oneOf.map((/** @type {any} */ { properties: { status, cause } }) => [status.const, cause.enum]);
+  assert.deepEqual(ofDocument, ofEvents);
+});
+
+test("sums and counters are those of the page", () => {
+  const named = table("field | unit").flatMap(([field]) => words(field));
+  const { Aggregates, Counters } = document.json.components.schemas;
+  assert.deepEqual(named.filter((name) => !name.startsWith(".")), Aggregates.required);
+  assert.deepEqual(named.filter((name) => name.startsWith(".")).map((name) => name.slice(1)), Counters.required);
+});
+
+test("events, and what each says, are those of the page", () => {
+  const { Event, Reason, SystemDetail } = document.json.components.schemas;
+  const kinds = table("kind | log").map(([kind, log]) => [...words(kind), log]);
+  assert.deepEqual(Event.oneOf.map((/** @type {any} */ { properties: { kind, log } }) => [kind.const, log.const]), kinds);
+  for (const [at, [, , , cell]] of table("kind | log").entries()) {
+    const { detail } = Event.oneOf[at].properties;
+    // What else an event of the kind `system` says is in a table of its own.
+    const required = detail.oneOf === SystemDetail.oneOf ? ["event"] : ((detail.oneOf?.[0] ?? detail).required ?? []);
+    for (const field of required) assert.ok(words(cell).includes(field), `${kinds[at][0]}: ${field}`);
+  }
+  assert.deepEqual(table("`reason` | the command").flatMap(([reason]) => words(reason)), Reason.enum);
+  const told = table("`event` | happens").map(([event, , fields]) => ({ event: words(event)[0], fields: words(fields) }));
+  assert.deepEqual(SystemDetail.oneOf.map((/** @type {any} */ each) => each.properties.event.const), told.map(({ event }) => event));
+  for (const [at, { event, fields }] of told.entries()) {
+    for (const field of SystemDetail.oneOf[at].required) if (field !== "event") assert.ok(fields.includes(field), `${event}: ${field}`);
+  }
+});

@@ -6,6 +6,7 @@
 
 import { Farm, isSame, need, readEvents, sameEvents } from "../farm.js";
 import { Logs } from "../log.js";
+import { isTick } from "../machines.js";
 import { BINARY_PROTOCOL, JSON_PROTOCOL } from "../stream.js";
 
 const FROM_THE_FIRST = { events: "all", from_event: 1, from_system_event: 1 };
@@ -14,6 +15,9 @@ const LOSSES = 6;
 const EVENTS_EACH = 15;
 /** Enough for a fault of ten seconds to be over. */
 const RUN_TICKS = 600;
+/** Enough for all kinds of events in a crowded farm. */
+const ORDERED_TICKS = 1_500;
+const PATIENCE_MS = 120_000;
 
 /**
  * Every event of a run with commands is streamed, and is what the REST API lists.
@@ -46,6 +50,33 @@ export function complete(api) {
     need(isSame(seqs("command").sort(), carriedOut), `carried out ${seqs("command")}`);
     need(isSame(seqs("command_rejected").sort(), rejected), `rejected ${seqs("command_rejected")}`);
   });
+}
+
+/**
+ * A tick is behind all events of the farm that happened up to it, and before none of the system that is older than it.
+ *
+ * @param {Api} api
+ */
+export async function ordered(api) {
+  for (const protocol of [JSON_PROTOCOL, BINARY_PROTOCOL]) {
+    await Farm.with(api, { scenario: "dense", entities: 640, max_ticks: ORDERED_TICKS }, async (farm) => {
+      const stream = await farm.stream(protocol, { events: "all", rate_hz: 60 });
+      await farm.act("start");
+      const seen = { tick: -1, sim: 0, system: 0, isSettled: false };
+      await stream.until((message) => {
+        if (isTick(message)) {
+          seen.tick = message.tick;
+        } else if (message.type === "event") {
+          const oldest = message.log === "sim" ? seen.tick + 1 : seen.tick;
+          need(message.tick >= oldest, `${JSON.stringify(message)} after tick ${seen.tick}`);
+          seen[/** @type {"sim" | "system"} */ (message.log)] += 1;
+          seen.isSettled ||= message.detail.event === "settled";
+        }
+        return seen.isSettled && seen.tick === ORDERED_TICKS;
+      }, PATIENCE_MS);
+      need(seen.sim > EVENTS_EACH && seen.system > 0, `too little happens to tell an order: ${JSON.stringify(seen)}`);
+    });
+  }
 }
 
 /**
