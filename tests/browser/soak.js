@@ -4,7 +4,8 @@
  *   AUTOFARM_BINARY=../../target/release/autofarm node soak.js [MINUTES] [MACHINES] [IN_VIEW]
  *
  * 30 minutes, 100,000 machines and about 5,000 in view unless it is told otherwise. It starts an orchestrator, two workers
- * and a gateway of its own, and ends with 1 where what is held has grown. It wants chromium; `npm ci` comes first.
+ * and a gateway of its own, and ends with 1 where what is held has grown. Ctrl-C ends it early, with what there is by then.
+ * It wants chromium; `npm ci` comes first.
  */
 
 import { readFileSync } from "node:fs";
@@ -105,10 +106,13 @@ try {
   });
   const begun = await look();
   const looks = [begun];
+  const early = new AbortController();
+  process.once("SIGINT", () => early.abort());
   console.log(`${machines} machines, ${drawn} of them in view; ${minutes} minutes`);
   console.log("minute    tick  heap MB  worker MB  nodes  listeners  tab MB  gpu MB  gateway MB");
   for (let minute = 1; minute <= minutes; minute += 1) {
-    await pause(Math.max(begun.atMs + minute * MINUTE_MS - performance.now(), 0));
+    const minuteEnds = pause(Math.max(begun.atMs + minute * MINUTE_MS - performance.now(), 0), null, { signal: early.signal });
+    if (!(await minuteEnds.then(() => true, () => false))) break;
     const last = looks.at(-1)?.frame ?? 0;
     await until("later ticks are drawn", async () => (await frame()) > last);
     const now = await look();
