@@ -229,7 +229,7 @@ impl Simulation {
             return Ok(());
         };
         tracing::warn!(
-            simulation = %self.spec.id, partition = from.partition, tick = from.tick, %worker,
+            simulation = %self.spec.id, partition = from.partition, tick = from.tick, worker = worker.0,
             reason = unable.reason, detail = unable.detail, "a worker cannot step a partition"
         );
         self.totals.unable += 1;

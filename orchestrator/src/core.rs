@@ -503,7 +503,7 @@ impl Orchestrator {
             }
         };
         if let Err(fault) = fault {
-            tracing::error!(%worker, simulation = %id, partition = from.partition,
+            tracing::error!(worker = worker.0, simulation = %id, partition = from.partition,
                 tick = from.tick, %fault, "a worker sent what a correct one does not");
             self.expel(now, worker, &fault.to_string());
             self.advance_all(now);

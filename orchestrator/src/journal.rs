@@ -9,7 +9,7 @@
 //! | `worker_draining` | `worker` |
 //! | `moved` | `worker`: who has them now; `partitions`: how many; `replayed_ticks`: for all of them |
 //! | `no_worker` | the run waits for one |
-//! | `late` | `ticks`: since it was last said; `latency_us`: of the last tick |
+//! | `late` | `ticks`: since it was last said; `latency_us`: the longest of them |
 //! | `dilated` | `by_us`: since it was last said |
 //! | `digest_mismatch` | `partition`; `owner`, `verifier`: `worker` and `digest`; `arbitrated`: hex, or null |
 //! | `unrecoverable` | `reason`: why what the database holds of it cannot be read |

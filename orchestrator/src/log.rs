@@ -45,7 +45,7 @@ impl Log {
         for ((simulation, worker), moved) in std::mem::take(&mut self.moved) {
             let (partitions, replayed) = (moved.partitions, moved.replayed);
             let longest = moved.longest;
-            tracing::info!(%simulation, %worker, partitions, replayed, longest, "partitions moved");
+            tracing::info!(%simulation, worker = worker.0, partitions, replayed, longest, "partitions moved");
         }
     }
 }
@@ -124,13 +124,13 @@ fn write_worker(event: &Event) {
             worker,
             name,
             threads,
-        } => tracing::info!(%worker, name, threads, "worker joined"),
+        } => tracing::info!(worker = worker.0, name, threads, "worker joined"),
         Event::WorkerRefused { name, reason } => {
             tracing::warn!(name, reason, "registration refused");
         }
-        Event::WorkerLeft { worker } => tracing::info!(%worker, "worker left"),
+        Event::WorkerLeft { worker } => tracing::info!(worker = worker.0, "worker left"),
         Event::WorkerLost { worker, reason } => {
-            tracing::warn!(%worker, reason, "worker lost");
+            tracing::warn!(worker = worker.0, reason, "worker lost");
         }
         Event::WorkerSuspect {
             worker,
@@ -138,7 +138,7 @@ fn write_worker(event: &Event) {
             tick,
             handed_over,
         } => {
-            tracing::warn!(%worker, %simulation, tick, handed_over, "a worker's result is missing");
+            tracing::warn!(worker = worker.0, %simulation, tick, handed_over, "a worker's result is missing");
         }
         Event::GatewayJoined { gateway, name } => {
             tracing::info!(gateway, name, "gateway joined");
@@ -153,8 +153,8 @@ fn write_worker(event: &Event) {
             name,
             reason,
         } => tracing::warn!(gateway, name, reason, "gateway lost"),
-        Event::WorkerDraining { worker } => tracing::info!(%worker, "worker draining"),
-        Event::WorkerDrained { worker } => tracing::info!(%worker, "worker drained"),
+        Event::WorkerDraining { worker } => tracing::info!(worker = worker.0, "worker draining"),
+        Event::WorkerDrained { worker } => tracing::info!(worker = worker.0, "worker drained"),
         _ => {}
     }
 }
