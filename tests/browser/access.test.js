@@ -33,6 +33,8 @@ pageTest("a token is asked for, a wrong one is not taken, a right one is", refus
   await prompt.getByRole("button", { name: "Use token" }).click();
   await dashboard.live();
   await until("later ticks are drawn", async () => ((await dashboard.frame()) ?? 0) > 20);
+  // It is written only when the view is at rest.
+  await dashboard.camera();
   assert.ok(!page.url().includes("af_"), "no token stands in the address");
   // It is kept for the tab, and for no other.
   await page.reload();

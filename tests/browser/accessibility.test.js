@@ -68,7 +68,7 @@ for (const [look, context] of LOOKS) {
     await dashboard.list.getByRole("list").getByText("another").waitFor();
     await check("simulations");
     await dashboard.list.getByRole("button", { name: "New" }).click();
-    await dashboard.list.getByLabel("Entities").fill("0");
+    await dashboard.list.getByLabel("Machines", { exact: true }).fill("0");
     await dashboard.list.getByRole("button", { name: "Create" }).click();
     await dashboard.list.locator("[aria-invalid=true]").first().waitFor();
     await check("form");

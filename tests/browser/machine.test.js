@@ -142,6 +142,22 @@ pageTest("a command is answered with its number and tick, and the machine obeys"
   await page.getByRole("list", { name: "Events" }).getByText(`#5 carried out command ${seq}`).first().waitFor();
 });
 
+pageTest("events that are not asked for are told from those that come, and the gap is marked", here, async (dashboard, page) => {
+  const { id } = await service.api.run({ speed: 10 });
+  await dashboard.open(id, "&tab=events");
+  const wanted = page.getByRole("checkbox", { name: "Include events of single machines" });
+  /** @param {string} kind */
+  const said = async (kind) => (await page.getByRole("button", { name: kind, exact: true }).getAttribute("title")) ?? "";
+  await until("they come", async () => (await wanted.isChecked()) && (await said("Faults")) === "");
+  await wanted.uncheck();
+  await until("they are said not to come", async () => (await said("Faults")) === "None comes now");
+  assert.equal(await said("Run"), "");
+  const from = (await dashboard.frame()) ?? 0;
+  await until("time goes on", async () => ((await dashboard.frame()) ?? 0) > from + 20);
+  await wanted.check();
+  await page.getByRole("list", { name: "Events" }).getByText(/not shown between ticks/).waitFor();
+});
+
 pageTest("a command that is not taken says why at its form", here, async (dashboard) => {
   const { id } = await service.api.run();
   await dashboard.open(id, "&machine=5");

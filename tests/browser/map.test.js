@@ -26,6 +26,20 @@ const PLACES_IN_A_TICK = `new Promise((resolve) => {
   }, 2000);
 })`;
 
+const PHONE = { width: 390, height: 844 };
+
+/** Pixels of the ground that have the colour of the discs around chargers, amber on land; and those that a disc has at least. */
+const PIXELS_OF_DISCS = `(() => {
+  const ground = document.querySelector("canvas[aria-hidden=true]");
+  const { data } = ground.getContext("2d").getImageData(0, 0, ground.width, ground.height);
+  let pixels = 0;
+  for (let n = 0; n < data.length; n += 4) {
+    if (data[n] > 200 && data[n + 1] > 160 && data[n + 1] < 200 && data[n + 2] < 110) pixels += 1;
+  }
+  return pixels;
+})()`;
+const PIXELS_A_DISC = 100;
+
 /** @type {Service} */
 let service;
 /** @type {import("playwright-core").Browser} */
@@ -150,6 +164,38 @@ pageTest("ten thousand machines are drawn", here, async (dashboard) => {
   await until("later ticks are drawn", async () => ((await dashboard.frame()) ?? 0) > frame + 20);
   // The others are not to wait for it; were it deleted, the page would rightly complain.
   await service.api.call("POST", `/simulations/${id}/stop`);
+});
+
+pageTest("a charger at which machines queue is marked on the map", here, async (dashboard, page) => {
+  const { id } = await service.api.run({ scenario: "dense", entities: MACHINES, speed: 20 });
+  await until("some queue", async () => (await service.api.call("GET", `/simulations/${id}/entities?state=queueing&limit=1`)).items.length > 0);
+  await service.api.call("POST", `/simulations/${id}/pause`);
+  await dashboard.open(id);
+  await until("all are drawn", async () => (await dashboard.drawn()) === MACHINES);
+  const { items } = await service.api.call("GET", `/simulations/${id}/entities?state=queueing&limit=1`);
+  assert.equal(items.length, 1, "they stand as they stood");
+  await until("the ground has a disc", async () => (await page.evaluate(PIXELS_OF_DISCS)) >= PIXELS_A_DISC);
+});
+
+pageTest("each state says in the legend what it means", here, async (dashboard) => {
+  const { id } = await service.api.run({ entities: MACHINES });
+  await dashboard.open(id);
+  const states = dashboard.legend.getByRole("list", { name: "States" }).getByRole("button");
+  const said = await states.evaluateAll((buttons) => buttons.map((button) => [button.textContent, button.getAttribute("title")]));
+  assert.equal(said.length, 10);
+  const means = new Map(said.map(([name, title]) => [/^[a-z]+/.exec(name ?? "")?.[0], title?.split(". ")[0] ?? ""]));
+  assert.match(means.get("holding") ?? "", /until its way is free, or was told to hold/);
+  assert.equal(new Set(means.values()).size, 10, "each in its own words");
+});
+
+pageTest("on a phone the map comes first", () => ({ ...here(), context: { viewport: PHONE } }), async (dashboard, page) => {
+  const { id } = await service.api.run({ entities: MACHINES });
+  await dashboard.open(id);
+  const [map, numbers] = await Promise.all([dashboard.canvas.boundingBox(), page.getByRole("complementary", { name: "Numbers" }).boundingBox()]);
+  assert.ok(map !== null && numbers !== null && map.height >= 2 * numbers.height, `${map?.height} px of map, ${numbers?.height} px of numbers`);
+  assert.equal(await dashboard.legend.getByRole("list", { name: "States" }).count(), 0);
+  await dashboard.legend.getByRole("button", { name: "Legend and filter" }).click();
+  await dashboard.legend.getByRole("list", { name: "States" }).waitFor();
 });
 
 /**

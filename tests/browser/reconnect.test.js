@@ -91,6 +91,13 @@ pageTest("lost workers are said on the screen; the word can be dismissed, and se
   await none.waitFor();
   await lost.first().waitFor();
   const shown = (await dashboard.frame()) ?? 0;
+  // A phone has no room for more than one, which says how many more there are, and each when it happened.
+  const wide = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  await until("one is shown", async () => (await alerts.getByRole("button", { name: "Dismiss" }).count()) === 1);
+  await alerts.getByText(/\d more$/).waitFor();
+  await alerts.getByText(/^\d\d:\d\d:\d\d/).first().waitFor();
+  if (wide !== null) await page.setViewportSize(wide);
   // One for each that had something.
   const words = alerts.locator("div").filter({ has: page.getByText(/^Worker .* was lost/) });
   await until("they are dismissed", async () => {

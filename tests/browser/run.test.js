@@ -26,7 +26,7 @@ pageTest("a simulation is made by the form, and runs", here, async (dashboard, p
   const form = dashboard.list;
   await form.getByRole("radio", { name: /Weeding/ }).check();
   await form.getByLabel("Name").fill("made by hand");
-  await form.getByLabel(/^(Entities|Machines)$/).fill("120");
+  await form.getByLabel("Machines", { exact: true }).fill("120");
   await form.getByRole("button", { name: "Create" }).click();
   await dashboard.live();
   await until("it runs", async () => (await dashboard.status.innerText()) === "running");

@@ -27,7 +27,7 @@ pageTest("a field that is refused says so itself", refused, async (dashboard, pa
   const form = dashboard.list;
   await form.getByLabel("Name").fill("to be refused");
   // What the schema forbids is said by the page alone ...
-  const machines = form.getByLabel("Entities");
+  const machines = form.getByLabel("Machines", { exact: true });
   await machines.fill("0");
   await form.getByRole("button", { name: "Create" }).click();
   await said(machines, /1,?000,?000/);

@@ -79,10 +79,12 @@ describe("messages that cannot be read", () => {
 });
 
 describe("an alert of a moment", () => {
-  it("goes by itself", async () => {
-    const { tell, keys, passes } = await opened();
+  it("says when it happened, and goes by itself", async () => {
+    const { tell, keys, passes, state } = await opened();
+    const happenedMs = Date.now();
     tell({ type: "missing", simulation: A, log: "sim", fromSeq: 1, toSeq: 2 });
-    await passes(60);
+    expect(state.alertList.list[0]?.happenedMs).toBe(happenedMs);
+    await passes(25);
     expect(keys()).toEqual([]);
   });
   it("waits for somebody to see it", async () => {
@@ -91,9 +93,9 @@ describe("an alert of a moment", () => {
     tell({ type: "missing", simulation: A, log: "sim", fromSeq: 1, toSeq: 2 });
     await vi.advanceTimersByTimeAsync(3_600_000);
     await hide(false);
-    await passes(30);
+    await passes(15);
     expect(keys()).toEqual(["missing"]);
-    await passes(30);
+    await passes(15);
     expect(keys()).toEqual([]);
   });
 });
@@ -103,7 +105,7 @@ describe("an alert of a state", () => {
     const { tell, keys, farm, passes } = await opened();
     tell({ type: "view", simulation: A, isRefused: true, detail: "too many" });
     tell({ type: "fewer_events", simulation: A });
-    await passes(60);
+    await passes(10);
     expect(keys().sort()).toEqual(["fewer_events", "view"]);
     tell({ type: "view", simulation: A, isRefused: false, detail: "" });
     farm.setWantsAllEvents(true);

@@ -30,6 +30,8 @@ export const frame = (tick: number): MachineFrame =>
 interface Asked {
   what: string;
   token: string | null;
+  /** That of a change, by which the server knows it again. */
+  key: string | null;
   signal: AbortSignal | null;
   answer: (status: number, body: unknown, headers?: Record<string, string>) => void;
   fail: () => void;
@@ -44,6 +46,7 @@ export class Server {
       const asked: Asked = {
         what: `${init.method ?? "GET"} ${path}`,
         token: new Headers(init.headers).get("Authorization"),
+        key: new Headers(init.headers).get("Idempotency-Key"),
         signal: init.signal ?? null,
         answer: (status, body, headers = {}) => resolve(new Response(status === 204 ? null : JSON.stringify(body), { status, headers })),
         fail: () => reject(new TypeError("Failed to fetch")),

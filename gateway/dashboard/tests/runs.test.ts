@@ -44,3 +44,14 @@ it("opens nothing where nothing was made", async () => {
   await done;
   expect(state.place.value.simulation).toBeNull();
 });
+
+it("sends the same key with each try of a change, a deletion too", async () => {
+  const page = await openPage();
+  const runs = await import("../src/store/runs");
+  void runs.remove(A);
+  const { key, answer } = page.server.take(`DELETE /v1/simulations/${A}`);
+  expect(key).toMatch(/^[0-9a-f]{32}$/);
+  answer(503, {});
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(page.server.take(`DELETE /v1/simulations/${A}`).key).toBe(key);
+});

@@ -23,6 +23,7 @@ const SCHEMA = {
         { type: "number", maximum: 1000, minimum: 0.1 },
         { type: "string", enum: ["max"] },
       ],
+      example: 1,
     },
     LatePolicy: { type: "string", enum: ["dilate", "fail"] },
   },
@@ -43,6 +44,13 @@ it("has a field for everything that it understands", () => {
   expect(field("entities").fallback).toBe("1000");
   expect(allowed(field("speed"))).toBe("a number from 0.1 up to 1,000, or max");
   expect(field("speed").help).toBe("Factor on real time.");
+});
+
+it("says machines for what the API calls entities, and shows what may be typed", () => {
+  expect(field("entities").label).toBe("machines");
+  expect(field("speed").fallback).toBe("1 or max");
+  expect(field("seed").fallback).toBe("");
+  expect(field("late_policy").fallback).toBe("");
 });
 
 describe("what was typed", () => {

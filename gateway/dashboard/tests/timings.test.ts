@@ -94,6 +94,29 @@ describe("the last minutes", () => {
   });
 });
 
+describe("a run whose speed is changed", () => {
+  /** Its snapshots up to a second, at 20 ticks a second, taken while it has this speed. */
+  const look = (s: number, speed: Simulation["speed"], max_us: number) => {
+    const api = { metrics: async () => ({ items: [at(s, 20 * s, 0, max_us)], next_cursor: null }) } as unknown as Api;
+    return store.refreshTimings(api, simulation(A, { tick: 20 * s, tick_ms: 50, speed }));
+  };
+  it("has the stages of the ticks since then alone, to be held against the deadline of now", async () => {
+    await look(1, 1, 40_000);
+    expect(store.recentWorstUs("tick_latency")).toBe(40_000);
+    // Of this interval a part is of the speed before.
+    await look(2, 10, 30_000);
+    expect(store.recentWorstUs("tick_latency")).toBeNaN();
+    await look(3, 10, 2_000);
+    expect(store.recentWorstUs("tick_latency")).toBe(2_000);
+  });
+  it("keeps for each time the deadline that there was", async () => {
+    await look(1, 1, 2_000);
+    await look(2, 10, 2_000);
+    await look(3, "max", 2_000);
+    expect(store.timings.column("deadline")).toEqual([50, 5, Number.NaN]);
+  });
+});
+
 it("the late share of a fork is of its own ticks", () => {
   expect(store.lateShare({ late_ticks: 100, tick: 1_000_200, parent_tick: 1_000_000 })).toBe(0.5);
   expect(store.lateShare({ late_ticks: 100, tick: 200, parent_tick: null })).toBe(0.5);

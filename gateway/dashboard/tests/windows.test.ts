@@ -109,7 +109,7 @@ describe("alerts", () => {
     const alerts = new Alerts();
     alerts.raise("lifecycle", "error", "The run is failed.", 0);
     for (let n = 1; n <= 6; n += 1) alerts.raise(`warning${n}`, "warning", "text", n);
-    expect(alerts.list.map((alert) => alert.key)).toEqual(["warning6", "warning5", "warning4", "warning3", "warning2", "lifecycle"]);
+    expect(alerts.list.map((alert) => alert.key)).toEqual(["lifecycle", "warning6", "warning5", "warning4", "warning3", "warning2"]);
     for (let n = 1; n <= 5; n += 1) alerts.raise(`error${n}`, "error", "text", 10 + n);
     alerts.raise("late", "warning", "text", 20);
     expect(alerts.list.map((alert) => alert.key)).toEqual(["error5", "error4", "error3", "error2", "error1", "lifecycle"]);
@@ -148,7 +148,7 @@ describe("alerts", () => {
   it("stay as long as they are said to hold, but for those that were dismissed", () => {
     const alerts = new Alerts();
     alerts.raise("slow", "warning", "text", 0);
-    alerts.touch("slow", 40_000);
+    alerts.touch("slow", 50_000);
     expect(alerts.expire(60_000)).toBe(false);
     expect(alerts.list[0]).toMatchObject({ count: 1 });
     alerts.dismiss("slow", 60_000);
@@ -161,7 +161,22 @@ describe("alerts", () => {
     alerts.dismiss("late", 1_000);
     alerts.raise("late", "warning", "text", 2_000);
     expect(alerts.list).toEqual([]);
-    alerts.raise("late", "warning", "text", 62_000);
+    alerts.raise("late", "warning", "text", 62_001);
     expect(alerts.list).toHaveLength(1);
+  });
+  it("are quiet once dismissed for as long as there is cause for them without a pause", () => {
+    const alerts = new Alerts();
+    alerts.raise("late", "warning", "text", 0);
+    alerts.dismiss("late", 1_000);
+    for (let ms = 2_000; ms < 3_600_000; ms += 1_000) alerts.raise("late", "warning", "text", ms);
+    expect(alerts.list).toEqual([]);
+  });
+  it("are counted in the same words alone, for others say more than the first", () => {
+    const alerts = new Alerts();
+    alerts.raise("late", "warning", "5 of 40 ticks", 0);
+    alerts.raise("late", "warning", "9 of 60 ticks", 1);
+    expect(alerts.list).toMatchObject([{ text: "9 of 60 ticks", count: 1 }]);
+    alerts.raise("late", "warning", "9 of 60 ticks", 2);
+    expect(alerts.list).toMatchObject([{ count: 2 }]);
   });
 });

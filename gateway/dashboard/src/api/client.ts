@@ -123,9 +123,7 @@ export class Api {
   }
 
   async #change<Answer>(method: string, path: string, body: string | null): Promise<Answer> {
-    const headers: Record<string, string> = { "Content-Type": "application/json" };
-    if (method !== "DELETE") headers["Idempotency-Key"] = randomKey();
-    const init: RequestInit = { method, headers, body };
+    const init: RequestInit = { method, headers: { "Content-Type": "application/json", "Idempotency-Key": randomKey() }, body };
     for (let tried = 1; ; tried += 1) {
       try {
         return await this.#send(path, init);

@@ -11,6 +11,7 @@ import { type Look, MachinesLayer, pointPx } from "./machines_layer";
 import type { Theme } from "./palette";
 import { countShown, machineOf, moving, nearest, type Seen } from "./picking";
 import { Playback } from "./playback";
+import { queuesOf } from "./queues";
 
 /** A click may miss a machine by so much, px. */
 const PICK_WITHIN_PX = 14;
@@ -21,8 +22,8 @@ const SCREEN_MS = 17;
 /** What covers a wide map: the legend. */
 const COVERED_WIDE: Covered = { left: 270, top: 0, bottom: 0 };
 const WIDE_FROM_PX = 700;
-/** What covers a narrow one: the head of the legend above, buttons below. */
-const COVERED_NARROW: Covered = { left: 0, top: 54, bottom: 60 };
+/** What covers a narrow one: the head of the legend above, buttons and an alert below. */
+const COVERED_NARROW: Covered = { left: 0, top: 54, bottom: 130 };
 /** Camera flights take so long, ms. */
 const FLIGHT_MS = 450;
 
@@ -63,6 +64,8 @@ export class FarmMap {
   #isGroundDue = true;
   #isCountDue = true;
   #drawn = 0;
+  #isSample = false;
+  #queues: ReadonlyMap<number, number> = new Map();
   #request = 0;
   #later: ReturnType<typeof setTimeout> | undefined;
   #isGone = false;
@@ -147,7 +150,9 @@ export class FarmMap {
     this.#draw();
   }
 
-  setFrame(frame: MachineFrame): void {
+  /** Of a frame that is a sample it is not said how many machines queue where. */
+  setFrame(frame: MachineFrame, isSample: boolean): void {
+    this.#isSample = isSample;
     const before = this.#playback.shown;
     const done = this.#playback.handleFrame(frame, performance.now());
     if (this.#playback.shown !== before) this.#show();
@@ -158,6 +163,13 @@ export class FarmMap {
   #show(): void {
     this.#layer.upload(this.#playback.shown);
     this.#isCountDue = true;
+    // The ground is drawn anew only where another number queues.
+    if (String([...this.#queuesNow()]) !== String([...this.#queues])) this.#isGroundDue = true;
+  }
+
+  #queuesNow(): ReadonlyMap<number, number> {
+    const frame = this.#playback.shown;
+    return frame === null || this.#ground === null || this.#isSample ? new Map() : queuesOf(frame, this.#ground, this.#camera, this.#size);
   }
 
   /** Shows another simulation, or none: nothing is left of the last one. */
@@ -333,9 +345,10 @@ export class FarmMap {
     const context = this.#canvases.ground.getContext("2d");
     if (context === null || this.#colours === null) return;
     this.#isGroundDue = false;
+    this.#queues = this.#queuesNow();
     context.setTransform(this.#devicePx, 0, 0, this.#devicePx, 0, 0);
     if (this.#ground === null) context.clearRect(0, 0, this.#size.width, this.#size.height);
-    else drawGround(context, this.#ground, this.#camera, this.#size, this.#colours);
+    else drawGround(context, this.#ground, this.#camera, this.#size, this.#colours, this.#queues);
   }
 
   #tellMarked(seen: Seen | null): void {

@@ -24,6 +24,8 @@ export interface GroundColours {
   yard: string;
   station: string;
   parking: string;
+  queue: string;
+  queueText: string;
   label: string;
 }
 
@@ -37,18 +39,42 @@ const SLOTS_FROM_PX_PER_M = 1.2;
 const STATION_MARK_FROM_PX = 260;
 /** How high the mark of a charging slot is from afar, px. */
 const FAR_BOLT_PX = 13;
+/** Least radius of the disc around a station at which machines wait, px. */
+const QUEUE_DISC_PX = 8;
 /** Length of a charging slot's side, m. */
 const SLOT_M = 2.6;
 
-export function drawGround(context: CanvasRenderingContext2D, ground: Ground, camera: Camera, size: Size, colours: GroundColours): void {
+/** Draws the ground; `queues` are as `queuesOf` counts them. */
+export function drawGround(
+  context: CanvasRenderingContext2D,
+  ground: Ground,
+  camera: Camera,
+  size: Size,
+  colours: GroundColours,
+  queues: ReadonlyMap<number, number>,
+): void {
   context.clearRect(0, 0, size.width, size.height);
   const { layout, originsM } = ground;
-  const widthPx = (layout === null ? 0 : layout.bounds_m[2]! - layout.bounds_m[0]!) * camera.pxPerM;
-  if (layout === null || widthPx < SITE_FROM_PX) {
+  if (layout === null || widthPx(layout, camera) < SITE_FROM_PX) {
     context.fillStyle = colours.site;
     fill(context, camera, size, ground.worldM, 0, 0);
     return;
   }
+  const isOnly = originsM.length === 2;
+  for (const [site, x, y] of sitesSeen(ground, layout, camera, size)) drawSite(context, layout, site, x, y, camera, size, colours, queues, isOnly);
+}
+
+function widthPx({ bounds_m }: Layout, camera: Camera): number {
+  return (bounds_m[2]! - bounds_m[0]!) * camera.pxPerM;
+}
+
+/** Whether stations are so large that they are drawn, or marked. */
+export function hasStations(layout: Layout, camera: Camera): boolean {
+  return camera.pxPerM >= SLOTS_FROM_PX_PER_M || widthPx(layout, camera) >= STATION_MARK_FROM_PX;
+}
+
+/** The sites of which a part is seen, each with where its frame begins in the world, m. */
+export function* sitesSeen({ originsM }: Ground, layout: Layout, camera: Camera, size: Size): Generator<[site: number, x: number, y: number]> {
   const [west, south, east, north] = visibleBounds(camera, size);
   const [layoutWest, layoutSouth, layoutEast, layoutNorth] = layout.bounds_m as Bounds;
   const isOnly = originsM.length === 2;
@@ -57,7 +83,7 @@ export function drawGround(context: CanvasRenderingContext2D, ground: Ground, ca
     const x = isOnly ? 0 : (originsM[site * 2] as number);
     const y = isOnly ? 0 : (originsM[site * 2 + 1] as number);
     const isSeen = x + layoutEast >= west && x + layoutWest <= east && y + layoutNorth >= south && y + layoutSouth <= north;
-    if (isSeen) drawSite(context, layout, site, x, y, camera, size, colours, widthPx, isOnly);
+    if (isSeen) yield [site, x, y];
   }
 }
 
@@ -70,14 +96,15 @@ function drawSite(
   camera: Camera,
   size: Size,
   colours: GroundColours,
-  widthPx: number,
+  queues: ReadonlyMap<number, number>,
   isOnly: boolean,
 ): void {
   const box = (bounds: readonly number[], colour: string) => {
     context.fillStyle = colour;
     fill(context, camera, size, bounds as Bounds, x, y);
   };
-  if (widthPx < FIELDS_FROM_PX) return box(layout.bounds_m, colours.field);
+  const wide = widthPx(layout, camera);
+  if (wide < FIELDS_FROM_PX) return box(layout.bounds_m, colours.field);
   box(layout.bounds_m, colours.site);
   for (const headland of layout.headlands) box(headland.bounds_m, colours.headland);
   for (const field of layout.fields) {
@@ -85,8 +112,8 @@ function drawSite(
     box(field.bounds_m, colours.field);
   }
   for (const field of layout.fields) drawRows(context, field, x, y, camera, size, colours.row);
-  drawStations(context, layout, x, y, camera, size, colours, widthPx);
-  if (!isOnly && widthPx >= LABEL_FROM_PX) {
+  drawStations(context, layout, site, x, y, camera, size, colours, queues);
+  if (!isOnly && wide >= LABEL_FROM_PX) {
     const [px, py] = toScreen(camera, size, x + layout.bounds_m[0]!, y + layout.bounds_m[3]!);
     context.fillStyle = colours.label;
     context.font = "500 11px system-ui, sans-serif";
@@ -131,16 +158,19 @@ function drawRows(context: CanvasRenderingContext2D, field: Layout["fields"][num
 function drawStations(
   context: CanvasRenderingContext2D,
   layout: Layout,
+  site: number,
   x: number,
   y: number,
   camera: Camera,
   size: Size,
   colours: GroundColours,
-  widthPx: number,
+  queues: ReadonlyMap<number, number>,
 ): void {
+  if (!hasStations(layout, camera)) return;
   const isNear = camera.pxPerM >= SLOTS_FROM_PX_PER_M;
-  if (!isNear && widthPx < STATION_MARK_FROM_PX) return;
-  for (const station of layout.stations) {
+  layout.stations.forEach((station, n) => {
+    const queue = queues.get(site * layout.stations.length + n) ?? 0;
+    if (queue > 0) drawQueue(context, queue, toScreen(camera, size, station.slots_m[0]![0]! + x, station.slots_m[0]![1]! + y), colours);
     if (isNear) for (const place of station.parking_m) frame(context, camera, size, place, x, y, colours.parking);
     for (const place of station.slots_m) {
       if (isNear) frame(context, camera, size, place, x, y, colours.station);
@@ -148,7 +178,21 @@ function drawStations(
       const isSeen = px > -20 && py > -20 && px < size.width + 20 && py < size.height + 20;
       if (isSeen) bolt(context, px, py, isNear ? Math.max(Math.min(SLOT_M * camera.pxPerM * 0.7, 26), FAR_BOLT_PX) : FAR_BOLT_PX, colours.station);
     }
-  }
+  });
+}
+
+/** A disc around a station, larger with every machine that waits there, and their number beside it, where no machine stands on it. */
+function drawQueue(context: CanvasRenderingContext2D, machines: number, [px, py]: readonly [number, number], colours: GroundColours): void {
+  const radius = QUEUE_DISC_PX + 3 * Math.sqrt(machines);
+  context.fillStyle = colours.queue;
+  context.globalAlpha = 0.55;
+  context.beginPath();
+  context.arc(px, py, radius, 0, 2 * Math.PI);
+  context.fill();
+  context.globalAlpha = 1;
+  context.font = "700 12px system-ui, sans-serif";
+  context.fillStyle = colours.queueText;
+  context.fillText(String(machines), px + radius + 1, py - radius / 2);
 }
 
 function frame(context: CanvasRenderingContext2D, camera: Camera, size: Size, place: readonly number[], x: number, y: number, colour: string): void {

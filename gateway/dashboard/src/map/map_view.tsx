@@ -254,18 +254,19 @@ function groundColours(): GroundColours {
     yard: property("--map-yard"),
     station: property("--map-station"),
     parking: property("--map-parking"),
+    queue: state.stateColours.value.queueing,
+    queueText: property("--text"),
     label: property("--map-label"),
   };
 }
 
-/** Pictures, bytes and ticks a second, told once a second. */
+/** Pictures and bytes a second, told once a second. */
 class PictureRate {
   #pictures = 0;
   #tookMs = 0;
   #bytes = 0;
   #sinceMs = performance.now();
   readonly #timer = setInterval(() => this.#tell(), RATE_WINDOW_MS);
-  #tick: number | null = null;
 
   add(tookMs: number): void {
     this.#pictures += 1;
@@ -276,15 +277,12 @@ class PictureRate {
     const now = performance.now();
     const seconds = (now - this.#sinceMs) / 1000;
     const { bytes } = state.traffic.value;
-    const tick = state.tick.value?.tick ?? null;
     state.rates.value = {
       bytesPerS: Math.max(bytes - this.#bytes, 0) / seconds,
       picturesPerS: this.#pictures / seconds,
       pictureMs: this.#pictures === 0 ? Number.NaN : this.#tookMs / this.#pictures,
-      ticksPerS: tick === null || this.#tick === null ? 0 : Math.max(tick - this.#tick, 0) / seconds,
     };
     this.#bytes = bytes;
-    this.#tick = tick;
     this.#pictures = 0;
     this.#tookMs = 0;
     this.#sinceMs = now;

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { capital, count, latency, words } from "../parts/format";
 import { Icon, type IconName } from "../parts/icons";
 import type { FarmEvent } from "../protocol/messages";
-import { GROUPS, type Group, groupOf } from "../store/event_log";
+import { GAP, GROUPS, type Group, groupOf } from "../store/event_log";
 import { setWantsAllEvents } from "../store/farm";
 import { CAUSES } from "../store/occasions";
 import { goTo, goToSite } from "../store/selection";
@@ -42,19 +42,39 @@ export function EventsPanel() {
     if (!next.delete(group)) next.add(group);
     setGroups(next);
   };
+  const isAll = state.wantsAllEvents.value;
   return (
     <section class="block">
       <div class="chips" role="group" aria-label="Kinds of events">
-        {(Object.keys(GROUPS) as Group[]).map((group) => (
-          <button key={group} type="button" class="chip" aria-pressed={groups.has(group)} onClick={() => toggle(group)}>
-            {GROUPS[group].label}
-          </button>
-        ))}
+        {(Object.keys(GROUPS) as Group[]).map((group) => {
+          const comes = isAll || group === "run";
+          return (
+            <button
+              key={group}
+              type="button"
+              class={comes ? "chip" : "chip is-absent"}
+              title={comes ? undefined : "None comes now"}
+              aria-pressed={groups.has(group)}
+              onClick={() => toggle(group)}
+            >
+              {GROUPS[group].label}
+            </button>
+          );
+        })}
       </div>
       <label class="switch">
-        <input type="checkbox" checked={state.wantsAllEvents.value} onChange={() => setWantsAllEvents(!state.wantsAllEvents.value)} />
+        <input type="checkbox" checked={isAll} onChange={() => setWantsAllEvents(!isAll)} />
         Include events of single machines
       </label>
+      {!isAll && <p class="note">What is struck out above does not come now.</p>}
+      {state.isBurst.value && (
+        <p class="note">
+          There were too many; they come again by themselves.
+          <button type="button" class="link" onClick={() => setWantsAllEvents(true)}>
+            Show all again
+          </button>
+        </p>
+      )}
       {shown.length === 0 ? (
         <p class="note">Nothing of these kinds happened since this page was opened.</p>
       ) : (
@@ -120,6 +140,8 @@ export function told(event: FarmEvent): string {
       return `${capital(text("status"))}: ${CAUSES[text("cause")] ?? words(text("cause"))}`;
     case "system":
       return system(detail);
+    case GAP:
+      return `… not shown between ticks ${count(Number(detail["from_tick"]))} and ${count(event.tick)}: events of machines`;
     default:
       return `${capital(words(event.kind))} ${who}`;
   }

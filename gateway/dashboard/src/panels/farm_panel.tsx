@@ -2,7 +2,7 @@
 
 import { capital, count, fixed, NONE, percent, short, words } from "../parts/format";
 import { Plot } from "../parts/plot";
-import { STATES } from "../protocol/states";
+import type { State } from "../protocol/states";
 import { COUNTERS } from "../protocol/sums";
 import * as state from "../store/state";
 import { LONGEST_GAP_S, timings, timingsTrouble, timingsVersion } from "../store/timings";
@@ -60,18 +60,32 @@ export function clock(seconds: number): string {
   return Number.isFinite(seconds) ? new Date(seconds * 1000).toLocaleTimeString([], { hour12: false }) : "";
 }
 
+/** From the bottom up: who works stands on the axis, where it is read best, and on top who stands. */
+const STACK = [
+  "working",
+  "turning",
+  "travelling",
+  "refilling",
+  "returning",
+  "charging",
+  "queueing",
+  "idle",
+  "holding",
+  "faulted",
+] as const satisfies readonly State[];
+
 /** Stacked: each line is drawn at the sum of itself and of all below it, the topmost first. */
 function StatesOverTime() {
   const version = timingsVersion.value;
   if (timings.length < 2) return <NoHistory title="States over time" />;
   const below = new Array<number>(timings.length).fill(0);
-  const stacked = STATES.map((name) => {
+  const stacked = STACK.map((name) => {
     timings.column(name).forEach((machines, n) => {
       below[n] = (below[n] as number) + (Number.isFinite(machines) ? machines : 0);
     });
     return { name: name as string, colour: state.stateColours.value[name], values: [...below], isFilled: true };
   });
-  const isThere = (name: (typeof STATES)[number]) => timings.column(name).some((machines) => machines > 0);
+  const isThere = (name: State) => timings.column(name).some((machines) => machines > 0);
   return (
     <section class="block">
       <h2>States over time</h2>
@@ -83,7 +97,7 @@ function StatesOverTime() {
         formatX={clock}
         longestGap={LONGEST_GAP_S}
         formatY={short}
-        lines={stacked.filter((line) => isThere(line.name as (typeof STATES)[number])).reverse()}
+        lines={stacked.filter((line) => isThere(line.name as State)).reverse()}
       />
     </section>
   );

@@ -3,7 +3,7 @@
 import { capital, duration, fixed, percent } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Plot } from "../parts/plot";
-import type { State } from "../protocol/states";
+import { STATE_MEANS, type State } from "../protocol/states";
 import { changePlace } from "../store/page";
 import { goTo, goToSite, select } from "../store/selection";
 import * as state from "../store/state";
@@ -43,6 +43,7 @@ export function Inspector() {
               </button>
             )}
           </p>
+          <p class="note">{STATE_MEANS[now.state as State]}</p>
           <dl class="facts">
             <div>
               <dt>Charge</dt>

@@ -5,7 +5,7 @@ import { COLOUR_BY, KINDS, RAMP, RAMP_SPEED_M_PER_S } from "../map/palette";
 import { capital, count } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Choice } from "../parts/labelled";
-import { STATES } from "../protocol/states";
+import { STATE_MEANS, STATES } from "../protocol/states";
 import { setMachineLimit } from "../store/farm";
 import { MACHINE_LIMITS } from "../store/location";
 import { changePlace } from "../store/page";
@@ -80,7 +80,7 @@ function States({ isColoured }: { isColoured: boolean }) {
               <button
                 type="button"
                 aria-pressed={isShown}
-                title="Click to hide or show; double-click for this one alone"
+                title={`${STATE_MEANS[name]} Click to hide or show; double-click for this one alone.`}
                 class={machines > 0 ? "state" : "state is-none"}
                 onClick={() => changePlace({ hiddenStates: hiddenStates ^ (1 << code) })}
                 onDblClick={() => changePlace({ hiddenStates: ~(1 << code) & (2 ** STATES.length - 1) })}

@@ -8,15 +8,16 @@ import { Plot } from "../parts/plot";
 import { repeated } from "../parts/repeated";
 import { api } from "../store/page";
 import * as state from "../store/state";
-import { LONGEST_GAP_S, lateByRow, lateShare, recentLate, recentWorstUs, timings, timingsVersion } from "../store/timings";
+import { deadlineOf, LONGEST_GAP_S, lateByRow, lateShare, recentLate, recentWorstUs, timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";
+import { share, verdict } from "./verdict";
 
 const EVERY_MS = 2_000;
 
 export function TimePanel() {
   const simulation = state.simulation.value;
   if (simulation === null) return <p class="note">Waiting for the simulation.</p>;
-  const deadlineUs = simulation.speed === "max" ? null : (simulation.tick_ms * 1000) / simulation.speed;
+  const deadlineUs = deadlineOf(simulation);
   const { late_ticks, tick, dilated_ms } = simulation;
   const now = state.tick.value;
   return (
@@ -36,7 +37,7 @@ export function TimePanel() {
         </dl>
       </section>
       <Stages key={simulation.id} id={simulation.id} deadlineUs={deadlineUs} />
-      <LatencyOverTime deadlineMs={deadlineUs === null ? null : deadlineUs / 1000} />
+      <LatencyOverTime />
       <Workers />
       <ThisPage />
     </>
@@ -92,42 +93,33 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
           ))}
         </tbody>
       </table>
-      <p class="note">Since the orchestrator started, at whatever speed; lately: the worst of the last minutes.</p>
+      <p class="note">
+        p50, p99 and worst: of all ticks since the orchestrator started, at whatever speeds. Lately: the worst of the last minutes at the speed of now
+        {deadlineUs !== null && `, coloured where it is over its deadline of ${latency(deadlineUs)}`}. Above, each tick is judged by the deadline that it had
+        itself.
+      </p>
     </section>
   );
 }
-
-/** More of the last minutes' ticks are late than somebody should be content with. */
-const MOST_LATE_SHARE = 0.01;
 
 /** Whether the deadlines of the last minutes were met: what was long ago says nothing of how it is now. */
 function Verdict() {
   const recent = recentLate();
   if (recent === null) return null;
-  const late = recent.late / recent.ticks;
-  const isMet = late <= MOST_LATE_SHARE;
-  const span = recent.spanS < 120 ? `${fixed(recent.spanS, 0)} s` : `${fixed(recent.spanS / 60, 0)} min`;
-  return (
-    <p class={isMet ? "verdict verdict-good" : "verdict verdict-bad"}>
-      {share(isMet ? 1 - late : late)} of the {count(recent.ticks)} ticks of the last {span} were complete {isMet ? "within" : "only after"} their deadline.
-    </p>
-  );
-}
-
-function share(of: number): string {
-  return `${(of * 100).toFixed(2)} %`;
+  const { isMet, text } = verdict(recent);
+  return <p class={isMet ? "verdict verdict-good" : "verdict verdict-bad"}>{text}</p>;
 }
 
 function isOver(us: number, deadlineUs: number | null): string | undefined {
   return deadlineUs !== null && us > deadlineUs ? "is-over" : undefined;
 }
 
-function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
+function LatencyOverTime() {
   const version = timingsVersion.value;
   if (timings.length < 2) return <NoHistory title="Over time" />;
   const x = timings.column("at_s");
-  const p99 = timings.column("p99");
-  const deadline = deadlineMs === null ? [] : [{ name: "Deadline", colour: "--muted", values: p99.map(() => deadlineMs), isDashed: true }];
+  const deadlines = timings.column("deadline");
+  const deadline = deadlines.some(Number.isFinite) ? [{ name: "Deadline", colour: "--muted", values: deadlines, isDashed: true }] : [];
   return (
     <section class="block">
       <h2>Over time</h2>
@@ -142,7 +134,7 @@ function LatencyOverTime({ deadlineMs }: { deadlineMs: number | null }) {
         longestGap={LONGEST_GAP_S}
         lines={[
           { name: "p50, ms", colour: "--plot-1", values: timings.column("p50") },
-          { name: "p99, ms", colour: "--plot-2", values: p99 },
+          { name: "p99, ms", colour: "--plot-2", values: timings.column("p99") },
           { name: "Worst, ms", colour: "--plot-3", values: timings.column("worst") },
           ...deadline,
         ]}

@@ -2,7 +2,6 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
 import { short } from "./format";
 import { COUNT_STEPS, decades, gapsOf, newest, powersOfTen, TIME_STEPS_S, topOfCount } from "./scales";
 

@@ -17,6 +17,8 @@ export interface Action {
 export interface More {
   lasts?: Lasts;
   action?: Action;
+  /** When it happened, for who reads it, UNIX ms. */
+  happenedMs?: number;
 }
 
 export interface Alert {
@@ -25,32 +27,44 @@ export interface Alert {
   severity: Severity;
   text: string;
   atMs: number;
+  /** How often it was said in the same words. */
   count: number;
   lasts: Lasts;
   action: Action | null;
+  happenedMs: number;
 }
 
 /** Where there would be more, the oldest warning goes, and only where there is none the oldest error. */
 const MAX_ALERTS = 6;
-/** A warning that was dismissed is not said again for so long, ms, and an error not in the same words: another worker may be lost. */
+/**
+ * A warning that was dismissed is not said again before there was no cause for it for so long, ms, and an error not in the same
+ * words for so long: another worker may be lost.
+ */
 const QUIET_MS = 60_000;
 /** A warning of a moment goes by itself after so long, ms; a state stays until it ends, and an error until it is dismissed. */
-const WARNING_MS = 45_000;
+const WARNING_MS = 20_000;
 
 export class Alerts {
   #alerts: Alert[] = [];
   readonly #quietUntil = new Map<string, number>();
 
+  /** Errors first, each the newest first. */
   get list(): readonly Alert[] {
     return this.#alerts;
   }
 
-  raise(key: string, severity: Severity, text: string, nowMs: number, { lasts = "moment", action }: More = {}): void {
+  raise(key: string, severity: Severity, text: string, nowMs: number, { lasts = "moment", action, happenedMs }: More = {}): void {
     for (const [quiet, until] of this.#quietUntil) if (until <= nowMs) this.#quietUntil.delete(quiet);
-    if (this.#quietUntil.has(quietKey({ key, severity, text }))) return;
+    const quiet = quietKey({ key, severity, text });
+    if (this.#quietUntil.has(quiet)) {
+      if (severity === "warning") this.#quietUntil.set(quiet, nowMs + QUIET_MS);
+      return;
+    }
     const known = this.#alerts.find((alert) => alert.key === key);
-    const alert = { key, severity, text, atMs: nowMs, count: (known?.count ?? 0) + 1, lasts, action: action ?? null };
-    this.#alerts = [alert, ...this.#alerts.filter((other) => other.key !== key)];
+    const count = known?.text === text ? known.count + 1 : 1;
+    const alert = { key, severity, text, atMs: nowMs, count, lasts, action: action ?? null, happenedMs: happenedMs ?? Number.NaN };
+    const alerts = [alert, ...this.#alerts.filter((other) => other.key !== key)];
+    this.#alerts = alerts.sort((a, b) => Number(b.severity === "error") - Number(a.severity === "error"));
     if (this.#alerts.length > MAX_ALERTS) this.#dropOne();
   }
 

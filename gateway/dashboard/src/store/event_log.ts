@@ -24,6 +24,9 @@ export function groupOf(kind: string): Group | null {
   return GROUP_OF.get(kind) ?? null;
 }
 
+/** Kind of what stands in the list where events were not asked for. */
+export const GAP = "gap";
+
 export class EventLog {
   #events: FarmEvent[] = [];
   /** Events that came and are not held; older ones can be had from the API. */
@@ -40,6 +43,17 @@ export class EventLog {
   add(events: readonly FarmEvent[], dropped = 0): void {
     this.passedOver += dropped;
     this.#hold([...this.#events, ...this.#notHeld(events)]);
+  }
+
+  /** Marks that events of machines were not asked for between two ticks, of which the last is now. */
+  addGap(fromTick: number, tick: number): void {
+    // No event has such a number, so that it is in nobody's place.
+    this.add([{ log: "sim", seq: -tick, tick, kind: GAP, detail: { from_tick: fromTick } }]);
+  }
+
+  /** The tick of the newest event of a machine; null where none is held. */
+  get newestSimTick(): number | null {
+    return this.#events.findLast((event) => event.log === "sim")?.tick ?? null;
   }
 
   /** Puts where they belong events of before, or of between, by their ticks; what is held already is passed over. */

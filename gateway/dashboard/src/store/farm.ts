@@ -12,6 +12,7 @@ import type { Hello } from "../protocol/messages";
 import type { FromWorker, MachineFrame, View } from "../stream/channel";
 import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
+import { Burst } from "./burst";
 import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
 import { isMeant, isSlow, Lateness, occasionOf, PARTS_OF_SLOW, SLOW } from "./occasions";
@@ -46,6 +47,10 @@ let isWorldDue = false;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
 let waitsAtTick = 0;
 let lateness = new Lateness();
+let burst = new Burst();
+let againTimer: ReturnType<typeof setTimeout> | undefined;
+/** From where on events of machines are not asked for; null where they are. */
+let gapFromTick: number | null = null;
 /** Version and commit of the server as its first answer and its last had them. */
 let firstVersion: string | null = null;
 let lastVersion: string | null = null;
@@ -267,6 +272,10 @@ function forget(): void {
   slowAnswers = 0;
   clearTimings();
   lateness = new Lateness();
+  burst = new Burst();
+  clearTimeout(againTimer);
+  state.isBurst.value = false;
+  gapFromTick = null;
   state.eventLog.clear();
   state.alertList.clear();
   batch(() => {
@@ -324,9 +333,32 @@ export function setMachineLimit(machineLimit: Place["machineLimit"]): void {
 }
 
 export function setWantsAllEvents(wantsAll: boolean): void {
+  clearTimeout(againTimer);
+  settle("fewer_events");
+  const tick = state.tick.value?.tick ?? 0;
+  if (!wantsAll) gapFromTick ??= tick;
+  else if (gapFromTick !== null) {
+    state.eventLog.addGap(gapFromTick, Math.max(tick, gapFromTick));
+    state.eventVersion.value += 1;
+    gapFromTick = null;
+  }
+  state.isBurst.value = false;
   state.wantsAllEvents.value = wantsAll;
-  if (wantsAll) settle("fewer_events");
   askView();
+}
+
+/** There were too many: fewer are asked for, and all of them again after a while. */
+function handleBurst(): void {
+  // Those that waited for this page are lost too.
+  gapFromTick ??= state.eventLog.newestSimTick;
+  setWantsAllEvents(false);
+  state.isBurst.value = true;
+  againTimer = setTimeout(() => setWantsAllEvents(true), burst.handle(performance.now()));
+  const action = { label: "Show all again", run: () => setWantsAllEvents(true) };
+  alert("fewer_events", "More happened than this page could take: for a while only events of the run itself are shown.", "warning", {
+    lasts: "simulation",
+    action,
+  });
 }
 
 export function recycle(frame: MachineFrame): void {
@@ -383,10 +415,7 @@ function handle(message: FromWorker): void {
       else settle("view");
       break;
     case "fewer_events":
-      state.wantsAllEvents.value = false;
-      alert("fewer_events", "More happened than this page could take: only events of the run itself are shown from here on.", "warning", {
-        lasts: "simulation",
-      });
+      handleBurst();
       break;
     case "traffic":
       // It counts since the stream was opened.
@@ -409,6 +438,7 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   batch(() => {
     if (state.simulation.value === null) state.wantsAllEvents.value = hello.simulation.entities <= ALL_EVENTS_UP_TO;
     state.simulation.value = hello.simulation;
+    if (!state.wantsAllEvents.value) gapFromTick ??= hello.simulation.tick;
     if (voided !== null) {
       state.eventLog.drop(voided);
       dropTimingsFrom(voided.fromTick);
@@ -426,6 +456,6 @@ function handleFrame(frame: MachineFrame): void {
   if (tick < (state.tick.value?.tick ?? 0)) state.machineSeries.dropFrom(tick);
   state.tick.value = { tick, simTimeS, count, machines, sums };
   if (shown.map === null) return recycle(frame);
-  shown.map.setFrame(frame);
+  shown.map.setFrame(frame, count >= state.place.value.machineLimit);
   showSelected();
 }

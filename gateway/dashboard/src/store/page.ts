@@ -68,7 +68,7 @@ export function handleSeen(isSeen: boolean): void {
 }
 
 export function alert(key: string, text: string, severity: Severity = "warning", more: More = {}): void {
-  state.alertList.raise(key, severity, text, seenMs(), more);
+  state.alertList.raise(key, severity, text, seenMs(), { happenedMs: Date.now(), ...more });
   state.alertVersion.value += 1;
 }
 

@@ -17,7 +17,7 @@ export interface FormField {
   maximum: number | null;
   minLength: number | null;
   maxLength: number | null;
-  /** Shown where nothing is typed. */
+  /** Shown where nothing is typed: what is taken then, or what may be typed for example. */
   fallback: string;
   /** The one value that it can have. */
   only: string | null;
@@ -85,13 +85,14 @@ function fieldOf(name: string, schema: Schema, root: Schema, isRequired: boolean
     maximum: told("maximum"),
     minLength: told("minLength"),
     maxLength: told("maxLength"),
-    fallback: initial === undefined || initial === null ? "" : String(initial),
+    fallback: kind === "choice" ? String(initial ?? "") : [initial ?? schema["example"] ?? of["example"], ...words].filter((one) => one != null).join(" or "),
     only: kind === "choice" && isRequired && words.length === 1 ? (words[0] as string) : null,
   };
 }
 
-/** `tick_ms` as "tick, ms". */
+/** `tick_ms` as "tick, ms"; what the API calls entities are machines everywhere else on the page. */
 function labelOf(name: string): string {
+  if (name === "entities") return "machines";
   return name.replace(/_(ms|s|m|hz|percent)$/, ", $1").replaceAll("_", " ");
 }
 

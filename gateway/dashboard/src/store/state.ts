@@ -56,11 +56,10 @@ export interface Rates {
   picturesPerS: number;
   /** Time that a picture takes to prepare, ms. */
   pictureMs: number;
-  ticksPerS: number;
 }
 export const NO_TRAFFIC: Traffic = { bytes: 0, messages: 0, undrawn: 0, lagged: 0, malformed: 0 };
 export const traffic = signal<Traffic>(NO_TRAFFIC);
-export const rates = signal<Rates>({ bytesPerS: 0, picturesPerS: 0, pictureMs: 0, ticksPerS: 0 });
+export const rates = signal<Rates>({ bytesPerS: 0, picturesPerS: 0, pictureMs: 0 });
 /** Machines in the last picture. */
 export const drawn = signal(0);
 
@@ -83,6 +82,8 @@ export const eventLog = new EventLog();
 export const eventVersion = signal(0);
 /** Whether every event is wanted, or only those of the run itself, of which all alerts are. */
 export const wantsAllEvents = signal(true);
+/** Whether there were too many, and all are asked for again after a while. */
+export const isBurst = signal(false);
 
 export const alertList = new Alerts();
 export const alertVersion = signal(0);

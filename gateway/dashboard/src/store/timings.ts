@@ -17,12 +17,15 @@ const MAX_PAGES = 3;
 export const LONGEST_GAP_S = 15;
 
 const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"] as const;
-export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst"], MAX_ROWS);
+export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst", "deadline"], MAX_ROWS);
 export const timingsVersion = signal(0);
 export const timingsTrouble = signal<string | null>(null);
 /** The longest of each stage in each row's interval, us. */
 const stages = new Map<string, Series>();
 const MAX_STAGES = 32;
+/** The speed of the run, and from where on it is known to have it: the stages are of that speed alone, to be held against its deadline. */
+let speed: Simulation["speed"] | null = null;
+let speedFromTick = 0;
 /** History that is behind by more than so long, ms, is said to be; it is written every few seconds. */
 const BEHIND_MS = 15_000;
 let lag = new HistoryLag();
@@ -33,6 +36,8 @@ let generation = 0;
 /** Takes out every row, for another simulation. */
 export function clearTimings(): void {
   dropTimingsFrom(0);
+  speed = null;
+  speedFromTick = 0;
   timingsTrouble.value = null;
 }
 
@@ -51,8 +56,13 @@ function number(of: unknown, ...path: string[]): number {
   return typeof value === "number" ? value : Number.NaN;
 }
 
-/** Adds a snapshot; fields that are missing leave a gap. */
-export function pushSnapshot(series: Series, snapshot: Snapshot): void {
+/** Time that a tick has of the wall, us; null where it has as much as it takes. */
+export function deadlineOf({ speed, tick_ms }: Pick<Simulation, "speed" | "tick_ms">): number | null {
+  return speed === "max" ? null : (tick_ms * 1000) / speed;
+}
+
+/** Adds a snapshot, of ticks with this deadline; fields that are missing leave a gap. */
+export function pushSnapshot(series: Series, snapshot: Snapshot, deadlineUs: number | null = null): void {
   const { aggregates } = snapshot;
   const whole = snapshot.stages.find((stage) => stage.stage === "tick_latency");
   series.push(snapshot.tick, [
@@ -66,14 +76,18 @@ export function pushSnapshot(series: Series, snapshot: Snapshot): void {
     (whole?.p50_us ?? Number.NaN) / 1000,
     (whole?.p99_us ?? Number.NaN) / 1000,
     (whole?.max_us ?? Number.NaN) / 1000,
+    (deadlineUs ?? Number.NaN) / 1000,
   ]);
 }
 
 /** Adds a snapshot to the window, from which what is too old by the server's clock goes, however slowly rows came. */
-export function addSnapshot(snapshot: Snapshot): void {
-  pushSnapshot(timings, snapshot);
+export function addSnapshot(snapshot: Snapshot, deadlineUs: number | null = null): void {
+  // It is of the ticks since the one before, and of two speeds where that is of another.
+  const isOfSpeed = (timings.lastTick ?? 0) >= speedFromTick;
+  pushSnapshot(timings, snapshot, deadlineUs);
   const atS = Date.parse(snapshot.at) / 1000;
   timings.dropBelow("at_s", atS - WINDOW_S);
+  if (!isOfSpeed) return;
   for (const { stage, max_us } of snapshot.stages) {
     let worst = stages.get(stage);
     if (worst === undefined) {
@@ -119,9 +133,21 @@ export function ticksPerS(simulation: Simulation): number {
   return Math.max((speed * 1000) / simulation.tick_ms, SLOWEST_TICKS_PER_S);
 }
 
+/** Forgets what the stages took at another speed. */
+function handleSpeed(simulation: Simulation): void {
+  if (speed === simulation.speed) return;
+  if (speed !== null) {
+    stages.clear();
+    speedFromTick = simulation.tick;
+  }
+  speed = simulation.speed;
+}
+
 /** Gets what is new since the last row, or the last minutes. */
 export async function refreshTimings(api: Api, simulation: Simulation): Promise<void> {
+  handleSpeed(simulation);
   const asked = generation;
+  const deadlineUs = deadlineOf(simulation);
   const aSecond = ticksPerS(simulation);
   // No more than there is room for, also of a time in which ticks took longer; at the pace of now every one of them.
   const every = Math.max(Math.floor((aSecond * WINDOW_S) / MAX_ROWS), 1);
@@ -132,7 +158,7 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer: Awaited<ReturnType<Api["metrics"]>> = await api.metrics(simulation.id, { from_tick, every, limit: MAX_ROWS, cursor });
       if (asked !== generation) return;
-      for (const snapshot of answer.items) addSnapshot(snapshot);
+      for (const snapshot of answer.items) addSnapshot(snapshot, deadlineUs);
       cursor = answer.next_cursor;
       if (cursor === null) break;
     }
