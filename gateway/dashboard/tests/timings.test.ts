@@ -62,13 +62,14 @@ const at = (atS: number, tick: number, late_ticks: number, max_us: number): Snap
 
 describe("the last minutes", () => {
   it("hold every second of them, and nothing older by the clock", () => {
-    for (let s = 0; s <= 1_000; s += 1) store.addSnapshot(at(s, 20 * s, 0, s === 400 ? 300_000 : 2_000));
+    for (let s = 0; s <= 1_000; s += 1) store.addSnapshot(at(s, 20 * s, 0, 2_000));
     expect(store.timings).toHaveLength(301);
-    expect(store.recentWorstUs("tick_latency")).toBe(2_000);
+    // The timings of its first row are of the second before it.
+    expect(store.recentFromTick()).toBe(20 * 700 + 1);
     // The run stood for a night.
     store.addSnapshot(at(40_000, 20_020, 0, 5_000));
     expect(store.timings.column("at_s")).toHaveLength(1);
-    expect(store.recentWorstUs("tick_latency")).toBe(5_000);
+    expect(store.recentFromTick()).toBeNull();
   });
   it("ask for every second of a run whose snapshots are taken once a second", async () => {
     void store.refreshTimings(new (await import("../src/api/client")).Api(), simulation(A, { tick: 100_000, speed: 1, achieved_speed: 1, tick_ms: 10 }));
@@ -77,12 +78,14 @@ describe("the last minutes", () => {
     expect(Number(query.get("every"))).toBeGreaterThan(90);
     expect(Number(query.get("limit"))).toBeGreaterThanOrEqual(300);
   });
-  it("know the worst second of each stage", () => {
-    for (let s = 0; s < 10; s += 1) store.addSnapshot(at(s, 20 * s, 0, s === 3 ? 300_000 : 2_000));
-    expect(store.recentWorstUs("tick_latency")).toBe(300_000);
-    expect(store.recentWorstUs("of a later version")).toBeNaN();
+  it("begin with the first row, and are not known without one that follows it", () => {
+    expect(store.recentFromTick()).toBeNull();
+    store.addSnapshot(at(1, 20, 0, 2_000));
+    expect(store.recentFromTick()).toBeNull();
+    store.addSnapshot(at(2, 40, 0, 2_000));
+    expect(store.recentFromTick()).toBe(21);
     store.dropTimingsFrom(40);
-    expect(store.recentWorstUs("tick_latency")).toBe(2_000);
+    expect(store.recentFromTick()).toBeNull();
   });
   it("know how many of their ticks were late, whatever was before", () => {
     expect(store.recentLate()).toBeNull();
@@ -96,23 +99,25 @@ describe("the last minutes", () => {
 
 describe("a run whose speed is changed", () => {
   /** Its snapshots up to a second, at 20 ticks a second, taken while it has this speed. */
-  const look = (s: number, speed: Simulation["speed"], max_us: number) => {
-    const api = { metrics: async () => ({ items: [at(s, 20 * s, 0, max_us)], next_cursor: null }) } as unknown as Api;
+  const look = (s: number, speed: Simulation["speed"]) => {
+    const api = { metrics: async () => ({ items: [at(s, 20 * s, 0, 2_000)], next_cursor: null }) } as unknown as Api;
     return store.refreshTimings(api, simulation(A, { tick: 20 * s, tick_ms: 50, speed }));
   };
   it("has the stages of the ticks since then alone, to be held against the deadline of now", async () => {
-    await look(1, 1, 40_000);
-    expect(store.recentWorstUs("tick_latency")).toBe(40_000);
+    await look(1, 1);
+    await look(2, 1);
+    expect(store.recentFromTick()).toBe(21);
     // Of this interval a part is of the speed before.
-    await look(2, 10, 30_000);
-    expect(store.recentWorstUs("tick_latency")).toBeNaN();
-    await look(3, 10, 2_000);
-    expect(store.recentWorstUs("tick_latency")).toBe(2_000);
+    await look(3, 10);
+    expect(store.recentFromTick()).toBeNull();
+    await look(4, 10);
+    await look(5, 10);
+    expect(store.recentFromTick()).toBe(61);
   });
   it("keeps for each time the deadline that there was", async () => {
-    await look(1, 1, 2_000);
-    await look(2, 10, 2_000);
-    await look(3, "max", 2_000);
+    await look(1, 1);
+    await look(2, 10);
+    await look(3, "max");
     expect(store.timings.column("deadline")).toEqual([50, 5, Number.NaN]);
   });
 });

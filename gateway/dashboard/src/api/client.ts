@@ -83,8 +83,8 @@ export class Api {
     return this.#get(`/v1/simulations/${id}/events`, query);
   }
 
-  latency(id: string): Promise<{ stages: StagePercentiles[] }> {
-    return this.#get(`/v1/simulations/${id}/latency`);
+  latency(id: string, query: { from_tick?: number | undefined }): Promise<{ stages: StagePercentiles[] }> {
+    return this.#get(`/v1/simulations/${id}/latency`, query);
   }
 
   /** `body` is JSON that is written already, for numbers beyond what this language holds exactly. */

@@ -8,7 +8,7 @@ import { Plot } from "../parts/plot";
 import { repeated } from "../parts/repeated";
 import { api } from "../store/page";
 import * as state from "../store/state";
-import { deadlineOf, LONGEST_GAP_S, lateByRow, lateShare, recentLate, recentWorstUs, timings, timingsVersion } from "../store/timings";
+import { deadlineOf, LONGEST_GAP_S, lateByRow, lateShare, recentFromTick, recentLate, timings, timingsVersion } from "../store/timings";
 import { clock, NoHistory, Tile } from "./farm_panel";
 import { share, verdict } from "./verdict";
 
@@ -46,14 +46,17 @@ export function TimePanel() {
 
 function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
   const [stages, setStages] = useState<StagePercentiles[]>([]);
+  const [isRecent, setRecent] = useState(false);
   const [trouble, setTrouble] = useState<string | null>(null);
   useEffect(() => {
     let isGone = false;
     const stop = repeated(async () => {
       try {
-        const answer = await api.latency(id);
+        const from = recentFromTick();
+        const answer = await api.latency(id, { from_tick: from ?? undefined });
         if (isGone) return EVERY_MS;
         setStages(answer.stages);
+        setRecent(from !== null);
         setTrouble(null);
       } catch (error) {
         if (!isGone) setTrouble(asProblem(error).sentence);
@@ -65,7 +68,6 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
       stop();
     };
   }, [id]);
-  void timingsVersion.value;
   return (
     <section class="block">
       <h2>Latency of a tick</h2>
@@ -78,7 +80,6 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
             <th scope="col">p50</th>
             <th scope="col">p99</th>
             <th scope="col">Worst</th>
-            <th scope="col">Lately</th>
           </tr>
         </thead>
         <tbody>
@@ -87,16 +88,15 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
               <th scope="row">{capital(words(stage.stage))}</th>
               <td>{latency(stage.p50_us)}</td>
               <td>{latency(stage.p99_us)}</td>
-              <td>{latency(stage.max_us)}</td>
-              <td class={isOver(recentWorstUs(stage.stage), deadlineUs)}>{latency(recentWorstUs(stage.stage))}</td>
+              <td class={isRecent ? isOver(stage.max_us, deadlineUs) : undefined}>{latency(stage.max_us)}</td>
             </tr>
           ))}
         </tbody>
       </table>
       <p class="note">
-        p50, p99 and worst: of all ticks since the orchestrator started, at whatever speeds. Lately: the worst of the last minutes at the speed of now
-        {deadlineUs !== null && `, coloured where it is over its deadline of ${latency(deadlineUs)}`}. Above, each tick is judged by the deadline that it had
-        itself.
+        {isRecent
+          ? "Of the last minutes, as far as they had the speed of now. Above, each tick is judged by the deadline that it had itself."
+          : "Of all ticks since the orchestrator started, at whatever speeds: there is no history of the last ones yet."}
       </p>
     </section>
   );
@@ -104,6 +104,7 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
 
 /** Whether the deadlines of the last minutes were met: what was long ago says nothing of how it is now. */
 function Verdict() {
+  void timingsVersion.value;
   const recent = recentLate();
   if (recent === null) return null;
   const { isMet, text } = verdict(recent);

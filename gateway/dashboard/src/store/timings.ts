@@ -20,12 +20,11 @@ const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"
 export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst", "deadline"], MAX_ROWS);
 export const timingsVersion = signal(0);
 export const timingsTrouble = signal<string | null>(null);
-/** The longest of each stage in each row's interval, us. */
-const stages = new Map<string, Series>();
-const MAX_STAGES = 32;
-/** The speed of the run, and from where on it is known to have it: the stages are of that speed alone, to be held against its deadline. */
+/** The speed of the run, and the tick at which the page saw it change to that. */
 let speed: Simulation["speed"] | null = null;
 let speedFromTick = 0;
+/** The first row since then, which may have ticks of the speed before. */
+let mixedUntilTick: number | null = null;
 /** History that is behind by more than so long, ms, is said to be; it is written every few seconds. */
 const BEHIND_MS = 15_000;
 let lag = new HistoryLag();
@@ -38,6 +37,7 @@ export function clearTimings(): void {
   dropTimingsFrom(0);
   speed = null;
   speedFromTick = 0;
+  mixedUntilTick = null;
   timingsTrouble.value = null;
 }
 
@@ -46,7 +46,6 @@ export function dropTimingsFrom(tick: number): void {
   generation += 1;
   endLag();
   timings.dropFrom(tick);
-  for (const stage of stages.values()) stage.dropFrom(tick);
   timingsVersion.value += 1;
 }
 
@@ -82,28 +81,17 @@ export function pushSnapshot(series: Series, snapshot: Snapshot, deadlineUs: num
 
 /** Adds a snapshot to the window, from which what is too old by the server's clock goes, however slowly rows came. */
 export function addSnapshot(snapshot: Snapshot, deadlineUs: number | null = null): void {
-  // It is of the ticks since the one before, and of two speeds where that is of another.
-  const isOfSpeed = (timings.lastTick ?? 0) >= speedFromTick;
   pushSnapshot(timings, snapshot, deadlineUs);
-  const atS = Date.parse(snapshot.at) / 1000;
-  timings.dropBelow("at_s", atS - WINDOW_S);
-  if (!isOfSpeed) return;
-  for (const { stage, max_us } of snapshot.stages) {
-    let worst = stages.get(stage);
-    if (worst === undefined) {
-      if (stages.size >= MAX_STAGES) continue;
-      worst = new Series(["at_s", "max_us"], MAX_ROWS);
-      stages.set(stage, worst);
-    }
-    worst.push(snapshot.tick, [atS, max_us]);
-    worst.dropBelow("at_s", atS - WINDOW_S);
-  }
+  timings.dropBelow("at_s", Date.parse(snapshot.at) / 1000 - WINDOW_S);
+  // It is of the ticks since the one before.
+  if (mixedUntilTick === null && snapshot.tick >= speedFromTick) mixedUntilTick = snapshot.tick;
 }
 
-/** The longest of a stage in the window, us; NaN where there is none. */
-export function recentWorstUs(stage: string): number {
-  const worst = stages.get(stage)?.column("max_us") ?? [];
-  return worst.length === 0 ? Number.NaN : Math.max(...worst);
+/** The first tick of the window whose timings are all of the speed of now; null where there is none yet. */
+export function recentFromTick(): number | null {
+  const { firstTick, lastTick } = timings;
+  const before = Math.max(firstTick ?? 0, mixedUntilTick ?? 0);
+  return lastTick !== null && mixedUntilTick !== null && lastTick > before ? before + 1 : null;
 }
 
 /** Ticks of the window, how many of them were late, by the deadlines that they had, and its length, s; null where it is not known yet. */
@@ -133,12 +121,12 @@ export function ticksPerS(simulation: Simulation): number {
   return Math.max((speed * 1000) / simulation.tick_ms, SLOWEST_TICKS_PER_S);
 }
 
-/** Forgets what the stages took at another speed. */
+/** What was taken at another speed says nothing of the deadline of now. */
 function handleSpeed(simulation: Simulation): void {
   if (speed === simulation.speed) return;
   if (speed !== null) {
-    stages.clear();
     speedFromTick = simulation.tick;
+    mixedUntilTick = null;
   }
   speed = simulation.speed;
 }
