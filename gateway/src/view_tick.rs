@@ -145,32 +145,42 @@ impl ViewTick {
         shown
     }
 
-    /// Makes the `sum` of what is taken of `all` records the `most` there may be: a few too many or too few, as they are in a part of
-    /// all blocks, are taken from or given to blocks all over it.
+    /// Makes the `sum` of what is taken of `all` records the `most` there may be: where it is off by a few, as with blocks that are
+    /// not equal or are a part of all, as many are taken from or given to blocks all over it.
     fn mend(&self, shown: &mut [Taken], sum: u64, most: u64, all: u64) {
         if sum > most {
-            let mut share = shares(sum - most, sum);
-            for taken in shown {
-                taken.records -= share(taken.records);
-            }
+            let taken = shown.iter_mut().map(|taken| (taken.records, taken));
+            deal(sum - most, sum, taken, |taken, share| {
+                taken.records -= share;
+            });
         } else if sum < most {
-            let mut share = shares(most - sum, all - sum);
-            for taken in shown {
-                let left = self.index.blocks[taken.block].records.len() - taken.records;
-                taken.records += share(left);
-            }
+            let left = shown.iter_mut().map(|taken| {
+                let of = self.index.blocks[taken.block].records.len();
+                (of - taken.records, taken)
+            });
+            deal(most - sum, all - sum, left, |taken, share| {
+                taken.records += share;
+            });
         }
     }
 }
 
-/// Deals `part` of `whole` out to those who are asked for in turn, to each by what it has of the whole and no more than that.
-fn shares(part: u64, whole: u64) -> impl FnMut(usize) -> usize {
-    let (mut before, mut dealt_before) = (0, 0);
-    move |has| {
+/// Deals `part` of `whole` out to those who have so much of it each, to none more than it has, and ends once it is dealt.
+fn deal<T>(
+    part: u64,
+    whole: u64,
+    to: impl Iterator<Item = (usize, T)>,
+    mut give: impl FnMut(T, usize),
+) {
+    let (mut before, mut dealt) = (0, 0);
+    for (has, one) in to {
         before += has as u64;
-        let dealt = before * part / whole;
-        let share = dealt - std::mem::replace(&mut dealt_before, dealt);
-        share as usize
+        let until = (before * part).div_ceil(whole);
+        give(one, (until - dealt) as usize);
+        dealt = until;
+        if dealt == part {
+            break;
+        }
     }
 }
 
@@ -249,8 +259,9 @@ mod tests {
             assert_eq!(total(&taken), 2_000.min(most as usize));
             for t in &taken {
                 let of = tick.index.blocks[t.block].records.len();
-                let share = of as f64 * f64::from(most) / 2_000.0;
-                assert!(t.records <= of && (t.records as f64 - share.min(of as f64)).abs() < 1.0);
+                let share = (of as f64 * f64::from(most) / 2_000.0).min(of as f64);
+                // Rounded either way, and one more or less for the sake of the sum.
+                assert!(t.records <= of && (t.records as f64 - share).abs() < 2.0);
             }
         }
     }
