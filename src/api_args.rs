@@ -8,7 +8,7 @@ use gateway::config::{DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, TlsFiles};
 use gateway::limits::MAX_CONNECTIONS;
 
 use crate::failure::wrong_input;
-use crate::value_parser::within;
+use crate::value_parser::{parse_address, within};
 
 /// Flags of where the API is served.
 #[derive(clap::Args)]
@@ -21,7 +21,8 @@ pub(crate) struct ApiArgs {
         env = "AUTOFARM_LISTEN",
         value_name = "ADDRESS",
         value_delimiter = ',',
-        default_values_t = [DEFAULT_LISTEN]
+        default_values_t = [DEFAULT_LISTEN],
+        value_parser = parse_address
     )]
     pub(crate) listen: Vec<SocketAddr>,
     /// PEM file with the certificate chain for HTTPS [default: none, plain HTTP].

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use transport::certs::generate;
 
 use crate::failure::wrong_input;
+use crate::value_parser::within;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -29,7 +30,7 @@ pub(crate) struct Certs {
     out: PathBuf,
     /// Days until they expire, 1 to 3650.
     #[arg(long, env = "AUTOFARM_CERT_DAYS", default_value_t = 365,
-        value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        value_parser = within::<u32>(1..=3_650))]
     days: u32,
     /// Replaces certificates that are there.
     #[arg(long, env = "AUTOFARM_CERTS_FORCE")]

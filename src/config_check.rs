@@ -10,6 +10,7 @@ use crate::api_args::ApiArgs;
 use crate::config_file::{self, ConfigFileError};
 use crate::failure::{WRONG_INPUT, wrong_input};
 use crate::standard_output::tell;
+use crate::wording::counted;
 
 /// Flags of `autofarm config`.
 #[derive(clap::Args)]
@@ -67,17 +68,17 @@ impl ConfigRole {
         let (settings, wrong) = (checked.settings, errors.len());
         match wrong {
             0 => {
+                let settings = counted(settings, "setting");
                 tell(format!(
-                    "{}: {settings} settings, each known and readable\n",
+                    "{}: {settings}, each known and readable\n",
                     file.display()
                 ))?;
                 Ok(ExitCode::SUCCESS)
             }
             _ => {
-                eprintln!(
-                    "{}: {wrong} of {settings} settings are wrong",
-                    file.display()
-                );
+                let settings = counted(settings, "setting");
+                let are = if wrong == 1 { "is" } else { "are" };
+                eprintln!("{}: {wrong} of {settings} {are} wrong", file.display());
                 Ok(ExitCode::from(WRONG_INPUT))
             }
         }

@@ -19,6 +19,8 @@ pub(crate) use check::{check, without_environment};
 
 /// Largest settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+/// A key is taken for another one mistyped where at least this part of the letters is the same.
+const LEAST_LIKENESS: f64 = 0.5;
 /// Flags that say where settings come from, and are none themselves.
 const NO_SETTINGS: [&str; 4] = ["config", "print_config", "help", "version"];
 /// Flags of actions that say what is done, and are no settings either.
@@ -54,11 +56,13 @@ pub(crate) enum ConfigFileError {
         path: PathBuf,
         source: Box<toml::de::Error>,
     },
-    #[error("config: {}: `{key}` is no setting of {role}; there are {there}", path.display())]
+    #[error("config: {}: `{key}` is no setting of {role}; {}there are {there}", path.display(), did_you_mean(nearest.as_deref()))]
     UnknownKey {
         path: PathBuf,
         key: String,
         role: String,
+        /// Of those that are there, if one is like it.
+        nearest: Option<String>,
         there: String,
     },
     #[error("config: {}: `{key}`: a {found} is no value of a setting", path.display())]
@@ -83,18 +87,25 @@ pub(crate) enum ConfigFileError {
     },
 }
 
-/// The command with the defaults that the settings file gives, if these arguments name one.
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or(String::new(), |nearest| {
+        format!("did you mean `{nearest}`? Otherwise ")
+    })
+}
+
+/// The command with the defaults that the settings file gives, and the file, if these arguments name one.
 ///
 /// # Errors
 /// [`ConfigFileError`] names the file, and the key that is wrong.
 pub(crate) fn with_file(
     command: Command,
     arguments: &[OsString],
-) -> Result<Command, ConfigFileError> {
+) -> Result<(Command, Option<PathBuf>), ConfigFileError> {
     let Some(path) = file_of(&command, arguments) else {
-        return Ok(command);
+        return Ok((command, None));
     };
-    with_settings_of(command, &path, None)
+    let command = with_settings_of(command, &path, None)?;
+    Ok((command, Some(path)))
 }
 
 /// The command with the defaults that a settings file gives: of one role, or of all of them.
@@ -249,7 +260,12 @@ impl File {
             .collect();
         there.sort_unstable();
         there.dedup();
+        let long = key.replace('_', "-");
+        let likeness = |name: &str| strsim::normalized_damerau_levenshtein(name, &long);
+        let like = there.iter().filter(|name| likeness(name) >= LEAST_LIKENESS);
+        let nearest = like.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
         ConfigFileError::UnknownKey {
+            nearest: nearest.map(ToString::to_string),
             path: self.path.clone(),
             key: key.to_owned(),
             role: role.to_owned(),

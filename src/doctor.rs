@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::api_args::ApiArgs;
 use crate::database_args::DatabaseArgs;
 use crate::standard_output::tell;
+use crate::value_parser::parse_address;
 use finding::Outcome;
 
 /// Flags of `autofarm doctor`.
@@ -35,7 +36,7 @@ pub(crate) struct Doctor {
     #[command(flatten)]
     api: ApiArgs,
     /// Address that an orchestrator would listen on for the other roles (UDP) [default: none, not looked at].
-    #[arg(long, env = "AUTOFARM_DOCTOR_LINK", value_name = "ADDRESS")]
+    #[arg(long, env = "AUTOFARM_DOCTOR_LINK", value_name = "ADDRESS", value_parser = parse_address)]
     link: Option<SocketAddr>,
     #[command(flatten)]
     database: DatabaseArgs,

@@ -10,7 +10,7 @@ use gateway::limits::MAX_BODY_BYTES;
 
 use crate::api_args::ApiArgs;
 use crate::failure::{of_address, wrong_input};
-use crate::value_parser::within;
+use crate::value_parser::{parse_host_name, parse_origin, within};
 
 /// Most requests that a token may be allowed, a second and at once.
 const MAX_REQUESTS: u64 = 1_000_000;
@@ -30,7 +30,8 @@ pub(crate) struct GatewayArgs {
         long,
         env = "AUTOFARM_ALLOWED_ORIGINS",
         value_name = "ORIGIN",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = parse_origin
     )]
     allowed_origin: Vec<String>,
     /// Name under which a loopback address may be called, beside localhost; with commas, several [default:
@@ -39,7 +40,8 @@ pub(crate) struct GatewayArgs {
         long,
         env = "AUTOFARM_ALLOWED_HOSTS",
         value_name = "HOST",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = parse_host_name
     )]
     allowed_host: Vec<String>,
     /// Requests a second of one token, in the long run, 1 to 1000000.

@@ -29,8 +29,9 @@ pub(crate) struct GatewayRole {
     orchestrator: ConnectArgs,
     #[command(flatten)]
     link: TlsArgs,
-    /// Database that history is read from, as the orchestrator has it; a user that
-    /// can only read will do [default: none, it has to be given].
+    /// Database that history is read from, the orchestrator's: postgres://USER:PASSWORD@HOST/NAME, as
+    /// postgres://reader:secret@127.0.0.1/farm, or sqlite:FILE; a user that can only read will do
+    /// [default: none, it has to be given].
     #[arg(
         long,
         env = "AUTOFARM_DATABASE_URL",

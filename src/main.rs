@@ -21,6 +21,7 @@ mod migrate;
 mod orchestrator_page;
 mod orchestrator_role;
 mod process_page;
+mod refused;
 mod run;
 mod scrapes;
 mod script;
@@ -34,6 +35,7 @@ mod token;
 mod up;
 mod value_parser;
 mod watch;
+mod wording;
 mod worker_role;
 
 use std::ffi::OsString;
@@ -150,14 +152,16 @@ fn parse() -> Result<Cli, ExitCode> {
         eprint!("{}", greeting::HOW_TO_BEGIN);
         return Err(ExitCode::from(failure::WRONG_INPUT));
     }
-    let mut command = match is_without_settings(&arguments) {
-        true => config_file::without_environment(Cli::command()),
+    let (mut command, file) = match is_without_settings(&arguments) {
+        true => (config_file::without_environment(Cli::command()), None),
         false => config_file::with_file(Cli::command(), &arguments)
             .map_err(|error| failure::report(&failure::wrong_input(error)))?,
     };
     let matches = command
-        .try_get_matches_from_mut(arguments)
-        .unwrap_or_else(|error| error.exit());
+        .try_get_matches_from_mut(&arguments)
+        .unwrap_or_else(|error| {
+            refused::reword(error, &command, &arguments, file.as_deref()).exit()
+        });
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.settings.print_config {
         let settings = config_file::print(&command, &Cli::command(), &matches);

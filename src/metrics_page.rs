@@ -19,6 +19,7 @@ use transport::metrics::join;
 
 use crate::failure::of_address;
 use crate::process_page;
+use crate::value_parser::parse_address;
 
 /// Content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -35,7 +36,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 pub(crate) struct MetricsArgs {
     /// Address to serve /metrics, /healthz and /readyz on (TCP, plain HTTP) [default: none].
-    #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS")]
+    #[arg(long, env = "AUTOFARM_METRICS", value_name = "ADDRESS", value_parser = parse_address)]
     metrics: Option<SocketAddr>,
 }
 

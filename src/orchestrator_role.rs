@@ -21,9 +21,10 @@ use crate::metrics_page::MetricsArgs;
 use crate::orchestrator_page::OrchestratorPage;
 use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
-use crate::simulation_args::{SimulationArgs, parse_speed};
+use crate::simulation_args::{SimulationArgs, parse_scenario, parse_speed};
 use crate::summary::{Report, Summary};
 use crate::tls_args::TlsArgs;
+use crate::value_parser::parse_address;
 use crate::{fleet, run};
 
 /// Flags of `autofarm orchestrator`.
@@ -40,7 +41,8 @@ pub(crate) struct OrchestratorRole {
         long,
         env = "AUTOFARM_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:7400"
+        default_value = "127.0.0.1:7400",
+        value_parser = parse_address
     )]
     listen: SocketAddr,
     #[command(flatten)]
@@ -60,7 +62,7 @@ pub(crate) struct OrchestratorRole {
 #[command(next_help_heading = "One simulation, without a database")]
 struct Alone {
     /// Scenario to run: weeding or dense [default: none, gateways are served from a database].
-    #[arg(long, env = "AUTOFARM_SCENARIO", value_name = "NAME", value_parser = clap::value_parser!(Scenario))]
+    #[arg(long, env = "AUTOFARM_SCENARIO", value_name = "NAME", value_parser = parse_scenario)]
     scenario: Option<Scenario>,
     #[command(flatten)]
     simulation: SimulationArgs,
@@ -120,6 +122,14 @@ impl OrchestratorRole {
     /// Serves gateways from a database until it is told to stop.
     async fn serve(&self, pool: FramePool, signals: Signals) -> anyhow::Result<ExitCode> {
         let url = self.service.database.prepare()?;
+        if !self.service.database.is_given() {
+            // Gateways must be told the same, and a file is only for those of this machine.
+            tracing::info!(
+                database = url,
+                advice = "name one with --database-url or AUTOFARM_DATABASE_URL, as postgres://USER:PASSWORD@HOST/NAME",
+                "no database is named: state is kept in a file"
+            );
+        }
         let (link, address) = self.open_link(&[Role::Worker, Role::Gateway], &pool)?;
         let page = OrchestratorPage::new(pool.clone());
         self.serve_metrics(&page).await?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use kernel::config::Scenario;
+use kernel::config::{MAX_TICK, Scenario};
 use kernel::isa::Isa;
 use orchestrator::Config;
 use orchestrator::clock::{self, Origin};
@@ -21,8 +21,9 @@ use crate::failure::wrong_input;
 use crate::fleet::{Fleet, WorkerSettings};
 use crate::script;
 use crate::signals::Signals;
-use crate::simulation_args::{SimulationArgs, parse_speed};
+use crate::simulation_args::{SimulationArgs, parse_scenario, parse_speed};
 use crate::summary::{Percentiles, Report, Summary};
+use crate::value_parser::{parse_address, within};
 use crate::watch::{Kills, Watch};
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
 
@@ -50,7 +51,7 @@ pub(crate) struct Run {
         env = "AUTOFARM_SCENARIO",
         value_name = "NAME",
         default_value = "weeding",
-        value_parser = clap::value_parser!(Scenario)
+        value_parser = parse_scenario
     )]
     scenario: Scenario,
     #[command(flatten)]
@@ -60,10 +61,10 @@ pub(crate) struct Run {
     speed: Speed,
     /// Workers to start, 1 to 256.
     #[arg(long, env = "AUTOFARM_WORKERS", value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS as i64))]
+        value_parser = within::<u32>(1..=MAX_WORKERS as u64))]
     workers: u32,
     /// Threads of each worker, 1 to 256 [default: the cores, shared among them].
-    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = within::<u32>(1..=MAX_THREADS.into()))]
     threads: Option<u32>,
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
     #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
@@ -76,7 +77,8 @@ pub(crate) struct Run {
         long,
         env = "AUTOFARM_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:0"
+        default_value = "127.0.0.1:0",
+        value_parser = parse_address
     )]
     listen: SocketAddr,
     /// Script of commands [default: none], a JSON object a line:
@@ -84,7 +86,8 @@ pub(crate) struct Run {
     #[arg(long, env = "AUTOFARM_COMMANDS", value_name = "FILE")]
     commands: Option<PathBuf>,
     /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
-    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in)]
+    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in,
+        value_parser = within::<u64>(0..=u64::MAX))]
     verify_one_in: u64,
     /// Kill the busiest worker, and start another, when each of these ticks is complete
     /// [default: none].
@@ -92,12 +95,13 @@ pub(crate) struct Run {
         long,
         env = "AUTOFARM_KILL_AT",
         value_name = "TICK",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = within::<u64>(1..=MAX_TICK)
     )]
     kill_at: Vec<u64>,
     /// Kill the busiest worker, and start another, each time so many seconds have passed, 1 to 86400
     /// [default: never].
-    #[arg(long, env = "AUTOFARM_KILL_EVERY", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, env = "AUTOFARM_KILL_EVERY", value_name = "SECONDS", value_parser = within::<u64>(1..=86_400))]
     kill_every: Option<u64>,
     /// File to write a `tick digest` line a digest to [default: none].
     #[arg(long, env = "AUTOFARM_DIGESTS", value_name = "FILE")]

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::database_args::DatabaseArgs;
 use crate::migrate::of_database;
+use crate::value_parser::within;
 
 /// Flags of whatever owns the database.
 #[derive(clap::Args)]
@@ -25,32 +26,33 @@ pub(crate) struct ServiceArgs {
     /// Seconds between the states of a run that are kept, from which it is taken up again, 1 to
     /// 86400.
     #[arg(long, env = "AUTOFARM_CUT_EVERY", value_name = "SECONDS", default_value_t = CUT_EVERY.as_secs(),
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        value_parser = within::<u64>(1..=86_400))]
     cut_every: u64,
     /// States of a run that are kept: the newest two, and older ones spread evenly over its past, 2 to
     /// 10000.
     #[arg(long, env = "AUTOFARM_KEEP_CUTS", value_name = "N", default_value_t = Retention::default().cuts as u64,
-        value_parser = clap::value_parser!(u64).range(2..=10_000))]
+        value_parser = within::<u64>(2..=10_000))]
     keep_cuts: u64,
     /// Events of each log of a run that are kept, the newest.
     #[arg(long, env = "AUTOFARM_KEEP_EVENTS", value_name = "N", default_value_t = Retention::default().events,
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = within::<u64>(1..=u64::MAX))]
     keep_events: u64,
     /// Metric snapshots of a run that are kept, the newest; there is one a second.
     #[arg(long, env = "AUTOFARM_KEEP_METRICS", value_name = "N", default_value_t = Retention::default().metrics,
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = within::<u64>(1..=u64::MAX))]
     keep_metrics: u64,
     /// Digests of a run that are kept, the newest.
     #[arg(long, env = "AUTOFARM_KEEP_DIGESTS", value_name = "N", default_value_t = Retention::default().digests,
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = within::<u64>(1..=u64::MAX))]
     keep_digests: u64,
     /// MiB of history that wait in memory for a database that does not write; then runs are paused. 1 to
     /// 65536.
     #[arg(long, env = "AUTOFARM_MAX_HISTORY_BACKLOG", value_name = "MIB", default_value_t = (MAX_BACKLOG_BYTES >> 20) as u64,
-        value_parser = clap::value_parser!(u64).range(1..=65_536))]
+        value_parser = within::<u64>(1..=65_536))]
     max_history_backlog: u64,
     /// One partition-tick in this many is computed by a second worker and compared; 0 for none.
-    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in)]
+    #[arg(long, env = "AUTOFARM_VERIFY_ONE_IN", value_name = "N", default_value_t = Config::default().verify_one_in,
+        value_parser = within::<u64>(0..=u64::MAX))]
     verify_one_in: u64,
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::failure::wrong_input;
 use crate::value_parser::within;
+use crate::wording::one_of;
 
 /// Flags of a simulation.
 #[derive(clap::Args, Clone)]
@@ -42,7 +43,8 @@ pub(crate) struct SimulationArgs {
     )]
     pub(crate) ticks: u64,
     /// Seed of every random draw: the same seed gives the same run.
-    #[arg(long, env = "AUTOFARM_SEED", value_name = "N", default_value_t = 1)]
+    #[arg(long, env = "AUTOFARM_SEED", value_name = "N", default_value_t = 1,
+        value_parser = within::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     /// Most machines in a partition, 8 to 65536; changes how work is spread, never a result.
     #[arg(long, env = "AUTOFARM_PARTITION_ROWS", value_name = "N", default_value_t = DEFAULT_PARTITION_ROWS,
@@ -95,18 +97,24 @@ impl SimulationArgs {
     }
 }
 
+/// Reads the name of a built-in scenario.
+pub(crate) fn parse_scenario(name: &str) -> Result<Scenario, String> {
+    let names = Scenario::ALL.map(Scenario::name);
+    let unknown = |_| format!("{} is expected", one_of(&names));
+    name.parse().map_err(unknown)
+}
+
 /// Reads a speed: a factor of at most three decimals, or `max`.
 pub(crate) fn parse_speed(text: &str) -> Result<Speed, String> {
     if text == "max" {
         return Ok(Speed::Max);
     }
-    let factor: f64 = text
-        .parse()
-        .map_err(|_| "a factor from 0.1 to 1000 or `max` is expected".to_owned())?;
+    let expected = || "a factor from 0.1 to 1000 or `max` is expected".to_owned();
+    let factor: f64 = text.parse().map_err(|_| expected())?;
     let milli = (factor * 1_000.0).round();
     // Casting saturates, and what is too large for 32 bits is too fast by far.
     let speed = Speed::Milli(milli as u32);
-    orchestrator::control::validate_speed(speed).map_err(|error| error.to_string())
+    orchestrator::control::validate_speed(speed).map_err(|_| expected())
 }
 
 /// A speed as [`parse_speed`] reads it.

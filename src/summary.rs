@@ -18,6 +18,7 @@ use transport::hgrm::write_hgrm;
 
 use crate::failure::wrong_input;
 use crate::simulation_args::speed_text;
+use crate::wording::counted;
 
 /// Reporting points in each halving of the distance to 100 %, as other tools of the family write.
 const HGRM_TICKS_PER_HALF: u32 = 5;
@@ -229,13 +230,16 @@ impl Summary {
         let line =
             |out: &mut String, name: &str, value: String| writeln!(out, "{name:<20} {value}");
         let what = format!(
-            "{} x {}, {} partitions, tick {} ms, seed {}, speed {}",
-            self.entities, self.scenario, self.partitions, self.tick_ms, self.seed, self.speed
+            "{} x {}, {}, tick {} ms, seed {}, speed {}",
+            self.entities,
+            self.scenario,
+            counted(self.partitions, "partition"),
+            self.tick_ms,
+            self.seed,
+            self.speed
         );
         line(out, "simulation", what)?;
         line(out, "status", format!("{} ({})", self.status, self.cause))?;
-        let digest = self.digest.as_deref().unwrap_or("unknown");
-        line(out, "digest", format!("{digest} of tick {}", self.ticks))?;
         line(out, "wall_s", format!("{:.3}", self.wall_s))?;
         line(out, "achieved_speed", format!("{:.2}", self.achieved_speed))?;
         let steps = format!("{:.0}", self.entity_steps_per_s);
@@ -259,10 +263,18 @@ impl Summary {
         }
         writeln!(out)?;
         let counts = serde_json::to_value(&self.counts).expect("plain numbers");
-        for (name, count) in counts.as_object().into_iter().flatten() {
+        let counts = counts.as_object().into_iter().flatten();
+        for (name, count) in counts.filter(|(name, _)| *name != "lost_workers") {
             line(out, name, count.to_string())?;
         }
-        line(out, "killed_workers", self.killed_workers.to_string())?;
+        let killed = format!("{} (as it was asked for)", self.killed_workers);
+        line(out, "killed_workers", killed)?;
+        // One that is silent is given up after seconds, so a run may be over before: nothing waited for that.
+        let lost = format!(
+            "{} (found gone before the end; their work went to others sooner)",
+            self.counts.lost_workers
+        );
+        line(out, "lost_workers", lost)?;
         let v = &self.verification;
         let verified = format!(
             "{} agreed, {} mismatches, {} skipped",
@@ -270,7 +282,7 @@ impl Summary {
         );
         line(out, "verification", verified)?;
         for (state, machines) in self.by_state.iter().filter(|(_, machines)| **machines > 0) {
-            line(out, state, format!("{machines} machines"))?;
+            line(out, state, counted(*machines, "machine"))?;
         }
         for w in &self.workers {
             let cost = w
@@ -279,9 +291,13 @@ impl Summary {
             let steps = w
                 .row_steps
                 .map_or(String::new(), |steps| format!(", {steps} row-steps{cost}"));
-            let load = format!("{} threads{steps}", w.threads);
+            let load = format!("{}{steps}", counted(w.threads, "thread"));
             line(out, &w.name, load)?;
         }
+        // The last line, for it is what runs are compared by.
+        let digest = self.digest.as_deref().unwrap_or("unknown");
+        writeln!(out)?;
+        line(out, "digest", format!("{digest} of tick {}", self.ticks))?;
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ use crate::orchestrator_page::OrchestratorPage;
 use crate::process_page;
 use crate::service_args::{Bound, ServiceArgs};
 use crate::signals::Signals;
+use crate::value_parser::within;
 use crate::worker_role::{MAX_THREADS, default_threads, parse_isa};
 
 /// How often it is seen whether a worker has ended by itself.
@@ -49,10 +50,10 @@ pub(crate) struct Up {
     service: ServiceArgs,
     /// Workers to start, 1 to 64.
     #[arg(long, help_heading = "Workers", env = "AUTOFARM_WORKERS", value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=64))]
+        value_parser = within::<u32>(1..=64))]
     workers: u32,
     /// Threads of each worker, 1 to 256 [default: the cores, shared among them].
-    #[arg(long, help_heading = "Workers", env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    #[arg(long, help_heading = "Workers", env = "AUTOFARM_THREADS", value_name = "N", value_parser = within::<u32>(1..=MAX_THREADS.into()))]
     threads: Option<u32>,
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
     #[arg(long, help_heading = "Workers", env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]

@@ -15,7 +15,8 @@ use crate::failure::wrong_input;
 use crate::metrics_page::MetricsArgs;
 use crate::signals::Signals;
 use crate::tls_args::TlsArgs;
-use crate::value_parser::parse_name;
+use crate::value_parser::{parse_name, within};
+use crate::wording::one_of;
 
 /// Most threads that a worker steps on.
 pub(crate) const MAX_THREADS: u32 = 256;
@@ -35,7 +36,7 @@ pub(crate) struct WorkerRole {
     #[arg(long, env = "AUTOFARM_NAME", value_parser = parse_name)]
     name: Option<String>,
     /// Threads to step on, 1 to 256 [default: one a core].
-    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    #[arg(long, env = "AUTOFARM_THREADS", value_name = "N", value_parser = within::<u32>(1..=MAX_THREADS.into()))]
     threads: Option<u32>,
     /// Instruction set: scalar, sse2, avx2 or avx512; results are the same [default: the widest there is].
     #[arg(long, env = "AUTOFARM_ISA", value_name = "SET", value_parser = parse_isa)]
@@ -133,9 +134,8 @@ pub(crate) fn default_threads() -> u32 {
 
 /// Reads the name of an instruction set that this processor has.
 pub(crate) fn parse_isa(name: &str) -> Result<Isa, String> {
-    let isa: Isa = name
-        .parse()
-        .map_err(|e: kernel::isa::UnknownIsa| e.to_string())?;
+    let unknown = |_| format!("{} is expected", one_of(&Isa::ALL.map(Isa::name)));
+    let isa: Isa = name.parse().map_err(unknown)?;
     if isa.is_available() {
         return Ok(isa);
     }

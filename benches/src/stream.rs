@@ -103,5 +103,6 @@ fn info(config: SimulationConfig) -> SimulationInfo {
         ended_at_us: None,
         settled: false,
         replaying_to: None,
+        history_lag_ticks: 0,
     }
 }

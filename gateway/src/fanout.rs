@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use transport::control::EpochBegin;
+use transport::control::{EpochBegin, Speed, Status};
 
 use crate::event_log::{EventMessage, Missing};
 use crate::mailbox::{Close, Mailbox, TickMessage};
-use crate::stream_limits::LINGER_HZ;
+use crate::stream_limits::{FRESH_PATIENCE, FRESH_TICKS, LINGER_HZ};
 use crate::stream_metrics::StreamMetrics;
 use crate::view_setting::{Grant, Subprotocol, ViewError, ViewSetting};
 use crate::view_tick::ViewTick;
@@ -32,6 +32,8 @@ pub struct Fanout {
     /// Clients of each view but the default one.
     views: BTreeMap<ViewSetting, usize>,
     newest: Option<Arc<ViewTick>>,
+    /// When it came.
+    newest_at: Duration,
     /// The newest tick for each (view, subprotocol) that somebody was given it for.
     messages: BTreeMap<(ViewSetting, Subprotocol), Arc<TickMessage>>,
 }
@@ -42,6 +44,8 @@ struct Member {
     subprotocol: Subprotocol,
     grant: Grant,
     pace: Pace,
+    /// While the newest tick was old when it came: until when it waits for another one.
+    fresh_until: Option<Duration>,
     /// Whether it has the newest tick, or it waits for it.
     has_newest: bool,
     /// Whether it gets events as they happen.
@@ -83,6 +87,13 @@ impl Pace {
     }
 }
 
+impl Member {
+    /// When the newest tick is sent to it though another may come.
+    fn flush_at(&self) -> Duration {
+        self.fresh_until.unwrap_or_else(|| self.pace.flush_at())
+    }
+}
+
 impl Fanout {
     /// Nobody yet; at most so many distinct views beside the default one.
     #[must_use]
@@ -93,6 +104,7 @@ impl Fanout {
             clients: BTreeMap::new(),
             views: BTreeMap::new(),
             newest: None,
+            newest_at: Duration::ZERO,
             messages: BTreeMap::new(),
         }
     }
@@ -116,7 +128,8 @@ impl Fanout {
         rates.max().unwrap_or(LINGER_HZ)
     }
 
-    /// A client comes. It gets the newest tick at once, and events once it is [`Fanout::go_live`].
+    /// A client comes. It gets the newest tick at once, or where that is old the next one, for which it waits no longer than
+    /// [`FRESH_PATIENCE`]; and events once it is [`Fanout::go_live`].
     ///
     /// # Errors
     /// [`ViewError::TooManyViews`]; it is here nevertheless, with the default view.
@@ -141,12 +154,18 @@ impl Fanout {
             subprotocol,
             pace: Pace::new(granted.rate_hz),
             grant: granted,
+            fresh_until: self
+                .is_old(now, granted.rate_hz)
+                .then_some(now + FRESH_PATIENCE),
             has_newest: false,
             is_live: false,
             void: None,
         };
+        let waits = client.fresh_until.is_some();
         self.clients.insert(id, client);
-        self.deliver(id, now);
+        if !waits {
+            self.deliver(id, now);
+        }
         has_room
     }
 
@@ -217,11 +236,28 @@ impl Fanout {
     /// There is a newer tick. Clients that had their share for now get the newest one when they may.
     pub fn handle_tick(&mut self, tick: Arc<ViewTick>, now: Duration) {
         self.newest = Some(tick);
+        self.newest_at = now;
         self.messages.clear();
         for client in self.clients.values_mut() {
             client.has_newest = false;
+            client.fresh_until = None;
         }
-        self.deliver_where(now, Pace::due_at);
+        self.deliver_where(now, |client| client.pace.due_at());
+    }
+
+    /// Whether a run that goes on must have made ticks since the newest one, of which a client with this rate would have
+    /// been given some.
+    fn is_old(&self, now: Duration, rate_hz: u32) -> bool {
+        let Some(info) = self.newest.as_ref().map(|newest| &newest.info) else {
+            return false;
+        };
+        let tick = Duration::from_millis(info.spec.config.tick_ms.into());
+        let tick = match info.spec.speed {
+            Speed::Milli(milli) => tick * 1_000 / milli.max(1),
+            Speed::Max => Duration::ZERO,
+        };
+        let apart = tick.max(Duration::from_secs(1) / rate_hz);
+        info.status == Status::Running && now > self.newest_at + apart * FRESH_TICKS
     }
 
     /// When some client may have the newest tick.
@@ -229,17 +265,17 @@ impl Fanout {
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.newest.as_ref()?;
         let waiting = self.clients.values().filter(|client| !client.has_newest);
-        waiting.map(|client| client.pace.flush_at()).min()
+        waiting.map(Member::flush_at).min()
     }
 
     /// Gives the newest tick to all who may have it.
     pub fn handle_timeout(&mut self, now: Duration) {
-        self.deliver_where(now, Pace::flush_at);
+        self.deliver_where(now, Member::flush_at);
     }
 
-    fn deliver_where(&mut self, now: Duration, at: impl Fn(&Pace) -> Duration) {
+    fn deliver_where(&mut self, now: Duration, at: impl Fn(&Member) -> Duration) {
         let due: Vec<ClientId> = (self.clients.iter())
-            .filter(|(_, client)| !client.has_newest && at(&client.pace) <= now)
+            .filter(|(_, client)| !client.has_newest && at(client) <= now)
             .map(|(id, _)| *id)
             .collect();
         for id in due {
@@ -461,6 +497,58 @@ mod tests {
         bench.tick(2, 2 * MS);
         let (_, mailbox) = bench.join(Grant::default(), 3 * MS);
         assert_eq!(numbers(&mailbox), [2]);
+    }
+
+    #[test]
+    fn who_comes_to_a_run_that_nobody_watched_has_a_fresh_tick_first() {
+        let mut bench = Bench::new();
+        bench.tick(1, MS);
+        // Ticks of 50 ms, at speed 1, of which a lingering feed shows one a second.
+        let came = 700 * MS;
+        let (_, first) = bench.join(at(60), came);
+        let (_, waits) = bench.join(at(20), came + MS);
+        assert_eq!((numbers(&first), numbers(&waits)), (vec![], vec![]));
+        bench.fanout.handle_timeout(came + 20 * MS);
+        assert_eq!(numbers(&first), [0; 0], "it was fresh long ago");
+        bench.tick(15, came + 30 * MS);
+        assert_eq!((numbers(&first), numbers(&waits)), (vec![15], vec![15]));
+        assert_eq!(bench.fanout.poll_timeout(), None);
+        // Fresh ones come again, so the next has one at once.
+        let (_, next) = bench.join(at(60), came + 130 * MS);
+        assert_eq!(numbers(&next), [15]);
+    }
+
+    #[test]
+    fn who_waits_for_a_fresh_tick_in_vain_has_the_newest_soon() {
+        let mut bench = Bench::new();
+        bench.tick(1, MS);
+        let (_, mailbox) = bench.join(at(60), 700 * MS);
+        let due = bench.fanout.poll_timeout().unwrap();
+        assert_eq!(due, 700 * MS + FRESH_PATIENCE);
+        bench.fanout.handle_timeout(due - MS);
+        assert_eq!(numbers(&mailbox), [0; 0]);
+        bench.fanout.handle_timeout(due);
+        assert_eq!(numbers(&mailbox), [1]);
+    }
+
+    #[test]
+    fn what_stands_or_is_slow_is_never_old() {
+        for (status, speed, is_old) in [
+            (Status::Running, Speed::REAL, true),
+            (Status::Running, Speed::Max, true),
+            (Status::Running, Speed::Milli(100), false),
+            (Status::Paused, Speed::REAL, false),
+            (Status::Completed, Speed::Max, false),
+        ] {
+            let mut bench = Bench::new();
+            let mut shown = ViewTick::clone(&bench.sample.tick(1));
+            shown.info.status = status;
+            shown.info.spec.speed = speed;
+            bench.fanout.handle_tick(Arc::new(shown), MS);
+            // A tick of 50 ms at a tenth of the speed takes 500.
+            let (_, mailbox) = bench.join(at(10), 900 * MS);
+            assert_eq!(numbers(&mailbox).is_empty(), is_old, "{status:?} {speed:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::feed_task::FeedTask;
 use crate::latest::NoView;
 use crate::mailbox::Close;
 use crate::past::PastError;
-use crate::stream_limits::{PAST_PAGE, PAST_RETRY, RATE_PAUSE, SUBSCRIBE_RETRY};
+use crate::stream_limits::{LINGER_HZ, PAST_PAGE, PAST_RETRY, RATE_PAUSE, SUBSCRIBE_RETRY};
 use crate::streams::{Connection, JoinError};
 use crate::view_index::ViewIndex;
 
@@ -136,9 +136,15 @@ impl FeedTask {
         self.subscribed.is_some_and(|(with, _)| with == connection)
     }
 
+    /// Whether somebody came to a feed that lingered: what is newest there may be old, so fresh ticks are not put off.
+    fn ends_lingering(&self) -> bool {
+        let lingers = self.subscribed.is_some_and(|(_, hz)| hz == LINGER_HZ);
+        lingers && self.fanout.highest_hz() > LINGER_HZ
+    }
+
     /// When a subscription that is not the wanted one may be asked for.
     pub(crate) fn ask_due(&self, connection: Connection) -> Duration {
-        match self.is_rate_change(connection) {
+        match self.is_rate_change(connection) && !self.ends_lingering() {
             true => self.ask_at.max(self.rate_at),
             false => self.ask_at,
         }

@@ -50,15 +50,17 @@ pub enum StartError {
     #[error("listen: no address is given")]
     NoAddress,
     /// A certificate or key cannot be read.
-    #[error("tls: {}: {source}", path.display())]
+    #[error("{setting}: {}: {source}", path.display())]
     Unreadable {
+        /// Which of the two: `tls-cert` or `tls-key`.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: PemError,
     },
     /// Certificate and key cannot be used.
-    #[error("tls: {}: {source}", path.display())]
+    #[error("tls-cert: {}, with tls-key: {source}", path.display())]
     Tls {
         /// The certificate's file.
         path: PathBuf,
@@ -287,14 +289,19 @@ pub fn check_tls(files: &TlsFiles) -> Result<(), StartError> {
 }
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {
-    let unreadable = |path: &PathBuf| {
+    let unreadable = |setting, path: &PathBuf| {
         let path = path.clone();
-        |source| StartError::Unreadable { path, source }
+        move |source| StartError::Unreadable {
+            setting,
+            path,
+            source,
+        }
     };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(unreadable(&files.certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+        .map_err(unreadable("tls-cert", &files.certificate))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable("tls-key", &files.key))?;
     let unusable = |source| StartError::Tls {
         path: files.certificate.clone(),
         source,

@@ -159,6 +159,7 @@ pub(crate) fn info(config: &SimulationConfig, tick: u64) -> SimulationInfo {
         ended_at_us: None,
         settled: false,
         replaying_to: None,
+        history_lag_ticks: 0,
     }
 }
 

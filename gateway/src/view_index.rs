@@ -20,6 +20,9 @@ pub struct IndexedBlock {
     pub entities: Range<usize>,
     /// Where the site's origin lies in the world, 2^-16 m.
     pub site_at: [i64; 2],
+    /// What is added to its share of a sample before that is rounded down, 2^-32 records: those of all blocks are even steps
+    /// from 0 to 1, dealt out at random. So a sample has no pattern, and one that is larger has all that a smaller one has.
+    pub dither: u32,
 }
 
 /// All blocks of a simulation's views, by partition, and the machines of their records.
@@ -37,6 +40,24 @@ pub struct ViewIndex {
     pub sites: u32,
     /// Fields of all sites.
     pub fields: u64,
+}
+
+/// Deals even steps from 0 to 1 out to blocks: at random, but to each the same in every gateway.
+fn deal(blocks: &mut [IndexedBlock]) {
+    let steps = blocks.len() as u64;
+    let mut order: Vec<usize> = (0..blocks.len()).collect();
+    order.sort_unstable_by_key(|block| scatter(*block as u64));
+    for (step, block) in (0..steps).zip(order) {
+        blocks[block].dither = ((step << 32) / steps) as u32;
+    }
+}
+
+/// A number that neighbours do not share a bit of: the output function of SplitMix64.
+fn scatter(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 impl ViewIndex {
@@ -66,11 +87,13 @@ impl ViewIndex {
                     entities: first + records.start..first + records.end,
                     records,
                     site_at: world.site_at(site),
+                    dither: 0,
                 });
             }
             index.entities.extend(layout.entities);
             index.first_block.push(index.blocks.len());
         }
+        deal(&mut index.blocks);
         Ok(index)
     }
 

@@ -115,7 +115,8 @@ impl ViewTick {
     }
 
     /// The records that a setting shows: of every block whose box touches the bounds, as many of the first
-    /// ones as make an even share of the most there may be.
+    /// ones as make an even share of the most there may be. A share is rounded by what was dealt to the block, so which
+    /// blocks show one more makes no pattern, and depends on no other block but where the sum has to be mended.
     #[must_use]
     pub fn select(&self, setting: &ViewSetting) -> Vec<Taken> {
         let bounds = setting.tiles.map(|tiles| tiles.bounds_units());
@@ -130,16 +131,56 @@ impl ViewTick {
         let all: u64 = shown.iter().map(|taken| taken.records as u64).sum();
         let most = u64::from(setting.max_entities);
         if all > most {
-            let (mut before, mut taken_before) = (0, 0);
+            let share = (most << 32) / all;
+            let mut sum = 0;
             for taken in &mut shown {
-                before += taken.records as u64;
-                let until = before * most / all;
-                taken.records = (until - taken_before) as usize;
-                taken_before = until;
+                let dither = u64::from(self.index.blocks[taken.block].dither);
+                let records = (taken.records as u64 * share + dither) >> 32;
+                sum += records;
+                taken.records = records as usize;
             }
+            self.mend(&mut shown, sum, most, all);
             shown.retain(|taken| taken.records > 0);
         }
         shown
+    }
+
+    /// Makes the `sum` of what is taken of `all` records the `most` there may be: where it is off by a few, as with blocks that are
+    /// not equal or are a part of all, as many are taken from or given to blocks all over it.
+    fn mend(&self, shown: &mut [Taken], sum: u64, most: u64, all: u64) {
+        if sum > most {
+            let taken = shown.iter_mut().map(|taken| (taken.records, taken));
+            deal(sum - most, sum, taken, |taken, share| {
+                taken.records -= share;
+            });
+        } else if sum < most {
+            let left = shown.iter_mut().map(|taken| {
+                let of = self.index.blocks[taken.block].records.len();
+                (of - taken.records, taken)
+            });
+            deal(most - sum, all - sum, left, |taken, share| {
+                taken.records += share;
+            });
+        }
+    }
+}
+
+/// Deals `part` of `whole` out to those who have so much of it each, to none more than it has, and ends once it is dealt.
+fn deal<T>(
+    part: u64,
+    whole: u64,
+    to: impl Iterator<Item = (usize, T)>,
+    mut give: impl FnMut(T, usize),
+) {
+    let (mut before, mut dealt) = (0, 0);
+    for (has, one) in to {
+        before += has as u64;
+        let until = (before * part).div_ceil(whole);
+        give(one, (until - dealt) as usize);
+        dealt = until;
+        if dealt == part {
+            break;
+        }
     }
 }
 
@@ -218,9 +259,47 @@ mod tests {
             assert_eq!(total(&taken), 2_000.min(most as usize));
             for t in &taken {
                 let of = tick.index.blocks[t.block].records.len();
-                let share = of as f64 * f64::from(most) / 2_000.0;
-                assert!(t.records <= of && (t.records as f64 - share.min(of as f64)).abs() < 1.0);
+                let share = (of as f64 * f64::from(most) / 2_000.0).min(of as f64);
+                // Rounded either way, and one more or less for the sake of the sum.
+                assert!(t.records <= of && (t.records as f64 - share).abs() < 2.0);
             }
+        }
+    }
+
+    /// Blocks, by how many of their records are taken.
+    fn taken_of(tick: &ViewTick, most: u32) -> Vec<usize> {
+        let setting = ViewSetting {
+            max_entities: most,
+            ..ViewSetting::default()
+        };
+        let mut of = vec![0; tick.index.blocks.len()];
+        for taken in tick.select(&setting) {
+            of[taken.block] = taken.records;
+        }
+        of
+    }
+
+    /// It was once each n-th block: of a farm's even rows of sites that is a pattern of stripes.
+    #[test]
+    fn a_sample_of_equal_blocks_has_no_period_and_a_larger_one_has_all_of_a_smaller() {
+        let tick = Sample::weeding(12_000, 1_200).tick(1);
+        let blocks = tick.index.blocks.len();
+        assert_eq!(blocks, 1_000, "sites of twelve");
+        let quarter = taken_of(&tick, 250);
+        for lag in 1..=40 {
+            // One in sixteen where they know nothing of each other; all 250, or none, in a pattern.
+            let pairs = quarter.windows(lag + 1).filter(|w| w[0] + w[lag] == 2);
+            let pairs = pairs.count();
+            assert!((25..=110).contains(&pairs), "{pairs} blocks {lag} apart");
+        }
+        let mut before = vec![0; blocks];
+        for most in [1, 10, 250, 251, 999, 1_000, 5_000, 11_999, 12_000] {
+            let of = taken_of(&tick, most);
+            assert_eq!(of.iter().sum::<usize>(), most as usize);
+            let lost = of.iter().zip(&before).filter(|(now, then)| now < then);
+            // The sum of shares that were rounded may be one off, which is mended.
+            assert!(lost.count() <= 1, "{most}");
+            before = of;
         }
     }
 

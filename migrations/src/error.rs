@@ -34,7 +34,8 @@ pub enum StoreError {
     },
     /// The tables are older than this build.
     #[error(
-        "the database's schema lacks {pending} migrations: run `autofarm migrate --apply` or start the orchestrator"
+        "the database's schema lacks {pending} migration{}: run `autofarm migrate --apply` or start the orchestrator",
+        if *pending == 1 { "" } else { "s" }
     )]
     SchemaOlder {
         /// How many are to be applied.

@@ -71,6 +71,7 @@ pub(crate) fn new_info(spec: &Spec, state: &State) -> SimulationInfo {
         ended_at_us: None,
         settled: false,
         replaying_to: None,
+        history_lag_ticks: 0,
     };
     foreseen(info, state)
 }

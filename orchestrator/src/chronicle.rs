@@ -324,6 +324,15 @@ impl Chronicle {
         self.bytes
     }
 
+    /// Ticks of a run from the oldest of which something waits to `tick`, its present one; 0 where all is written. Metadata
+    /// are of no tick.
+    pub(crate) fn lag_ticks(&self, id: SimulationId, tick: u64) -> u64 {
+        let notes = self.runs.get(&id).into_iter().flat_map(|run| &run.notes);
+        let mut of_ticks = notes.filter(|note| !matches!(note.page, Page::Entities(_)));
+        let oldest = of_ticks.next();
+        oldest.map_or(0, |note| (tick + 1).saturating_sub(note.tick.max(1)))
+    }
+
     /// How long the oldest has waited.
     pub(crate) fn age(&self, now: Duration) -> Duration {
         let oldest = self
@@ -480,6 +489,34 @@ mod tests {
             other => panic!("nothing else was noted: {other:?}"),
         };
         batch.pieces.iter().map(of).collect()
+    }
+
+    #[test]
+    fn the_lag_of_a_run_is_from_its_oldest_tick_that_waits() {
+        let now = Duration::ZERO;
+        let mut chronicle = Chronicle::new(usize::MAX);
+        chronicle.open(RUNS[0], None);
+        assert_eq!(chronicle.lag_ticks(RUNS[0], 30), 0, "all is written");
+        chronicle.add(now, RUNS[0], 0, Page::Entities(Vec::new()));
+        assert_eq!(
+            chronicle.lag_ticks(RUNS[0], 30),
+            0,
+            "metadata are of no tick"
+        );
+        for tick in 11..=30 {
+            chronicle.add(now, RUNS[0], tick, digests(tick));
+        }
+        assert_eq!(chronicle.lag_ticks(RUNS[0], 30), 20);
+        assert_eq!(chronicle.lag_ticks(RUNS[1], 30), 0, "another run");
+        let at = chronicle.next_at().unwrap();
+        let batch = chronicle.take(at, |_| Some(16), |_| None).unwrap();
+        assert_eq!(
+            chronicle.lag_ticks(RUNS[0], 31),
+            21,
+            "it is not written yet"
+        );
+        chronicle.written(at, batch.id).unwrap();
+        assert_eq!(chronicle.lag_ticks(RUNS[0], 31), 16);
     }
 
     #[test]

@@ -216,7 +216,8 @@ impl Orchestrator {
             let error = ControlError::TickNotKept { tick, last: tick };
             return self.take_back(caller, write.guard, Some(Change::Delete(id)), error);
         }
-        let present = |run: &Simulation| Answer::Simulation(Box::new(run.info(now)));
+        let present =
+            |run: &Simulation| Answer::Simulation(Box::new(run.info(now, &self.chronicle)));
         let answered = foreseen.or_else(|| self.simulations.get(&id).map(present));
         Some(answered.unwrap_or(Answer::Done))
     }

@@ -100,11 +100,12 @@ impl Orchestrator {
         let Some(run) = self.simulations.get_mut(&id) else {
             return;
         };
-        run.record.completed(now, tick.tick);
-        // What was published before a crash, or by the parent of a fork, is neither said nor written again.
+        // What was published before a crash, or by the parent of a fork, is neither said nor written again, and how fast it is
+        // done again is not how fast the run goes.
         if tick.replayed {
             return;
         }
+        run.record.completed(now, tick.tick);
         let (started_at, has_view) = (tick.started_at, tick.has_view);
         self.feeds.tick(now, id, started_at, has_view, &tick.events);
         if !self.config.durable {

@@ -76,7 +76,7 @@ impl Orchestrator {
             .map(|(_, simulation)| simulation)
             .filter(|s| status.is_none_or(|status| s.status == status));
         let items = rest.by_ref().take(limit as usize);
-        let items = items.map(|s| s.info(now)).collect();
+        let items = items.map(|s| s.info(now, &self.chronicle)).collect();
         let more = rest.next().is_some();
         Ok(Answer::Simulations { items, more })
     }

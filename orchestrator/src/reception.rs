@@ -234,7 +234,7 @@ impl Orchestrator {
         self.set_views(now, id);
         let run = &self.simulations[&id];
         Ok(Answer::Subscribed(Box::new(Subscribed {
-            info: run.info(now),
+            info: run.info(now, &self.chronicle),
             unflushed,
             last_sim_seq: run.published_sim_seq().unwrap_or(run.last_sim_seq),
             last_system_seq: run.record.last_system_seq,
@@ -306,7 +306,7 @@ impl Orchestrator {
         let Some(run) = self.simulations.get(&id) else {
             return;
         };
-        let info = run.info(now);
+        let info = run.info(now, &self.chronicle);
         let header = Header {
             simulation: id,
             tick: info.tick,

@@ -55,12 +55,12 @@ impl Record {
         self.ticks.forget();
     }
 
-    /// So many ticks are complete.
+    /// So many ticks are complete, none of them in a replay.
     pub(crate) fn completed(&mut self, now: Duration, ticks: u64) {
         self.ticks.note(now, [ticks]);
     }
 
-    /// Simulated over real time, in thousandths.
+    /// Simulated over real time, in thousandths; 0 where too little is known, as before a run went on by itself.
     pub(crate) fn achieved_speed_milli(&self, now: Duration, tick_ms: u32) -> u64 {
         let Some(growth) = self.ticks.growth(now) else {
             return 0;

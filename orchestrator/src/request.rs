@@ -205,7 +205,7 @@ impl Orchestrator {
                 movement,
                 state,
             } => {
-                let info = self.simulations[simulation].info(now);
+                let info = self.simulations[simulation].info(now, &self.chronicle);
                 let info = answer::foreseen(info, state);
                 simulation_answer(answer::moved(info, movement, state))
             }

@@ -277,7 +277,7 @@ impl Orchestrator {
     /// # Errors
     /// [`ControlError::UnknownSimulation`].
     pub fn simulation(&self, id: SimulationId) -> Result<SimulationInfo, ControlError> {
-        Ok(self.known(id)?.info(self.now))
+        Ok(self.known(id)?.info(self.now, &self.chronicle))
     }
 
     /// A simulation that is there.

@@ -11,6 +11,7 @@ use transport::link::Class;
 use transport::message::TickDigest;
 
 use crate::checkpoints::next_checkpoint;
+use crate::chronicle::Chronicle;
 use crate::context::Context;
 use crate::control::{
     Cause, ControlError, LatePolicy, SimulationInfo, Spec, Speed, Status, WorkerId,
@@ -320,8 +321,8 @@ impl Simulation {
         self.settle(ctx);
     }
 
-    /// What can be read of it.
-    pub(crate) fn info(&self, now: Duration) -> SimulationInfo {
+    /// What can be read of it, and of what of it waits in `chronicle`.
+    pub(crate) fn info(&self, now: Duration, chronicle: &Chronicle) -> SimulationInfo {
         let steps = self.step_until > self.completed;
         let stands = self.status != Status::Running && !steps;
         let speed = || (self.record).achieved_speed_milli(now, self.spec.config.tick_ms);
@@ -342,6 +343,7 @@ impl Simulation {
             ended_at_us: self.record.ended_at_us,
             settled: self.settled,
             replaying_to: self.replaying_to(),
+            history_lag_ticks: chronicle.lag_ticks(self.spec.id, self.completed.unwrap_or(0)),
         }
     }
 

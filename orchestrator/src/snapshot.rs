@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use transport::metrics::Traffic;
 
+use crate::chronicle::Chronicle;
 use crate::control::{SimulationId, SimulationInfo, WorkerId};
 use crate::core::Orchestrator;
 use crate::latency::{Durations, Latencies};
@@ -270,7 +271,7 @@ impl Orchestrator {
         Snapshot {
             now,
             simulations: (self.simulations.values())
-                .map(|s| simulation_snapshot(s, now))
+                .map(|s| simulation_snapshot(s, now, &self.chronicle))
                 .collect(),
             workers: self
                 .registry
@@ -334,14 +335,18 @@ pub(crate) fn totals(simulation: &Simulation) -> Totals {
     }
 }
 
-fn simulation_snapshot(simulation: &Simulation, now: Duration) -> SimulationSnapshot {
+fn simulation_snapshot(
+    simulation: &Simulation,
+    now: Duration,
+    chronicle: &Chronicle,
+) -> SimulationSnapshot {
     let (latencies, stalls) = match &simulation.shown {
         Some(shown) => shown.clone(),
         None => (simulation.latencies.clone(), simulation.stalls.clone()),
     };
     let histories = || simulation.partitions.iter().map(|p| &p.history);
     SimulationSnapshot {
-        info: simulation.info(now),
+        info: simulation.info(now, chronicle),
         elapsed: simulation
             .completed_at
             .saturating_sub(simulation.created_at),

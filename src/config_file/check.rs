@@ -8,6 +8,8 @@ use clap::error::ErrorKind;
 use clap::{Command, Error};
 use toml::{Table, Value};
 
+use crate::refused;
+
 use super::{ConfigFileError, File, read, setting};
 
 /// What a check found.
@@ -116,7 +118,7 @@ impl Trial<'_> {
                     path: self.file.path.clone(),
                     key: key.to_owned(),
                     role: role.to_owned(),
-                    why: in_a_line(&error, key),
+                    why: refused::in_a_line(&error).unwrap_or_else(|| in_a_line(&error)),
                 });
             }
         }
@@ -138,15 +140,13 @@ fn is_of_a_value(error: &Error) -> bool {
     )
 }
 
-/// What clap says first, before it says how to ask for help. The key is said already.
-fn in_a_line(error: &Error, key: &str) -> String {
+/// What clap says first, before it says how to ask for help.
+fn in_a_line(error: &Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.split_whitespace().collect();
     let line = words.join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    let named = format!("{}: ", key.replace('_', "-"));
-    line.strip_prefix(&named).unwrap_or(line).to_owned()
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 fn names(command: &Command) -> Vec<String> {

@@ -53,7 +53,7 @@ fn parse(file: &str, arguments: &[&str]) -> Result<(Command, ArgMatches), String
     let mut all: Vec<OsString> = vec!["t".into()];
     all.extend(arguments.iter().map(OsString::from));
     all.extend(["--config".into(), path.into()]);
-    let mut command = with_file(Cli::command(), &all).map_err(|e| e.to_string())?;
+    let (mut command, _) = with_file(Cli::command(), &all).map_err(|e| e.to_string())?;
     let matches = command
         .try_get_matches_from_mut(&all)
         .map_err(|e| e.to_string())?;

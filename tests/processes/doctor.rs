@@ -281,11 +281,11 @@ fn certificates_are_judged_by_date_key_and_authority() {
     tls(
         file(soon.path(), "gateway.crt"),
         file(other.path(), "gateway.key"),
-        "tls: ",
+        "tls-cert: ",
     );
     tls(
         file(soon.path(), "gateway.key"),
         file(soon.path(), "gateway.key"),
-        "tls: ",
+        "tls-cert: ",
     );
 }

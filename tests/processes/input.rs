@@ -4,7 +4,7 @@ use std::net::{TcpListener, UdpSocket};
 
 use rustix::process::Signal;
 
-use crate::process::{Role, autofarm, certs, path};
+use crate::process::{Role, autofarm, certs, command, path};
 
 /// Runs into an error that says this, with the exit code of wrong input.
 fn refused(args: &[&str], says: &str) {
@@ -23,39 +23,201 @@ fn ends(args: &[&str], code: i32, says: &str) {
 #[test]
 fn what_is_wrong_with_a_simulation_is_named_with_what_is_allowed() {
     for (flags, says) in [
-        (
-            ["--scenario", "moon"],
-            "scenario: `moon` is unknown; the built-in scenarios are weeding",
-        ),
-        (["--entities", "0"], "0 is not from 1 to 1000000"),
+        (["--scenario", "moon"], "weeding or dense"),
+        (["--entities", "0"], "a whole number from 1 to 1000000"),
         (
             ["--entities", "1000001"],
-            "1000001 is not from 1 to 1000000",
+            "a whole number from 1 to 1000000",
         ),
-        (["--entities", "-1"], "--entities"),
-        (["--tick-ms", "4"], "4 is not from 5 to 1000"),
-        (["--tick-ms", "1001"], "1001 is not from 5 to 1000"),
-        (["--partition-rows", "7"], "7 is not from 8 to 65536"),
-        (["--ticks", "0"], "0 is not from 1 to "),
-        (["--digest-every", "0"], "0 is not from 1 to "),
+        (["--entities", "-1"], "a whole number from 1 to 1000000"),
+        (["--tick-ms", "4"], "a whole number from 5 to 1000"),
+        (["--tick-ms", "1001"], "a whole number from 5 to 1000"),
+        (["--partition-rows", "7"], "a whole number from 8 to 65536"),
+        (["--ticks", "0"], "a whole number from 1 to 4294967294"),
         (
-            ["--speed", "0"],
-            "speed: 0.000 is not from 0.1 to 1000, nor `max`",
+            ["--seed", "x"],
+            "a whole number from 0 to 18446744073709551615",
         ),
         (
-            ["--speed", "soon"],
-            "a factor from 0.1 to 1000 or `max` is expected",
+            ["--digest-every", "0"],
+            "a whole number from 1 to 4294967295",
         ),
-        (["--workers", "0"], "--workers"),
-        (["--isa", "mmx"], "one of scalar, sse2, avx2, avx512"),
-        (["--link", "tcp"], "[possible values: memory, quic]"),
         (
-            ["--log", "loud=="],
-            "invalid value 'loud==' for '--log <FILTER>'",
+            ["--verify-one-in", "x"],
+            "a whole number from 0 to 18446744073709551615",
+        ),
+        (["--kill-at", "x"], "a whole number from 1 to 4294967294"),
+        (["--kill-every", "0"], "a whole number from 1 to 86400"),
+        (["--late", "never"], "dilate or fail"),
+        (["--speed", "0"], "a factor from 0.1 to 1000 or `max`"),
+        (["--speed", "soon"], "a factor from 0.1 to 1000 or `max`"),
+        (["--workers", "0"], "a whole number from 1 to 256"),
+        (["--threads", "many"], "a whole number from 1 to 256"),
+        (["--isa", "mmx"], "scalar, sse2, avx2 or avx512"),
+        (["--link", "tcp"], "memory or quic"),
+        (["--listen", "nonsense"], "IP:PORT"),
+        (["--log-format", "xml"], "auto, json or pretty"),
+    ] {
+        let [flag, value] = flags;
+        let output = autofarm(&["run", flag, value]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let begins = format!("error: invalid value '{value}' for '{flag} <");
+        assert!(said.starts_with(&begins), "{said}");
+        assert!(
+            said.contains(&format!("{says} is expected\n"))
+                || said.contains(&format!("{says} is expected, as ")),
+            "{says}: {said}"
+        );
+        assert_eq!(output.status.code(), Some(2), "{said}");
+    }
+    refused(
+        &["run", "--log", "loud=="],
+        "invalid value 'loud==' for '--log <FILTER>'",
+    );
+}
+
+#[test]
+fn a_wrong_value_is_refused_in_the_same_words_wherever_it_is_from() {
+    let says = |of: &str, from: &str| {
+        format!(
+            "error: invalid value 'x' for '--threads <N>'{from}: a whole number from 1 to 256 is expected\n{of}"
+        )
+    };
+    let heard = |mut command: std::process::Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let help = "\nFor more information, try '--help'.\n";
+    let said = heard(command(&["run", "--threads=x"]));
+    assert_eq!(said, says(help, ""));
+
+    let mut by_variable = command(&["run"]);
+    by_variable.env("AUTOFARM_THREADS", "x");
+    assert_eq!(heard(by_variable), says(help, " from AUTOFARM_THREADS"));
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[run]\nthreads = \"x\"\n").unwrap();
+    let from = format!(" from `threads` in {}", path(file.path()));
+    let said = heard(command(&["run", "--config", path(file.path())]));
+    assert_eq!(said, says(help, &from));
+
+    let mut of_a_switch = command(&["run"]);
+    of_a_switch.env("AUTOFARM_JSON", "perhaps");
+    let wanted = "error: invalid value 'perhaps' for '--json' from AUTOFARM_JSON: true or false is expected\n";
+    let said = heard(of_a_switch);
+    assert!(said.starts_with(wanted), "{said}");
+
+    // It may hold a password.
+    let mut of_a_database = command(&["migrate"]);
+    of_a_database.env("AUTOFARM_DATABASE_URL", "mysql://farm:s3cret@db/farm");
+    let said = heard(of_a_database);
+    let wanted = "error: invalid value for '--database-url <URL>' from AUTOFARM_DATABASE_URL, which is not shown: ";
+    assert!(said.starts_with(wanted), "{said}");
+    assert!(
+        said.contains("examples: sqlite:") && !said.contains("s3cret"),
+        "{said}"
+    );
+}
+
+#[test]
+fn flags_of_every_command_are_refused_in_the_same_form() {
+    for (args, says) in [
+        (
+            &["up", "--listen", "localhost:80"][..],
+            "'localhost:80' for '--listen <ADDRESS>': IP:PORT is expected, as ",
+        ),
+        (
+            &["up", "--cut-every", "0"],
+            "'0' for '--cut-every <SECONDS>': a whole number from 1 to 86400 is expected",
+        ),
+        (
+            &["up", "--keep-cuts", "1"],
+            "'1' for '--keep-cuts <N>': a whole number from 2 to 10000 is expected",
+        ),
+        (
+            &["up", "--keep-events", "0"],
+            "'0' for '--keep-events <N>': a whole number from 1 to 18446744073709551615 is expected",
+        ),
+        (
+            &["up", "--workers", "65"],
+            "'65' for '--workers <N>': a whole number from 1 to 64 is expected",
+        ),
+        (
+            &["up", "--demo", "moon"],
+            "'moon' for '--demo <NAME>': weeding, dense or none is expected",
+        ),
+        (
+            &["up", "--allowed-origin", "farm.example"],
+            "'farm.example' for '--allowed-origin <ORIGIN>': SCHEME://HOST or ",
+        ),
+        (
+            &["up", "--allowed-host", "farm.example:80"],
+            "'farm.example:80' for '--allowed-host <HOST>': a host without ",
+        ),
+        (
+            &["orchestrator", "--certs", ".", "--metrics", "9464"],
+            "'9464' for '--metrics <ADDRESS>': IP:PORT is expected, as ",
+        ),
+        (
+            &["worker", "--certs", ".", "--network", "wide"],
+            "'wide' for '--network <NETWORK>': auto, local or routed is expected",
+        ),
+        (
+            &["certs", "--days", "0"],
+            "'0' for '--days <DAYS>': a whole number from 1 to 3650 is expected",
+        ),
+        (
+            &["doctor", "--link", "x"],
+            "'x' for '--link <ADDRESS>': IP:PORT is expected, as ",
+        ),
+        (
+            &["token", "create", "--name", "me", "--role", "king"],
+            "'king' for '--role <ROLE>': viewer, operator or admin is expected",
         ),
     ] {
-        refused(&["run", flags[0], flags[1]], says);
+        refused(args, &format!("error: invalid value {says}"));
     }
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_variable_and_an_example() {
+    refused(
+        &["gateway", "--certs", "."],
+        "\n  --database-url <URL>, or AUTOFARM_DATABASE_URL in the environment: Database that history is read from, the \
+         orchestrator's: postgres://USER:PASSWORD@HOST/NAME, as postgres://reader:secret@127.0.0.1/farm, or sqlite:FILE",
+    );
+    refused(
+        &["worker"],
+        "\n  --certs <DIR>, or AUTOFARM_CERTS in the environment: Directory with ca.crt",
+    );
+}
+
+#[test]
+fn an_orchestrator_that_is_told_of_no_database_says_which_it_has_and_how_to_name_one() {
+    let certs = certs();
+    let home = tempfile::tempdir().unwrap();
+    let mut begins = command(&[
+        "orchestrator",
+        "--listen",
+        "127.0.0.1:0",
+        "--certs",
+        path(certs.path()),
+    ]);
+    begins.env("XDG_DATA_HOME", home.path());
+    let mut orchestrator = Role::of(begins);
+    let said = orchestrator.said("no database is named: state is kept in a file");
+    assert!(
+        said["advice"]
+            .as_str()
+            .unwrap()
+            .contains("AUTOFARM_DATABASE_URL"),
+        "{said}"
+    );
+    assert_eq!(
+        said["database"],
+        format!("sqlite:{}/autofarm/autofarm.db", path(home.path()))
+    );
 }
 
 #[test]
@@ -135,8 +297,16 @@ fn a_port_that_is_taken_is_named() {
         "--database-url",
         "sqlite:none.db",
     ];
-    let says = format!("listen: {address}: Address already in use");
+    let says = format!(
+        "listen: {address}: Address already in use (os error 98); another process has the port: end it, or give another \
+         one with --listen"
+    );
     ends(&[&gateway[..], &["--listen", &address]].concat(), 1, &says);
+    ends(
+        &[&["up", "--listen", &address], &kept[..]].concat(),
+        1,
+        &says,
+    );
     let says = format!("metrics: {address}: Address already in use");
     let worker = ["worker", "--certs", certs, "--metrics", &address];
     ends(&worker, 1, &says);
@@ -196,7 +366,7 @@ fn an_address_that_is_none_is_named() {
             "--name",
             "",
         ],
-        "for '--name <NAME>': 0 bytes are not from 1 to 64",
+        "for '--name <NAME>': 1 to 64 bytes are expected",
     );
 }
 

@@ -11,3 +11,4 @@ mod losses;
 mod manual;
 mod metrics;
 mod settings;
+mod summary;

@@ -23,7 +23,7 @@ fn every_shell_is_told_what_completes_the_commands() {
     let output = autofarm(&["completions", "sh"]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("possible values: bash"), "{said}");
+    assert!(said.contains("zsh is expected"), "{said}");
 }
 
 #[test]

@@ -49,7 +49,12 @@ pub(crate) struct Role {
 impl Role {
     /// Starts a role that logs in JSON.
     pub(crate) fn start(args: &[&str]) -> Role {
-        let mut child = command(args)
+        Role::of(command(args))
+    }
+
+    /// A process of a command that was not started yet.
+    pub(crate) fn of(mut command: Command) -> Role {
+        let mut child = command
             .args(["--log-format", "json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

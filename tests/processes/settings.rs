@@ -68,13 +68,13 @@ fn every_fault_is_named_and_none_hides_another() {
     let (output, said) = check(&text, &[]);
     assert_eq!(output.status.code(), Some(2), "{said}");
     for named in [
-        "`cut-evry` is no setting of orchestrator; there are",
+        "`cut-evry` is no setting of orchestrator; did you mean `cut-every`? Otherwise there are",
         "`cut_every` of orchestrator: invalid value '0'",
         "`network` of",
-        "[possible values: auto, local, routed]",
+        "'wide' for '--network <NETWORK>': auto, local or routed is expected",
         "`threads`: a table is no value",
         "`require-tokens` of gateway: invalid value 'perhaps'",
-        "`name-d` is no setting of gateway",
+        "`name-d` is no setting of gateway; did you mean `name`?",
         "`role` is no setting of token",
         "`connect` of token: invalid value 'nowhere'",
         "8 of 14 settings are wrong",
@@ -88,6 +88,25 @@ fn every_fault_is_named_and_none_hides_another() {
         "{said}"
     );
     assert!(!said.contains("cut"), "of others nothing is said: {said}");
+}
+
+#[test]
+fn one_setting_is_no_plural_and_a_key_like_no_other_is_taken_for_none() {
+    let (output, said) = check("threads = 2\n", &[]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        told.ends_with(": 1 setting, each known and readable\n"),
+        "{told} {said}"
+    );
+    let (_, said) = check("threads = 0\n", &[]);
+    assert!(said.ends_with(": 1 of 1 setting is wrong\n"), "{said}");
+    let (_, said) = check("[worker]\nthraeds = 2\n", &[]);
+    assert!(said.contains("did you mean `threads`? "), "{said}");
+    let (_, said) = check("[worker]\nxyz = 2\n", &[]);
+    assert!(
+        said.contains("`xyz` is no setting of worker; there are certs, "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -156,16 +175,16 @@ digest-every = 0
     for named in [
         "`log` of up: invalid value 'a=b=c'",
         "`demo` of up: invalid value 'nosuch' for '--demo <NAME>': weeding, dense or none is expected",
-        "`burst` of up: invalid value '0' for '--burst <N>': 0 is not from 1 to 1000000",
-        "`database-url` of up: the database's URL begins with neither",
+        "`burst` of up: invalid value '0' for '--burst <N>': a whole number from 1 to 1000000 is expected",
+        "`database-url` of up: invalid value for '--database-url <URL>', which is not shown: the database's URL begins with neither",
         "`requests-per-s` of gateway: invalid value '1000001'",
         "`max-connections` of gateway: invalid value '0'",
-        "8388609 is not from 1 to 8388608",
-        "`name` of gateway: invalid value '' for '--name <NAME>': 0 bytes are not from 1 to 64",
+        "a whole number from 1 to 8388608 is expected",
+        "`name` of gateway: invalid value '' for '--name <NAME>': 1 to 64 bytes are expected",
         "`scenario` of orchestrator: invalid value 'moon'",
         "`entities` of orchestrator: invalid value '0'",
-        "4 is not from 5 to 1000",
-        "7 is not from 8 to 65536",
+        "a whole number from 5 to 1000 is expected",
+        "a whole number from 8 to 65536 is expected",
         "`ticks` of orchestrator: invalid value '0'",
         "`digest-every` of orchestrator: invalid value '0'",
         "14 of 14 settings are wrong",

@@ -52,6 +52,7 @@ fn a_run_goes_on_while_its_database_is_away_and_nothing_is_lost_or_half_done() {
     });
     let still = service.simulation_when(&id, "it goes on", |s| tick(s) > before_end + 50);
     assert_eq!(still["status"], "running");
+    assert!(still["history_lag_ticks"].as_u64() > Some(50), "{still}");
     service.said(Role::Orchestrator, "the database is tried again");
     proxy.mend();
 
@@ -66,6 +67,9 @@ fn a_run_goes_on_while_its_database_is_away_and_nothing_is_lost_or_half_done() {
     wait_until("history is read again", || {
         let path = format!("/v1/simulations/{id}/digests");
         (service.api.get(&path).status == 200).then_some(())
+    });
+    service.simulation_when(&id, "its history is written", |s| {
+        s["history_lag_ticks"].as_u64() < Some(50)
     });
     stop_and_compare(&service, &id, &acknowledged);
     let heard = heard(&service.api, &id);

@@ -252,6 +252,8 @@ pub struct SimulationInfo {
     pub settled: bool,
     /// While a recovered or forked run replays: the tick it replays to.
     pub replaying_to: Option<u64>,
+    /// Ticks from the oldest of which something waits to be written to the present one; 0 where all is written.
+    pub history_lag_ticks: u64,
 }
 
 /// What a token may do. Each role may do what those before it may.

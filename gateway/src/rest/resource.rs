@@ -55,7 +55,7 @@ pub struct SimulationResource {
     /// Simulated time at that tick, s.
     #[schema(example = 7.4)]
     pub sim_time_s: f64,
-    /// Simulated over real time, over the last seconds; 0 while it stands.
+    /// Simulated over real time, over the last seconds; 0 while it stands or replays, and before its first start.
     #[schema(example = 1.0)]
     pub achieved_speed: f64,
     /// Ticks that were complete only after their time.
@@ -86,6 +86,9 @@ pub struct SimulationResource {
     /// While it replays, as after a crash or a fork: the tick it replays to.
     #[schema(required)]
     pub replaying_to: Option<u64>,
+    /// Ticks whose history still waits for the database, up to the present one; 0 where all is written.
+    #[schema(example = 20)]
+    pub history_lag_ticks: u64,
 }
 
 impl From<&SimulationInfo> for SimulationResource {
@@ -118,6 +121,7 @@ impl From<&SimulationInfo> for SimulationResource {
             parent: spec.parent.map(|(parent, _)| parent.to_string()),
             parent_tick: spec.parent.map(|(_, tick)| tick),
             replaying_to: info.replaying_to,
+            history_lag_ticks: info.history_lag_ticks,
         }
     }
 }

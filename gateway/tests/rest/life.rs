@@ -22,7 +22,7 @@ async fn a_simulation_is_created_read_and_deleted() {
         "status": "created", "cause": "requested", "tick": 0, "sim_time_s": 0.0, "achieved_speed": 0.0,
         "late_ticks": 0, "dilated_ms": 0, "digest": "0000000000abcdef", "digest_tick": 0,
         "created_at": "2023-11-14T22:13:20.000000Z", "started_at": null, "ended_at": null, "parent": null,
-        "parent_tick": null, "replaying_to": null,
+        "parent_tick": null, "replaying_to": null, "history_lag_ticks": 0,
     });
     assert_eq!(simulation, expected);
     let path = created.header("location").unwrap().to_owned();

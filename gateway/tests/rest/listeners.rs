@@ -208,7 +208,7 @@ async fn what_keeps_it_from_starting_is_named() {
     })
     .await;
     assert!(
-        error.to_string().starts_with("tls: /none/cert.pem: "),
+        error.to_string().starts_with("tls-cert: /none/cert.pem: "),
         "{error}"
     );
     let error = start(gateway::Config {

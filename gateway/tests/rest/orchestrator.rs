@@ -374,6 +374,7 @@ fn created(spec: Spec) -> SimulationInfo {
         ended_at_us: None,
         settled: false,
         replaying_to: None,
+        history_lag_ticks: 0,
     }
 }
 

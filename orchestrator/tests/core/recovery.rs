@@ -122,11 +122,18 @@ fn a_running_run_replays_to_its_head_and_goes_on() {
             assert_eq!(info.spec.name, "renamed");
             t.join();
             let begin = t.now;
-            t.run_until(|t| t.core.simulation(SIM).unwrap().replaying_to.is_none());
+            t.run_until(|t| {
+                let info = t.core.simulation(SIM).unwrap();
+                // What is done again is no speed of the run's own.
+                assert_eq!(info.achieved_speed_milli, 0);
+                info.replaying_to.is_none()
+            });
             assert!(t.now - begin < SECOND, "as fast as it goes");
             let head_at = t.now;
             t.run_until(|t| t.tick() == 100);
             assert!(t.now - head_at >= 40 * 50 * MS, "at its speed from there");
+            let speed = t.core.simulation(SIM).unwrap().achieved_speed_milli;
+            assert!((900..=1_100).contains(&speed), "{speed}");
             check_digests(&t, &spec, 100);
             for window in t.published() {
                 assert_eq!(window.replayed, window.tick <= 60, "tick {}", window.tick);

@@ -103,6 +103,7 @@ fn info() -> SimulationInfo {
         ended_at_us: None,
         settled: false,
         replaying_to: Some(150),
+        history_lag_ticks: 0,
     }
 }
 

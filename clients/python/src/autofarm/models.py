@@ -497,7 +497,7 @@ class Simulation(TypedDict):
     sim_time_s: float
     """Simulated time at that tick, s."""
     achieved_speed: float
-    """Simulated over real time, over the last seconds; 0 while it stands."""
+    """Simulated over real time, over the last seconds; 0 while it stands or replays, and before its first start."""
     late_ticks: int
     """Ticks that were complete only after their time."""
     dilated_ms: int
@@ -518,6 +518,8 @@ class Simulation(TypedDict):
     """At which tick."""
     replaying_to: int | None
     """While it replays, as after a crash or a fork: the tick it replays to."""
+    history_lag_ticks: int
+    """Ticks whose history still waits for the database, up to the present one; 0 where all is written."""
 
 
 class SiteLayout(TypedDict):

@@ -897,7 +897,7 @@ export interface components {
             items: {
                 /**
                  * Format: double
-                 * @description Simulated over real time, over the last seconds; 0 while it stands.
+                 * @description Simulated over real time, over the last seconds; 0 while it stands or replays, and before its first start.
                  * @example 1
                  */
                 achieved_speed: number;
@@ -941,6 +941,12 @@ export interface components {
                  * @example 200
                  */
                 entities: number;
+                /**
+                 * Format: int64
+                 * @description Ticks whose history still waits for the database, up to the present one; 0 where all is written.
+                 * @example 20
+                 */
+                history_lag_ticks: number;
                 /**
                  * Format: uuid
                  * @description Its id, a UUID of version 7.
@@ -1188,7 +1194,7 @@ export interface components {
         Simulation: {
             /**
              * Format: double
-             * @description Simulated over real time, over the last seconds; 0 while it stands.
+             * @description Simulated over real time, over the last seconds; 0 while it stands or replays, and before its first start.
              * @example 1
              */
             achieved_speed: number;
@@ -1232,6 +1238,12 @@ export interface components {
              * @example 200
              */
             entities: number;
+            /**
+             * Format: int64
+             * @description Ticks whose history still waits for the database, up to the present one; 0 where all is written.
+             * @example 20
+             */
+            history_lag_ticks: number;
             /**
              * Format: uuid
              * @description Its id, a UUID of version 7.
