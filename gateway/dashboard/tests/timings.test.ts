@@ -2,7 +2,6 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Api, Simulation, Snapshot } from "../src/api/client";
-import { HistoryLag } from "../src/store/history_lag";
 import { A, openPage, simulation } from "./page_fixture";
 
 let page: Awaited<ReturnType<typeof openPage>>;
@@ -128,55 +127,33 @@ it("the late share of a fork is of its own ticks", () => {
   expect(store.lateShare({ late_ticks: 0, tick: 58, parent_tick: 58 })).toBe(0);
 });
 
-describe("history", () => {
-  /** By how much it is behind at the end, of a run with 20 ticks a second that is looked at every 2 s. */
-  const behind = (written: (s: number) => number | null, tickAt = (s: number) => 20 * s, seconds = 60) => {
-    const lag = new HistoryLag();
-    let ms = 0;
-    for (let s = 0; s <= seconds; s += 2) ms = lag.handle(tickAt(s), written(s), 20, 1000 * s);
-    return ms;
+describe("history that is behind", () => {
+  /** The run goes on at 20 ticks a second, and so many ticks are not written. */
+  const look = (history_lag_ticks: number, more: Partial<Simulation> = {}) => {
+    const api = { metrics: async () => ({ items: [], next_cursor: null }) } as unknown as Api;
+    return store.refreshTimings(api, simulation(A, { tick: 10_000, speed: 1, achieved_speed: 1, tick_ms: 50, history_lag_ticks, ...more }));
   };
-  it("that follows by some seconds is not behind", () => expect(behind((s) => 20 * (s - 4))).toBeLessThan(6_000));
-  it("that is not written any more is", () => expect(behind((s) => Math.min(20 * s, 300))).toBeGreaterThan(40_000));
-  it("that was never written is", () => expect(behind(() => null)).toBeGreaterThan(50_000));
-  it("of a run that stands is not, though its last second is not in it", () =>
-    expect(
-      behind(
-        (s) => Math.min(20 * s, 395),
-        (s) => Math.min(20 * s, 400),
-      ),
-    ).toBe(0));
-  it("of a run that was fast a moment ago is not, once it is written", () => {
-    expect(
-      behind(
-        (s) => (s < 30 ? 10_000 * (s - 4) : 280_000 + 20 * (s - 30)),
-        (s) => (s < 28 ? 10_000 * s : 280_000 + 20 * (s - 28)),
-      ),
-    ).toBeLessThan(6_000);
-  });
+  const keys = () => page.state.alertList.list.map((alert) => alert.key);
 
-  it("that is behind is said until it is not", async () => {
-    const { Api } = await import("../src/api/client");
-    const api = new Api();
-    const keys = () => page.state.alertList.list.map((alert) => alert.key);
-    /** The run is at so many seconds, and its history up to so many is written. */
-    const look = async (s: number, written: number, more: Partial<Simulation> = {}) => {
-      const done = store.refreshTimings(api, simulation(A, { tick: 20 * s, tick_ms: 50, ...more }));
-      await page.server.answer(`GET /v1/simulations/${A}/metrics`, { items: [at(written, 20 * written, 0, 2_000)], next_cursor: null });
-      await done;
-      await vi.advanceTimersByTimeAsync(2_000);
-    };
-    for (let s = 10; s < 60; s += 2) await look(s, s - 3);
+  it("is said once until it is not", async () => {
+    for (let n = 0; n < 9; n += 1) await look(20 * 3);
     expect(keys()).toEqual([]);
-    for (let s = 60; s < 90; s += 2) await look(s, 57);
+    for (let n = 0; n < 9; n += 1) await look(20 * 16);
     expect(page.state.alertList.list).toMatchObject([{ key: "history", severity: "warning", count: 1 }]);
-    await look(90, 87);
+    await look(20 * 3);
     expect(keys()).toEqual([]);
-    for (let s = 92; s < 120; s += 2) await look(s, 87);
-    expect(keys()).toEqual(["history"]);
-    await look(120, 87, { status: "paused" });
+  });
+  it("is not said of a run that was fast a moment ago", async () => {
+    for (let n = 0; n < 2; n += 1) await look(10_000);
+    await look(20 * 3);
+    await look(10_000);
     expect(keys()).toEqual([]);
-    for (let s = 122; s < 150; s += 2) await look(s, 87);
+  });
+  it("is so no more when the run stands, or its ticks are void", async () => {
+    for (let n = 0; n < 9; n += 1) await look(20 * 16);
+    await look(20 * 16, { status: "paused" });
+    expect(keys()).toEqual([]);
+    for (let n = 0; n < 9; n += 1) await look(20 * 16);
     expect(keys()).toEqual(["history"]);
     store.dropTimingsFrom(1_000);
     expect(keys()).toEqual([]);

@@ -4,7 +4,6 @@ import { signal } from "@preact/signals";
 import type { Api, Simulation, Snapshot } from "../api/client";
 import { asProblem } from "../api/problem";
 import { STATES } from "../protocol/states";
-import { HistoryLag } from "./history_lag";
 import { alert, settle } from "./page";
 import { Series } from "./series";
 
@@ -25,10 +24,10 @@ let speed: Simulation["speed"] | null = null;
 let speedFromTick = 0;
 /** The first row since then, which may have ticks of the speed before. */
 let mixedUntilTick: number | null = null;
-/** History that is behind by more than so long, ms, is said to be; it is written every few seconds. */
-const BEHIND_MS = 15_000;
-let lag = new HistoryLag();
-let isBehind = false;
+/** History that is behind by more than so long, s, at so many looks in a row is said to be: it is written every few seconds. */
+const BEHIND_S = 15;
+const BEHIND_LOOKS = 3;
+let looksBehind = 0;
 /** Grows when rows are taken out: an answer to what was asked before then would bring them back, or those of another simulation. */
 let generation = 0;
 
@@ -134,6 +133,7 @@ function handleSpeed(simulation: Simulation): void {
 /** Gets what is new since the last row, or the last minutes. */
 export async function refreshTimings(api: Api, simulation: Simulation): Promise<void> {
   handleSpeed(simulation);
+  watchHistory(simulation);
   const asked = generation;
   const deadlineUs = deadlineOf(simulation);
   const aSecond = ticksPerS(simulation);
@@ -151,7 +151,6 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
       if (cursor === null) break;
     }
     timingsTrouble.value = null;
-    if (cursor === null) watchHistory(simulation);
   } catch (error) {
     if (asked !== generation) return;
     timingsTrouble.value = asProblem(error).sentence;
@@ -161,17 +160,15 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
 
 /** Says as long as it is so that the history is written more slowly than the run goes on: what waits is bounded, and the run pauses then. */
 function watchHistory(simulation: Simulation): void {
-  if (simulation.status !== "running") return endLag();
-  const behindMs = lag.handle(simulation.tick, timings.lastTick, ticksPerS(simulation), performance.now());
-  if (behindMs > BEHIND_MS && !isBehind) {
-    const text = "The history is written more slowly than the run goes on: the database does not keep up. The run pauses when too much waits.";
-    alert("history", text, "warning", { lasts: "simulation" });
-    isBehind = true;
-  } else if (behindMs === 0 && isBehind) endLag();
+  const behindS = simulation.history_lag_ticks / ticksPerS(simulation);
+  if (simulation.status !== "running" || behindS < BEHIND_S) return endLag();
+  looksBehind += 1;
+  if (looksBehind !== BEHIND_LOOKS) return;
+  const text = "The history is written more slowly than the run goes on: the database does not keep up. The run pauses when too much waits.";
+  alert("history", text, "warning", { lasts: "simulation" });
 }
 
 function endLag(): void {
-  lag = new HistoryLag();
-  if (isBehind) settle("history");
-  isBehind = false;
+  if (looksBehind >= BEHIND_LOOKS) settle("history");
+  looksBehind = 0;
 }
