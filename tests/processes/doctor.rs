@@ -216,7 +216,7 @@ fn a_database_that_does_not_answer_is_named_without_its_password() {
     );
     let output = autofarm(&["doctor", "--database-url", "mysql://farm"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("database-url: "));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("'--database-url <URL>'"));
 }
 
 #[test]
