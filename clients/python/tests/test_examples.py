@@ -47,4 +47,4 @@ def test_the_readme_is_right(server: Server, capsys: pytest.CaptureFixture[str])
     assert "invalid entities 1 to 1000000" in printed
     assert "13, 14" in printed
     assert "Machine(id=" in printed
-    assert "\n100 2 machines hold\nthe run is completed\n" in printed
+    assert "\n1000 2 machines hold\nthe run is completed\n" in printed
