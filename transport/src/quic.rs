@@ -563,7 +563,8 @@ mod tests {
             ours.commands.send(alone(peer, group, true)).await.unwrap();
             let stream = timeout(PATIENCE, theirs.accept_uni()).await;
             let mut stream = stream.expect("the connection lives").unwrap();
-            let read = stream.read_to_end(HEADER_BYTES + 64).await.unwrap();
+            let read = timeout(PATIENCE, stream.read_to_end(HEADER_BYTES + 64)).await;
+            let read = read.expect("it has ended").unwrap();
             assert_eq!(read.len(), HEADER_BYTES + 64);
         }
     }
