@@ -12,7 +12,7 @@ use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
 use orchestrator::clock::Origin;
 use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
 use orchestrator::handle::Handle;
-use orchestrator::service;
+use orchestrator::tenure;
 use store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -126,7 +126,7 @@ impl Up {
             let store = owned.store.clone();
             self.check_tokens(&store, &addresses).await?;
             let config = self.service.config();
-            let begun = service::start(config, owned, pool, link, Origin::now()).await?;
+            let begun = tenure::start(config, owned, pool, link, Origin::now()).await?;
             anyhow::Ok((store, begun))
         };
         let begun = tokio::select! {
