@@ -7,11 +7,13 @@ use orchestrator::event::Event;
 use orchestrator::limits::LATE_EVERY;
 use transport::control::{Ask, event_kind};
 
-use crate::testbed::{MS, SIM, Testbed, whole};
+use crate::testbed::{MS, SIM, START_US, Testbed, whole};
 
 /// A run at the pace of life, its only worker, and a gateway that listens.
 fn listened(max_ticks: u64) -> (Testbed, u64, u64) {
     let mut t = Testbed::plain();
+    // What is published says when.
+    t.core.handle_wall(t.now, START_US);
     let worker = t.join();
     let gateway = t.listen();
     t.start(Spec {
