@@ -11,8 +11,8 @@ use orchestrator::clock::Origin;
 use orchestrator::control::{Spec, Speed};
 use orchestrator::drive;
 use orchestrator::handle::Handle;
-use orchestrator::service;
 use orchestrator::standing::Standing;
+use orchestrator::tenure;
 use transport::link::{Endpoint, Role};
 use transport::pool::FramePool;
 
@@ -141,7 +141,7 @@ impl OrchestratorRole {
             _ = &mut first => return Ok(ExitCode::SUCCESS),
         };
         let store = owned.store.clone();
-        let begin = service::start(self.service.config(), owned, pool, link, Origin::now());
+        let begin = tenure::start(self.service.config(), owned, pool, link, Origin::now());
         let (handle, driven) = tokio::select! {
             begun = begin => begun?,
             _ = &mut first => return Ok(ExitCode::SUCCESS),

@@ -9,7 +9,7 @@ use gateway::Gateway;
 use gateway::app::OtherPages;
 use gateway::connector::Connector;
 use orchestrator::clock::Origin;
-use orchestrator::service;
+use orchestrator::tenure;
 use store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -114,7 +114,7 @@ impl Up {
             let store = owned.store.clone();
             self.check_tokens(&store, &addresses).await?;
             let config = self.service.config();
-            let begun = service::start(config, owned, pool, link, Origin::now()).await?;
+            let begun = tenure::start(config, owned, pool, link, Origin::now()).await?;
             anyhow::Ok((store, begun))
         };
         let begun = tokio::select! {

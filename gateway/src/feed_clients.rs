@@ -110,11 +110,14 @@ impl FeedTask {
         }
         let void = from.epoch.and_then(|seen| self.feed.void_after(seen));
         let void = void.map_or([u64::MAX; 2], |void| seqs(&void));
+        // Of a log of which its filter lets nothing pass, it has nothing to catch up with.
+        let takes = [0, 1].map(|log| wish.events.takes_of(LOGS[log]));
         let next = [0, 1].map(|log| {
             let next = self.feed.log(LOGS[log]).next();
-            from.seqs[log].unwrap_or(next).min(next).min(void[log])
+            let wanted = from.seqs[log].unwrap_or(next).min(next).min(void[log]);
+            if takes[log] { wanted } else { next }
         });
-        let is_live = from.seqs == [None, None];
+        let is_live = !(0..2).any(|log| takes[log] && from.seqs[log].is_some());
         if is_live {
             self.fanout.go_live(id);
         }
@@ -165,7 +168,7 @@ impl FeedTask {
             let void = seqs(&void);
             next = [0, 1].map(|log| next[log].min(void[log]));
         }
-        // Of a log of which its filter lets nothing pass, nothing is looked for either.
+        // It may have come to want nothing of a log meanwhile.
         for log in LOGS.into_iter().filter(|log| mailbox.takes_of(*log)) {
             let wanted = &mut next[log as usize];
             match self.feed.log(log).catch_up(*wanted, PAST_PAGE) {

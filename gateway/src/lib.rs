@@ -20,6 +20,8 @@ pub mod feed;
 mod feed_clients;
 mod feed_request;
 mod feed_task;
+#[cfg(test)]
+mod feed_tests;
 mod feed_work;
 pub mod gateway;
 pub mod latest;
@@ -35,6 +37,8 @@ mod present_tests;
 pub mod problem;
 pub mod rate;
 pub mod rest;
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 mod sample;
 mod shared_io;

@@ -59,8 +59,12 @@ pub(crate) struct Known {
     pub(crate) status: Status,
     /// Whether a worker is there.
     pub(crate) has_worker: bool,
-    /// Rates that were asked for.
+    /// Rates that were asked for; 0 where somebody took leave.
     pub(crate) asked_hz: Vec<u32>,
+    /// How often somebody took leave.
+    pub(crate) leaves: usize,
+    /// Whether it lets who subscribes wait for ever.
+    pub(crate) withholds_subscriptions: bool,
     /// Secret of a ticket, and the token that it was issued to.
     pub(crate) ticket: Option<([u8; 32], u64)>,
     /// What gateways are told when they register.
@@ -77,12 +81,16 @@ pub(crate) struct Orchestrator {
     hub: MemoryHub,
 }
 
-/// Events of a database.
+/// Events of a database, and the logs that were read, as often as they were.
 #[derive(Clone, Default)]
-pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<LogEvent>>>);
+pub(crate) struct Kept(
+    pub(crate) Arc<Mutex<Vec<LogEvent>>>,
+    pub(crate) Arc<Mutex<Vec<Log>>>,
+);
 
 impl PastEvents for Kept {
     fn read(&self, _: SimulationId, log: Log, from_seq: u64, limit: usize) -> Past<'_> {
+        self.1.lock().unwrap().push(log);
         let kept = self.0.lock().unwrap();
         let of_log = kept.iter().filter(|e| e.log == log && e.seq >= from_seq);
         let page: Vec<LogEvent> = of_log.take(limit).cloned().collect();
@@ -103,6 +111,8 @@ impl Orchestrator {
             status: Status::Running,
             has_worker: true,
             asked_hz: Vec::new(),
+            leaves: 0,
+            withholds_subscriptions: false,
             ticket: None,
             tokens: Vec::new(),
             peers: Vec::new(),
@@ -244,8 +254,12 @@ async fn orchestrate(
                 Kind::Request => {
                     let Request { id, ask, .. } = frame.decode::<Request>().unwrap();
                     let head = head(Kind::Response);
+                    let is_withheld =
+                        known.withholds_subscriptions && matches!(ask, Ask::Subscribe { .. });
                     let answer = known.answer(&ask);
-                    answers.push(frame::encode(&pool, head, &Response { id, answer }));
+                    if !is_withheld {
+                        answers.push(frame::encode(&pool, head, &Response { id, answer }));
+                    }
                 }
                 _ => {}
             }
@@ -318,6 +332,7 @@ impl Known {
             Ask::Workers => Answer::Workers(self.has_worker.then(worker).into_iter().collect()),
             Ask::Unsubscribe(_) => {
                 self.asked_hz.push(0);
+                self.leaves += 1;
                 Answer::Done
             }
             _ => refused(RefusalKind::NotSupported),
@@ -450,9 +465,9 @@ impl Stage {
         }
     }
 
-    /// A connection that has been upgraded by hand.
-    pub(crate) async fn raw(&self) -> TcpStream {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// A connection on which a stream has been asked for by hand.
+    pub(crate) async fn asking(&self) -> TcpStream {
+        use tokio::io::AsyncWriteExt;
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let request = format!(
             "GET /v1/simulations/{SIMULATION}/stream HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
@@ -461,6 +476,13 @@ impl Stage {
             self.address
         );
         socket.write_all(request.as_bytes()).await.unwrap();
+        socket
+    }
+
+    /// The same, once it has been upgraded.
+    pub(crate) async fn raw(&self) -> TcpStream {
+        use tokio::io::AsyncReadExt;
+        let mut socket = self.asking().await;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(timeout(PATIENCE, socket.read_u8()).await.unwrap().unwrap());

@@ -137,7 +137,7 @@ pub mod handle;
 
 mod keeper;
 
-pub mod service;
+pub mod tenure;
 
 pub mod standing;
 

@@ -5,7 +5,7 @@ use ureq::http::Method;
 
 use crate::database::Database;
 use crate::history::{begin, tick, tick_of};
-use crate::service::Service;
+use crate::processes::Service;
 
 #[test]
 fn bad_input_is_answered_with_a_problem_and_disturbs_no_run() {

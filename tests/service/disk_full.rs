@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _, Sqlit
 
 use crate::database::Database;
 use crate::history::{Acknowledged, ENTITIES, begin, give, stop_and_compare, tick};
-use crate::service::{Service, autofarm, wait_until};
+use crate::processes::{Service, autofarm, wait_until};
 
 /// Bytes that are taken from the disk, and given back.
 const BALLAST: u32 = 8 << 20;

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::history::tick;
-use crate::service::wait_until;
+use crate::processes::wait_until;
 use crate::socket::{Received, Socket};
 use crate::up::Up;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::database::Database;
-use crate::service::Service;
+use crate::processes::Service;
 
 const TICK_MS: u64 = 50;
 const MINUTE: u64 = 60_000 / TICK_MS;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::history::{begin, tick};
-use crate::service::{Role, Service, wait_until};
+use crate::processes::{Role, Service, wait_until};
 use crate::socket::{Received, Socket};
 
 /// How often it is killed.

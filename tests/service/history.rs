@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::api::Api;
-use crate::service::{Service, autofarm, wait_until};
+use crate::processes::{Service, autofarm, wait_until};
 
 /// Machines of the farm.
 pub(crate) const ENTITIES: u32 = 640;

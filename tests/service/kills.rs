@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::Database;
 use crate::history::{Commander, ask, begin, compare_stopped, stop_and_compare, tick, tick_of};
-use crate::service::{ROLES, Role, Service};
+use crate::processes::{ROLES, Role, Service};
 
 /// Longest from the start of a killed orchestrator's successor to the next new tick.
 const BACK_WITHIN: Duration = Duration::from_secs(3);

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::api::Api;
 use crate::database::Database;
 use crate::history::{Commander, begin, stop_and_compare, tick, tick_of};
-use crate::service::{Role, Service, wait_until};
+use crate::processes::{Role, Service, wait_until};
 
 #[test]
 fn a_standby_takes_over_from_a_killed_owner_on_sqlite() {

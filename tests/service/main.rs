@@ -8,8 +8,8 @@
 mod api;
 mod database;
 mod history;
+mod processes;
 mod proxy;
-mod service;
 mod socket;
 mod up;
 

@@ -8,8 +8,8 @@ use ureq::http::Method;
 use crate::api::Api;
 use crate::database::Database;
 use crate::history::{Acknowledged, begin, body_of, give, stop_and_compare, tick, tick_of};
+use crate::processes::{ROLES, Role, Service, wait_until};
 use crate::proxy::Proxy;
-use crate::service::{ROLES, Role, Service, wait_until};
 
 /// How long the database is away, where `AUTOFARM_OUTAGE_S` says nothing else.
 const OUTAGE: Duration = Duration::from_secs(6);

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Executor as _};
 use crate::api::Api;
 use crate::database::{Database, psql};
 use crate::history::tick;
-use crate::service::{autofarm, free_address, wait_until};
+use crate::processes::{autofarm, free_address, wait_until};
 use crate::up::Up;
 
 /// Exit code of what was given wrongly.

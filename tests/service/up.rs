@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::service::{autofarm, wait_until};
+use crate::processes::{autofarm, wait_until};
 
 /// A process that serves, or does not.
 pub(crate) struct Up {

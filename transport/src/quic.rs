@@ -421,7 +421,9 @@ fn failure(joined: Result<Result<(), FrameError>, JoinError>) -> Option<String> 
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::atomic::Ordering::Relaxed;
+    use std::task::Poll;
     use std::time::Instant;
 
     use super::*;
@@ -525,23 +527,46 @@ mod tests {
         );
     }
 
+    /// A frame on a stream of its own, which may be its last.
+    fn alone(peer: PeerId, group: u32, last: bool) -> LinkCommand {
+        let frame = Frame::from_bytes(Header::new(Kind::Result), vec![0; 64]).unwrap();
+        LinkCommand::Transmit(Transmit {
+            peer,
+            class: Class::Tick,
+            group: group.into(),
+            frame,
+            last,
+        })
+    }
+
     #[tokio::test]
     async fn more_streams_than_there_may_be_end_the_connection_and_the_reason_says_so() {
         let (mut ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
-        for group in 0..=u64::from(MAX_STREAMS_PER_PEER) {
-            let LinkCommand::Transmit(transmit) = result(peer, vec![0; 64]) else {
-                unreachable!("it is one")
-            };
-            let transmit = Transmit { group, ..transmit };
-            ours.commands
-                .try_send(LinkCommand::Transmit(transmit))
-                .unwrap();
-        }
         let limit = MAX_STREAMS_PER_PEER;
+        let mut open = Vec::new();
+        for group in 0..limit {
+            ours.commands.try_send(alone(peer, group, false)).unwrap();
+            let stream = timeout(PATIENCE, theirs.accept_uni()).await;
+            open.push(stream.expect("it is one of those that there may be"));
+        }
+        ours.commands.try_send(alone(peer, limit, false)).unwrap();
         let reason = disconnected(&mut ours).await;
         assert_eq!(reason, DisconnectReason::TooManyStreams { limit });
-        let (_, told) = closed_with(&theirs.closed().await);
-        assert_eq!(told, reason.to_string());
+        let (code, told) = closed_with(&theirs.closed().await);
+        assert_eq!((code, told), (CODE_CLOSED, reason.to_string()));
+    }
+
+    #[tokio::test]
+    async fn streams_that_have_ended_make_room_for_others() {
+        let (ours, peer, _quic, theirs) = stalled(Bounds::default()).await;
+        for group in 0..3 * MAX_STREAMS_PER_PEER {
+            ours.commands.send(alone(peer, group, true)).await.unwrap();
+            let stream = timeout(PATIENCE, theirs.accept_uni()).await;
+            let mut stream = stream.expect("the connection lives").unwrap();
+            let read = timeout(PATIENCE, stream.read_to_end(HEADER_BYTES + 64)).await;
+            let read = read.expect("it has ended").unwrap();
+            assert_eq!(read.len(), HEADER_BYTES + 64);
+        }
     }
 
     #[tokio::test]
@@ -791,6 +816,29 @@ mod tests {
             let allocated = pool.copies().allocated.load(Relaxed);
             assert!(allocated <= 1 << 10, "{expected}: {allocated} bytes");
         }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_opens_more_streams_waits_for_others_to_end_and_the_connection_lives() {
+        let (mut ours, _pool, _quic, theirs) = stranger().await;
+        let mut streams = Vec::new();
+        for _ in 0..MAX_STREAMS_PER_PEER {
+            streams.push(theirs.open_uni().await.unwrap());
+        }
+        let mut over = Box::pin(theirs.open_uni());
+        let waits = poll_fn(|context| Poll::Ready(over.as_mut().poll(context).is_pending()));
+        assert!(waits.await, "there are as many as there may be");
+        let frame = Frame::bare(Header::new(Kind::Close)).wire_header();
+        for mut stream in streams {
+            stream.write_all(&frame).await.unwrap();
+            stream.finish().unwrap();
+            let event = next(&mut ours).await;
+            assert!(matches!(event, LinkEvent::Frame { .. }), "{event:?}");
+        }
+        let over = timeout(PATIENCE, over).await.expect("there is room");
+        over.unwrap().write_all(&frame).await.unwrap();
+        let event = next(&mut ours).await;
+        assert!(matches!(event, LinkEvent::Frame { .. }), "{event:?}");
     }
 
     /// A role that was busy once lost what its link had not read when the peer said good-bye.

@@ -60,10 +60,15 @@ def listed(farm: AutoFarm, simulation: str, next_seqs: dict[str, int]) -> dict[t
     while True:
         events = [Event.of_json(item) for item in farm.events(simulation, page_size=100)]
         if all(last(events, log) + 1 >= seq for log, seq in next_seqs.items()):
-            return {(event.log, event.seq): event for event in events}
+            return before({(event.log, event.seq): event for event in events}, next_seqs)
         assert time.monotonic() < ends, "the database does not get the events"
         # Between two questions.
         time.sleep(0.05)
+
+
+def before(events: dict[tuple[str, int], Event], next_seqs: dict[str, int]) -> dict[tuple[str, int], Event]:
+    """Those before these: something of the system may happen to a simulation that stands, too."""
+    return {(log, seq): event for (log, seq), event in events.items() if seq < next_seqs[log]}
 
 
 def last(events: Iterable[Event], log: str) -> int:

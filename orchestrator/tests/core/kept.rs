@@ -10,7 +10,7 @@ use orchestrator::control::{
     CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
 };
 use orchestrator::handle::Handle;
-use orchestrator::service::{self, Owned, ServiceError};
+use orchestrator::tenure::{self, Owned, ServiceError};
 use store::Store;
 use store::lease::SameAddress;
 use store::retention::Retention;
@@ -59,7 +59,7 @@ impl Life {
                 verify_one_in: 0,
                 ..Config::default()
             };
-            let started = service::start(config, owned, FramePool::new(), link, Origin::now());
+            let started = tenure::start(config, owned, FramePool::new(), link, Origin::now());
             let (handle, run) = timeout(PATIENCE, started).await.unwrap().unwrap();
             work(&hub);
             (handle, tokio::spawn(run), store)

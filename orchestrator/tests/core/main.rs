@@ -7,6 +7,7 @@ mod fake_worker;
 mod gateways;
 mod hand_over;
 mod kept;
+mod late;
 mod lifecycle;
 mod listener;
 mod recovery;

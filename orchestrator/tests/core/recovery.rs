@@ -7,17 +7,17 @@ use kernel::command::Action;
 use orchestrator::Config;
 use orchestrator::control::{Cause, CommandRequest, CommandStamp, Spec, Speed, Status, Target};
 use orchestrator::event::Event;
-use orchestrator::limits::MAX_PARTITION_COMMANDS;
+use orchestrator::limits::{MAX_GATEWAY_REQUESTS, MAX_PARTITION_COMMANDS};
 use store::history::{Cut, Head};
 use store::recovery::Recovered;
 use store::write::State;
-use transport::control::{Answer, Ask, EpochBegin, Log};
+use transport::control::{Answer, Ask, EpochBegin, Log, RefusalKind, SimulationId};
 use transport::link::{DisconnectReason, LinkEvent, PeerId};
 use transport::message::TickDigest;
 
 use crate::fake_worker::expected_digests;
 use crate::shelf::Kept;
-use crate::testbed::{MS, SIM, Testbed, cut, whole};
+use crate::testbed::{MS, SIM, Testbed, cut, refusal, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Commands as the store has them: tick, number, machine.
@@ -367,23 +367,15 @@ fn begun(epoch: u32) -> EpochBegin {
 
 #[test]
 fn who_listens_to_a_fork_begins_where_its_replay_has_come_to() {
-    let parent = spec(whole(2));
-    let fork = Spec {
-        id: transport::header::SimulationId(99),
-        parent: Some((SIM, 60)),
-        ..parent.clone()
-    };
-    let mut kept = recovered(&fork, Status::Paused, Some(before(&parent)));
-    (kept.cut.as_mut().unwrap().last_sim_seq, kept.last_sim_seq) = (7, 7);
     let mut t = testbed();
-    t.recover(kept).unwrap();
+    let fork = take_up_fork(&mut t, 99);
     let gateways = [t.listen(), t.listen(), t.listen()];
-    let ids = gateways.map(|peer| t.ask_from(peer, subscribe(fork.id), None));
+    let ids = gateways.map(|peer| t.ask_from(peer, subscribe(fork), None));
     let [patient, hasty, gone] = gateways;
     t.run_for(SECOND);
     assert_eq!(last_sim_seq(&t, patient, ids[0]), None, "nobody knows yet");
     // Whoever does not want it any more is answered, too.
-    let ended = t.ask_from(hasty, Ask::Unsubscribe(fork.id), None);
+    let ended = t.ask_from(hasty, Ask::Unsubscribe(fork), None);
     assert!(last_sim_seq(&t, hasty, ids[1]).is_some());
     assert_eq!(t.listener(hasty).answer(ended), Some(&Answer::Done));
     t.control(|core, now| {
@@ -400,13 +392,69 @@ fn who_listens_to_a_fork_begins_where_its_replay_has_come_to() {
         "of ticks 50, 60"
     );
     assert_eq!(t.listener(gone).answer(ids[2]), None);
-    t.control(|core, now| core.step(now, fork.id, 10)).unwrap();
+    t.control(|core, now| core.step(now, fork, 10)).unwrap();
     t.run_for(SECOND);
     assert_eq!(t.listener(patient).seqs(Log::Sim), [10]);
     assert!(t.listener(hasty).published.is_empty());
 }
 
-fn subscribe(simulation: transport::header::SimulationId) -> Ask {
+/// They were once all kept, for as long as no worker came that could have ended the replay.
+#[test]
+fn who_asks_again_to_listen_to_a_fork_that_replays_has_given_the_first_question_up() {
+    let mut t = testbed();
+    let forks = [98, 99].map(|id| take_up_fork(&mut t, id));
+    let gateways = [t.listen(), t.listen()];
+    let mut last = Vec::new();
+    for peer in gateways {
+        for fork in forks {
+            let ids: Vec<u64> = (0..MAX_GATEWAY_REQUESTS * 2)
+                .map(|_| t.ask_from(peer, subscribe(fork), None))
+                .collect();
+            let (newest, given_up) = ids.split_last().unwrap();
+            for id in given_up {
+                let answer = t
+                    .listener(peer)
+                    .answer(*id)
+                    .expect("it is answered at once");
+                assert_eq!(refusal(answer), RefusalKind::OverCapacity);
+            }
+            last.push((peer, fork, *newest));
+        }
+    }
+    // Neither those of the other gateway nor those of the other run are given up by it.
+    for (peer, _, id) in &last {
+        assert_eq!(t.listener(*peer).answer(*id), None);
+    }
+    let worker = t.join();
+    t.worker(worker).event_every = Some(10);
+    t.run_for(SECOND);
+    for (peer, fork, id) in &last {
+        assert_eq!(last_sim_seq(&t, *peer, *id), Some(9), "{fork}");
+    }
+    for peer in gateways {
+        let begun = t.listener(peer).responses.iter();
+        let begun = begun.filter(|r| matches!(r.answer, Answer::Subscribed(_)));
+        assert_eq!(begun.count(), forks.len());
+    }
+    assert_eq!(t.core.snapshot(t.now).subscriptions, 4);
+}
+
+/// A fork of a run at tick 60, of whose log it has what came up to tick 40, and which replays once a worker comes.
+fn take_up_fork(t: &mut Testbed, id: u128) -> SimulationId {
+    let parent = spec(whole(2));
+    let id = SimulationId(id);
+    let fork = Spec {
+        id,
+        parent: Some((SIM, 60)),
+        ..parent.clone()
+    };
+    let mut kept = recovered(&fork, Status::Paused, Some(before(&parent)));
+    (kept.cut.as_mut().unwrap().last_sim_seq, kept.last_sim_seq) = (7, 7);
+    t.recover(kept).unwrap();
+    id
+}
+
+fn subscribe(simulation: SimulationId) -> Ask {
     Ask::Subscribe {
         simulation,
         view_hz: 0,

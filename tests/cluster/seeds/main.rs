@@ -7,12 +7,18 @@ mod agenda;
 mod check;
 mod cluster;
 mod counts;
+mod faults;
+mod hub;
 mod impostors;
 mod kept;
 mod log;
 mod manner;
+mod news;
+mod operators;
 mod process;
+mod recovery;
 mod reference;
+mod workers;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -18,6 +18,7 @@ from autofarm.machines import Tick
 from autofarm.messages import Message
 from autofarm.models import Status
 from autofarm.position import Position
+from autofarm.tls import Connection
 from autofarm.view import View
 
 
@@ -189,7 +190,7 @@ def begun(arguments: dict[str, Any]) -> futures.Future[ClientConnection]:
 
     def run() -> None:
         try:
-            connection = connect(**arguments)
+            connection = connect(create_connection=Connection, **arguments)
         except BaseException as error:
             opening.set_exception(error)
         else:
