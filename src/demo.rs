@@ -3,22 +3,25 @@
 use std::time::Duration;
 
 use kernel::config::{DEFAULT_PARTITION_ROWS, Scenario, SimulationConfig};
-use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed};
+use orchestrator::control::{LatePolicy, SimulationId, Spec, Speed, Status};
 use orchestrator::handle::Handle;
-use transport::control::{Answer, Ask};
+use transport::control::{Answer, Ask, SimulationInfo};
 use uuid::Uuid;
 
+/// Its name.
+const NAME: &str = "demo";
 /// Its machines.
 const ENTITIES: u32 = 1_000;
 /// Its tick.
 const TICK_MS: u32 = 50;
-/// Until then it goes as fast as it can, which takes a second: every machine leaves for its field at once, and only after a
-/// while there is all that a farm has, down to queues at its chargers.
+/// It begins there, for which it is stepped as fast as it goes, about a second: every machine leaves for its field at once,
+/// and only after a while there is all that a farm has, down to queues at its chargers.
 const BUSY_FROM_TICK: u64 = 1_800;
-/// Its pace from then on: what happens is seen to happen, and can still be followed by eye.
+/// Its pace: what happens is seen to happen, and can still be followed by eye.
 const SPEED: Speed = Speed::Milli(2_000);
-/// How often it is seen how far it is.
+/// How often it is seen how far it is, and how often at most: without a worker it would be for ever.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+const MAX_LOOKS: u32 = 3_000;
 
 /// What `--demo` names: `None` for no farm at all.
 #[derive(Clone, Copy)]
@@ -36,7 +39,8 @@ impl Demo {
             .map_err(|_| "weeding, dense or none is expected".to_owned())
     }
 
-    /// Creates and starts it, if there is no simulation at all, and slows it down once it is busy.
+    /// Creates and starts it, if there is no simulation at all. One that an earlier start left on its way to where it
+    /// begins is brought there.
     ///
     /// # Errors
     /// Why there is none.
@@ -44,30 +48,42 @@ impl Demo {
         let Some(scenario) = self.0 else {
             return Ok(());
         };
-        let first = Ask::Simulations {
-            after: None,
-            limit: 1,
-            status: None,
+        let id = match first(handle).await? {
+            None => handle.create(spec(scenario)).await?,
+            Some(left) if is_on_its_way(&left) => left.spec.id,
+            Some(_) => return Ok(()),
         };
-        if let Answer::Simulations { items, .. } = handle.ask(first).await?
-            && !items.is_empty()
-        {
-            return Ok(());
-        }
-        let id = handle.create(spec(scenario)).await?;
-        handle.start(id).await?;
-        // Whoever has done something to it by then, deleted it say, has it as they want it.
-        if let Err(why) = slow_down(handle, id).await {
+        // Whoever has done something to it meanwhile, stopped or deleted it say, has it as they want it.
+        if let Err(why) = bring_to_work(handle, id).await {
             tracing::info!(%why, "the demo is left as it is");
         }
         Ok(())
     }
 }
 
+/// The first simulation there is.
+async fn first(handle: &Handle) -> anyhow::Result<Option<SimulationInfo>> {
+    let first = Ask::Simulations {
+        after: None,
+        limit: 1,
+        status: None,
+    };
+    Ok(match handle.ask(first).await? {
+        Answer::Simulations { items, .. } => items.into_iter().next(),
+        _ => None,
+    })
+}
+
+/// Whether it is a demo that has not been resumed yet.
+fn is_on_its_way(left: &SimulationInfo) -> bool {
+    let stands = matches!(left.status, Status::Created | Status::Paused);
+    left.spec.name == NAME && stands && left.tick <= BUSY_FROM_TICK
+}
+
 fn spec(scenario: Scenario) -> Spec {
     Spec {
         id: SimulationId(Uuid::now_v7().as_u128()),
-        name: "demo".to_owned(),
+        name: NAME.to_owned(),
         config: SimulationConfig {
             scenario: scenario.code(),
             entities: ENTITIES,
@@ -75,7 +91,7 @@ fn spec(scenario: Scenario) -> Spec {
             seed: 1,
             partition_rows: DEFAULT_PARTITION_ROWS,
         },
-        speed: Speed::Max,
+        speed: SPEED,
         max_ticks: None,
         digest_every: 1_000 / TICK_MS,
         late: LatePolicy::Dilate,
@@ -83,17 +99,28 @@ fn spec(scenario: Scenario) -> Spec {
     }
 }
 
-async fn slow_down(handle: &Handle, id: SimulationId) -> anyhow::Result<()> {
-    loop {
+async fn bring_to_work(handle: &Handle, id: SimulationId) -> anyhow::Result<()> {
+    if handle.simulation(id).await?.status == Status::Created {
+        handle.start(id).await?;
+    }
+    // Steps that an earlier start has begun end there, so that it is known how many are left. Without any it is paused already.
+    if let Err(why) = handle.pause(id).await {
+        tracing::debug!(%why, "the demo does not step");
+    }
+    let left = BUSY_FROM_TICK.saturating_sub(handle.simulation(id).await?.tick);
+    if left > 0 {
+        handle.step(id, left).await?;
+    }
+    for _ in 0..MAX_LOOKS {
         let demo = handle.simulation(id).await?;
-        if demo.spec.speed != Speed::Max {
+        if demo.status != Status::Paused {
             return Ok(());
         }
         if demo.tick >= BUSY_FROM_TICK {
-            break;
+            handle.resume(id).await?;
+            return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    handle.set_speed(id, SPEED).await?;
-    Ok(())
+    anyhow::bail!("it takes too long to get to work; resume it once it stands")
 }

@@ -341,6 +341,8 @@ impl Fanout {
             self.metrics.skipped();
         }
         client.has_newest = true;
+        // It has what it waited for, or instead of it: from now on it has its pace.
+        client.fresh_until = None;
         client.pace.note(now);
     }
 
@@ -529,6 +531,24 @@ mod tests {
         assert_eq!(numbers(&mailbox), [0; 0]);
         bench.fanout.handle_timeout(due);
         assert_eq!(numbers(&mailbox), [1]);
+    }
+
+    #[test]
+    fn who_has_waited_in_vain_gets_no_more_ticks_by_changing_views() {
+        let mut bench = Bench::new();
+        bench.tick(1, MS);
+        let (id, mailbox) = bench.join(at(1), 3_000 * MS);
+        let due = bench.fanout.poll_timeout().unwrap();
+        bench.fanout.handle_timeout(due);
+        assert_eq!(numbers(&mailbox), [1]);
+        for most in [5, 6] {
+            let view = Grant {
+                rate_hz: 1,
+                ..capped(most)
+            };
+            bench.fanout.change(id, view, due + MS).unwrap();
+            assert_eq!(numbers(&mailbox), [0; 0]);
+        }
     }
 
     #[test]

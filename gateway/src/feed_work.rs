@@ -136,7 +136,7 @@ impl FeedTask {
         self.subscribed.is_some_and(|(with, _)| with == connection)
     }
 
-    /// Whether somebody came to a feed that lingered: what is newest there may be old, so fresh ticks are not put off.
+    /// Whether more is wanted of a feed than of one that lingers: what is newest there may be old, so fresh ticks are not put off.
     fn ends_lingering(&self) -> bool {
         let lingers = self.subscribed.is_some_and(|(_, hz)| hz == LINGER_HZ);
         lingers && self.fanout.highest_hz() > LINGER_HZ

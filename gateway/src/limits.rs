@@ -43,8 +43,8 @@ pub const LEFTOVER_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that wait unsent in the kernel for a client, about: what it has not room for itself. A frame that waits there cannot give way
 /// to a newer one, and a client that does not read would cost the work of sending for as long as there is room.
 pub const MAX_UNSENT_BYTES: u32 = 64 << 10;
-/// Snapshots over which percentiles are taken at most: an hour of a run that takes one a second.
-pub const MAX_LATENCY_SNAPSHOTS: usize = 3_600;
+/// Snapshots over which percentiles are taken at most: a quarter of an hour, for a run has about one a second.
+pub const MAX_LATENCY_SNAPSHOTS: u32 = store::limits::MAX_PAGE_ROWS;
 /// How often an accept that failed, as it does without file descriptors, is tried again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

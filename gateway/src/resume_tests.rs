@@ -12,7 +12,7 @@ async fn stage() -> Stage {
     let stage = Stage::new(Sample::weeding(24, 24), StreamBounds::default()).await;
     let kept = (1..=2_000).map(|seq| event(Log::Sim, seq));
     let kept = kept.chain((1..=5).map(|seq| event(Log::System, seq)));
-    *stage.kept.0.lock().unwrap() = kept.collect();
+    *stage.kept.events.lock().unwrap() = kept.collect();
     stage.orchestrator.known().last_seqs = [2_000, 5];
     stage
 }
@@ -50,7 +50,7 @@ async fn of_a_log_that_a_filter_shuts_nothing_is_read_and_the_other_one_comes_wh
         }
         stage.orchestrator.publish(1, &both(2_001, 6)).await;
         assert_eq!(next_event(&mut watcher).await, ("system".to_owned(), 6));
-        let read = stage.kept.1.lock().unwrap().clone();
+        let read = stage.kept.read.lock().unwrap().clone();
         assert!(!read.is_empty() && !read.contains(&Log::Sim), "{read:?}");
     }
 }
@@ -74,7 +74,7 @@ async fn who_lets_a_log_pass_later_gets_what_happens_from_then_on_and_the_rest_w
         next_event(&mut watcher).await,
     ];
     assert_eq!(live, [("sim".to_owned(), 2_002), ("system".to_owned(), 7)]);
-    assert_eq!(*stage.kept.1.lock().unwrap(), [], "nobody wanted it");
+    assert_eq!(*stage.kept.read.lock().unwrap(), [], "nobody wanted it");
     // Its position is where it began: from there on all comes, out of the database, out of the ring, and live.
     let query = "events=all&from_event=1990&from_system_event=6";
     let mut again = stage.watch("", query).await;
@@ -96,7 +96,7 @@ async fn who_shuts_a_log_while_it_catches_up_with_it_is_not_sent_the_rest() {
         ..event(Log::Sim, seq)
     });
     let kept = long.chain((1..=5).map(|seq| event(Log::System, seq)));
-    *stage.kept.0.lock().unwrap() = kept.collect();
+    *stage.kept.events.lock().unwrap() = kept.collect();
     stage.orchestrator.known().last_seqs = [pages, 5];
     let query = "events=all&from_event=1&from_system_event=1&rate_hz=5";
     let mut watcher = stage.watch("", query).await;
@@ -116,7 +116,7 @@ async fn who_shuts_a_log_while_it_catches_up_with_it_is_not_sent_the_rest() {
     }
     assert_eq!(system, [1, 2, 3, 4, 5]);
     assert!(sim <= PAST_PAGE, "{sim}");
-    let read = stage.kept.1.lock().unwrap().clone();
+    let read = stage.kept.read.lock().unwrap().clone();
     assert_eq!(read, [Log::Sim, Log::System]);
 }
 

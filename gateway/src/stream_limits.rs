@@ -72,14 +72,14 @@ pub const FEED_LINGER: Duration = Duration::from_secs(10);
 pub const LINGER_HZ: u32 = 1;
 /// Pause before a refused or lost subscription is tried again.
 pub const SUBSCRIBE_RETRY: Duration = Duration::from_millis(500);
-/// How long a client that comes to a running simulation waits for a fresh tick, where the newest is more than
-/// [`FRESH_TICKS`] old, as after a time without clients; then it gets that one.
+/// How long a client that comes to a running simulation waits for a fresh tick, where the newest is older than
+/// [`FRESH_TICKS`] allow, as after a time without clients; then it gets that one.
 pub const FRESH_PATIENCE: Duration = Duration::from_millis(250);
-/// Ticks that a run may have made, by its speed, since the newest that is called fresh.
+/// Ticks that a client might have been given since one that is called fresh, by the run's speed and the client's rate.
 pub const FRESH_TICKS: u32 = 2;
 /// Pause after a change of a subscription's rate before the next: a client that wants another rate all the time
-/// costs the orchestrator no more. The last rate that is wanted then counts. Only the first that comes to a feed
-/// without clients is not kept waiting by it.
+/// costs the orchestrator no more. The last rate that is wanted then counts. Only a change up from [`LINGER_HZ`], the
+/// rate of a feed without clients, does not wait.
 pub const RATE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a client waits for its simulation's feed to begin.
 pub const JOIN_PATIENCE: Duration = Duration::from_secs(10);

@@ -83,15 +83,15 @@ pub(crate) struct Orchestrator {
 
 /// Events of a database, and the logs that were read, as often as they were.
 #[derive(Clone, Default)]
-pub(crate) struct Kept(
-    pub(crate) Arc<Mutex<Vec<LogEvent>>>,
-    pub(crate) Arc<Mutex<Vec<Log>>>,
-);
+pub(crate) struct Kept {
+    pub(crate) events: Arc<Mutex<Vec<LogEvent>>>,
+    pub(crate) read: Arc<Mutex<Vec<Log>>>,
+}
 
 impl PastEvents for Kept {
     fn read(&self, _: SimulationId, log: Log, from_seq: u64, limit: usize) -> Past<'_> {
-        self.1.lock().unwrap().push(log);
-        let kept = self.0.lock().unwrap();
+        self.read.lock().unwrap().push(log);
+        let kept = self.events.lock().unwrap();
         let of_log = kept.iter().filter(|e| e.log == log && e.seq >= from_seq);
         let page: Vec<LogEvent> = of_log.take(limit).cloned().collect();
         Box::pin(async move { Ok(page) })

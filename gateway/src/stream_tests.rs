@@ -313,7 +313,7 @@ async fn events_are_complete_and_in_order_over_a_lost_connection_and_a_new_epoch
     assert_eq!(seq(watcher.of_type("event").await), 2);
     // While there is no connection, 3 to 6 happen; 3 to 5 reach the database, 6 is told with the subscription.
     let asked = stage.orchestrator.known().asked_hz.len();
-    *stage.kept.0.lock().unwrap() = sim(1..=5);
+    *stage.kept.events.lock().unwrap() = sim(1..=5);
     {
         let mut known = stage.orchestrator.known();
         known.unflushed = sim([6]);
@@ -371,7 +371,7 @@ async fn events_are_complete_and_in_order_over_a_lost_connection_and_a_new_epoch
 #[tokio::test]
 async fn a_client_resumes_from_the_database_then_from_what_is_held_then_live() {
     let stage = stage().await;
-    *stage.kept.0.lock().unwrap() = sim(3..=2_000);
+    *stage.kept.events.lock().unwrap() = sim(3..=2_000);
     {
         let mut known = stage.orchestrator.known();
         known.unflushed = sim(1_990..=2_010);

@@ -21,7 +21,8 @@ pub struct IndexedBlock {
     /// Where the site's origin lies in the world, 2^-16 m.
     pub site_at: [i64; 2],
     /// What is added to its share of a sample before that is rounded down, 2^-32 records: those of all blocks are even steps
-    /// from 0 to 1, dealt out at random. So a sample has no pattern, and one that is larger has all that a smaller one has.
+    /// from 0 to 1, dealt out at random. So a sample has no pattern, and one that is larger has what a smaller
+    /// one has, but for the few by which a sum is mended.
     pub dither: u32,
 }
 
@@ -40,24 +41,6 @@ pub struct ViewIndex {
     pub sites: u32,
     /// Fields of all sites.
     pub fields: u64,
-}
-
-/// Deals even steps from 0 to 1 out to blocks: at random, but to each the same in every gateway.
-fn deal(blocks: &mut [IndexedBlock]) {
-    let steps = blocks.len() as u64;
-    let mut order: Vec<usize> = (0..blocks.len()).collect();
-    order.sort_unstable_by_key(|block| scatter(*block as u64));
-    for (step, block) in (0..steps).zip(order) {
-        blocks[block].dither = ((step << 32) / steps) as u32;
-    }
-}
-
-/// A number that neighbours do not share a bit of: the output function of SplitMix64.
-fn scatter(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 impl ViewIndex {
@@ -93,7 +76,7 @@ impl ViewIndex {
             index.entities.extend(layout.entities);
             index.first_block.push(index.blocks.len());
         }
-        deal(&mut index.blocks);
+        deal_dithers(&mut index.blocks);
         Ok(index)
     }
 
@@ -108,4 +91,22 @@ impl ViewIndex {
     pub fn blocks_of(&self, partition: usize) -> &[IndexedBlock] {
         &self.blocks[self.first_block[partition]..self.first_block[partition + 1]]
     }
+}
+
+/// Deals even steps from 0 to 1 out to blocks: at random, but to each the same in every gateway.
+fn deal_dithers(blocks: &mut [IndexedBlock]) {
+    let steps = blocks.len() as u64;
+    let mut order: Vec<usize> = (0..blocks.len()).collect();
+    order.sort_unstable_by_key(|block| scatter(*block as u64));
+    for (step, block) in (0..steps).zip(order) {
+        blocks[block].dither = ((step << 32) / steps) as u32;
+    }
+}
+
+/// A number that neighbours do not share a bit of: the output function of SplitMix64.
+fn scatter(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

@@ -146,11 +146,11 @@ impl ViewTick {
     }
 
     /// Makes the `sum` of what is taken of `all` records the `most` there may be: where it is off by a few, as with blocks that are
-    /// not equal or are a part of all, as many are taken from or given to blocks all over it.
+    /// not equal or are a part of all, as many are taken from or given to blocks, evenly over them.
     fn mend(&self, shown: &mut [Taken], sum: u64, most: u64, all: u64) {
         if sum > most {
             let taken = shown.iter_mut().map(|taken| (taken.records, taken));
-            deal(sum - most, sum, taken, |taken, share| {
+            deal_out(sum - most, sum, taken, |taken, share| {
                 taken.records -= share;
             });
         } else if sum < most {
@@ -158,7 +158,7 @@ impl ViewTick {
                 let of = self.index.blocks[taken.block].records.len();
                 (of - taken.records, taken)
             });
-            deal(most - sum, all - sum, left, |taken, share| {
+            deal_out(most - sum, all - sum, left, |taken, share| {
                 taken.records += share;
             });
         }
@@ -166,7 +166,7 @@ impl ViewTick {
 }
 
 /// Deals `part` of `whole` out to those who have so much of it each, to none more than it has, and ends once it is dealt.
-fn deal<T>(
+fn deal_out<T>(
     part: u64,
     whole: u64,
     to: impl Iterator<Item = (usize, T)>,

@@ -21,9 +21,9 @@ use crate::limits::{CUT_EVERY, FIRST_BACK_OFF, LEASE_TTL, RENEW_EVERY};
 use crate::standing::Standing;
 use crate::threads::Threads;
 
-/// Why a service does not begin, or has ended other than it was asked to.
+/// Why a tenure does not begin, or has ended other than it was asked to.
 #[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
+pub enum TenureError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,20 +65,14 @@ pub struct Owned {
 /// database.
 ///
 /// # Errors
-/// [`ServiceError`].
+/// [`TenureError`].
 pub async fn start(
     config: Config,
     owned: Owned,
     pool: FramePool,
     mut link: Endpoint,
     origin: Origin,
-) -> Result<
-    (
-        Handle,
-        impl Future<Output = Result<(), ServiceError>> + Send,
-    ),
-    ServiceError,
-> {
+) -> Result<(Handle, impl Future<Output = Result<(), TenureError>> + Send), TenureError> {
     let lease = stand_by(&owned, &mut link).await?;
     let epoch = lease.epoch;
     tracing::info!(epoch, "the database is this orchestrator's");
@@ -105,11 +99,11 @@ pub async fn start(
             .collect(),
     };
     let (handle, run) =
-        drive::start_kept(config, pool, link, origin, kept).map_err(ServiceError::Clock)?;
+        drive::start_kept(config, pool, link, origin, kept).map_err(TenureError::Clock)?;
     owned.standing.send_replace(Standing::Owning { epoch });
     let driven = async move {
         match run.await {
-            Some(reason) => Err(ServiceError::Over { reason }),
+            Some(reason) => Err(TenureError::Over { reason }),
             None => {
                 // If that fails the lease runs out by itself.
                 if let Err(error) = store.release(&lease).await {
@@ -123,7 +117,7 @@ pub async fn start(
 }
 
 /// Waits until the database is this process's. Whoever connects meanwhile is told where its owner is.
-async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, ServiceError> {
+async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, TenureError> {
     let mut back_off = FIRST_BACK_OFF;
     let mut said: Option<Owner> = None;
     loop {
@@ -166,7 +160,7 @@ async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, ServiceEr
             tokio::select! {
                 () = &mut pause => break,
                 event = link.events.recv() => {
-                    let event = event.ok_or(ServiceError::LinkEnded)?;
+                    let event = event.ok_or(TenureError::LinkEnded)?;
                     let address = said.as_ref().map_or("unknown", |owner| &owner.address);
                     turn_away(link, &event, address);
                 }
@@ -198,7 +192,7 @@ async fn load(store: &Store) -> Result<(Loaded, Vec<Token>), StoreError> {
 /// Cuts the farm of every simulation that goes on, on as many threads as there are places for.
 async fn cut_farms(
     simulations: Vec<Recovered>,
-) -> Result<Vec<(Recovered, Option<Plan>)>, ServiceError> {
+) -> Result<Vec<(Recovered, Option<Plan>)>, TenureError> {
     let threads = Threads::default();
     let cut = |recovered: Recovered| {
         let threads = threads.clone();
@@ -221,7 +215,7 @@ async fn cut_farms(
     let mut done = Vec::new();
     for task in cutting {
         let cut = task.await.and_then(|cut| cut);
-        done.push(cut.map_err(|_| ServiceError::Panicked)?);
+        done.push(cut.map_err(|_| TenureError::Panicked)?);
     }
     Ok(done)
 }

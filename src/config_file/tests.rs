@@ -98,7 +98,7 @@ fn a_wrong_key_or_value_is_named_whichever_role_it_is_for() {
         ("lisen = 1", "`lisen`"),
         (
             "[serve]\nlisen = 1",
-            "`lisen` is no setting of serve; there are database-url, listen",
+            "`lisen` is no setting of serve; did you mean `listen`? Otherwise there are database-url, listen",
         ),
         (
             "[work]\nlisten = \"127.0.0.1:1\"",

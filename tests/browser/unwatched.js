@@ -19,6 +19,8 @@ export class UnwatchedPage {
   /** @type {Map<number, { resolve: (answer: any) => void, reject: (error: Error) => void }>} */
   #waiting = new Map();
   #asked = 0;
+  /** Why nothing is answered any more. @type {Error | null} */
+  #over = null;
   /** Bytes of an answer of which the rest is still to come. @type {Buffer[]} */
   #part = [];
   #page = "";
@@ -29,6 +31,8 @@ export class UnwatchedPage {
     const flags = [...USUAL_FLAGS, "--remote-debugging-pipe", `--user-data-dir=${this.#profile}`, `--window-size=${width},${height}`, "--no-first-run"];
     this.#browser = spawn(CHROMIUM, [...flags, "about:blank"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
     this.#browser.once("exit", () => this.#fail(new Error("the browser has ended")));
+    // What is asked of one that is just ending is lost; that it has ended is told above.
+    /** @type {import("node:stream").Writable} */ (this.#browser.stdio[ASKS]).on("error", () => {});
     const answers = /** @type {import("node:stream").Readable} */ (this.#browser.stdio[ANSWERS]);
     answers.on("data", (/** @type {Buffer} */ bytes) => this.#receive(bytes));
   }
@@ -98,6 +102,7 @@ export class UnwatchedPage {
    * @returns {Promise<any>}
    */
   #ask(method, params, sessionId) {
+    if (this.#over !== null) return Promise.reject(this.#over);
     this.#asked += 1;
     const id = this.#asked;
     const asks = /** @type {import("node:stream").Writable} */ (this.#browser.stdio[ASKS]);
@@ -130,6 +135,7 @@ export class UnwatchedPage {
 
   /** @param {Error} error */
   #fail(error) {
+    this.#over = error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 
 use crate::api::Api;
@@ -91,32 +91,60 @@ fn a_demo_that_is_none_is_answered_with_those_there_are() {
     );
 }
 
-#[test]
-fn the_demo_is_at_work_when_it_slows_down() {
-    let directory = tempfile::tempdir().expect("a directory");
+/// `up` with the demo that it has unless it is told otherwise.
+fn demo_in(directory: &tempfile::TempDir) -> Up {
     let mut command = autofarm();
     command.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]);
-    let up = Up::spawn(command.arg(directory.path()));
+    Up::spawn(command.arg(directory.path()))
+}
+
+/// The only simulation, once it runs.
+fn running(api: &Api) -> Value {
+    wait_until("the demo runs", || {
+        let simulations = api.get("/v1/simulations").body;
+        let first = simulations["items"][0].clone();
+        let is_at_work = first["tick"].as_u64() >= Some(1_800);
+        (first["status"] == "running" && is_at_work).then_some(first)
+    })
+}
+
+#[test]
+fn the_demo_begins_at_work() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let up = demo_in(&directory);
     let api = up.ready();
-    let first = wait_until("the demo goes at a pace that can be watched", || {
-        let simulations = api.get("/v1/simulations");
-        let first = &simulations.body["items"][0];
-        (first["speed"].as_f64() == Some(2.0)).then(|| first.clone())
-    });
+    let demo = running(&api);
     assert_eq!(
-        (first["name"].as_str(), first["status"].as_str()),
-        (Some("demo"), Some("running"))
+        (&demo["name"], &demo["speed"]),
+        (&"demo".into(), &2.0.into())
     );
-    assert!(first["tick"].as_u64() >= Some(1_800), "{first}");
-    let id = first["id"].as_str().expect("an id");
+    let id = demo["id"].as_str().expect("an id");
     for state in ["working", "turning", "travelling", "queueing", "faulted"] {
         let some = format!("/v1/simulations/{id}/entities?state={state}&limit=1");
-        let items = wait_until(&format!("one is {state}"), || {
+        wait_until(&format!("one is {state}"), || {
             let items = api.get(&some).body["items"].as_array()?.len();
-            (items > 0).then_some(items)
+            (items > 0).then_some(())
         });
-        assert_eq!(items, 1);
     }
+}
+
+#[test]
+fn a_demo_that_was_killed_on_its_way_to_work_is_brought_there_by_the_next_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let up = demo_in(&directory);
+    let api = up.ready();
+    wait_until("the demo steps", || {
+        let simulations = api.get("/v1/simulations").body;
+        (simulations["items"][0]["status"] == "paused").then_some(())
+    });
+    up.signal(Signal::KILL);
+    up.end();
+    let up = demo_in(&directory);
+    let demo = running(&up.ready());
+    assert_eq!(
+        (&demo["name"], &demo["speed"]),
+        (&"demo".into(), &2.0.into())
+    );
 }
 
 #[test]

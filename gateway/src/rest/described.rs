@@ -66,6 +66,8 @@ problem_sets! {
     ListProblems = [COMMON, ASKING] + [Invalid, BadCursor];
     /// Of a read of one thing.
     ReadProblems = [COMMON, ASKING] + [Invalid, NotFound];
+    /// Of a read of the orchestrator's or of history.
+    LatencyProblems = [COMMON, ASKING] + [Invalid, NotFound, StoreUnavailable];
     /// Of a list that belongs to a simulation.
     PartProblems = [COMMON, ASKING] + [Invalid, BadCursor, NotFound, StoreUnavailable];
     /// Of a live stream.

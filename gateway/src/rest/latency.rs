@@ -1,7 +1,6 @@
 //! Where ticks' time goes, as percentiles or as a histogram.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -10,14 +9,14 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use kernel::config::MAX_TICK;
 use serde::{Deserialize, Serialize};
-use store::limits::MAX_PAGE_ROWS;
 use store::reader::MetricQuery;
+use tokio::task::spawn_blocking;
 use transport::control::{Answer, Ask, SimulationId, StageLatency};
 use transport::hgrm::write_hgrm;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answered::Answered;
-use super::described::ReadProblems;
+use super::described::LatencyProblems;
 use super::extract::{Id, Query};
 use super::history::{found, tick};
 use super::simulations::unexpected;
@@ -43,7 +42,7 @@ pub(crate) struct LatencyQuery {
     /// Only this stage. A histogram is of one stage: `tick_latency` if left out.
     #[param(max_length = 64, example = "tick_latency")]
     stage: Option<String>,
-    /// Of the snapshots of this tick or later, as the history holds them, at most 3,600: each has the timings of the interval
+    /// Of the snapshots of this tick or later, as the history holds them, at most 1,000: each has the timings of the interval
     /// that it ends. Without this and `to_tick`: since the orchestrator began with the simulation.
     #[param(minimum = 0, maximum = 4_294_967_294_u64)]
     from_tick: Option<u64>,
@@ -59,7 +58,7 @@ pub(crate) struct Latency {
     stages: Vec<StagePercentiles>,
 }
 
-/// Percentiles of a stage's durations, us.
+/// Percentiles of a stage's durations, us; all 0 where there are none.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StagePercentiles {
     /// Name of the stage.
@@ -84,7 +83,7 @@ pub(crate) struct StagePercentiles {
 #[utoipa::path(get, path = "/v1/simulations/{id}/latency", operation_id = "read_latency", tag = "history",
     params(super::IdParam, LatencyQuery),
     responses((status = 200, description = "Percentiles, or a histogram.", content(
-        (Latency = "application/json"), (String = "application/vnd.hgrm"), (String = "text/plain"))), ReadProblems))]
+        (Latency = "application/json"), (String = "application/vnd.hgrm"), (String = "text/plain"))), LatencyProblems))]
 pub(crate) async fn read(
     Viewer(caller): Viewer,
     State(app): State<App>,
@@ -96,16 +95,17 @@ pub(crate) async fn read(
         Answer::Latency(stages) => stages,
         other => return Err(unexpected(&other)),
     };
+    if let Some(stage) = &query.stage {
+        let names: Vec<_> = stages.iter().map(|known| known.stage.as_str()).collect();
+        if !names.contains(&stage.as_str()) {
+            let allowed = names.join(", ");
+            return Err(Problem::invalid("stage", "no stage has this name", allowed));
+        }
+    }
     let stages: Result<Vec<_>, Problem> = stages.iter().map(Durations::of).collect();
     let mut stages = stages?;
     if query.from_tick.is_some() || query.to_tick.is_some() {
-        let ticks =
-            tick("from_tick", query.from_tick, 0)?..=tick("to_tick", query.to_tick, MAX_TICK)?;
-        stages.iter_mut().for_each(|stage| stage.taken.reset());
-        add_history(&mut stages, &app, id, ticks).await?;
-    }
-    if let Some(stage) = &query.stage {
-        find(&stages, stage)?;
+        stages = of_history(stages, &query, &app, id).await?;
     }
     if let Some(of) = text_wanted(&headers) {
         let stage = query.stage.as_deref().unwrap_or(DEFAULT_STAGE);
@@ -119,45 +119,46 @@ pub(crate) async fn read(
     Ok(Answered(Latency { stages }).into_response())
 }
 
-/// Adds the timings of the snapshots of some ticks.
-async fn add_history(
-    stages: &mut Vec<Durations>,
+/// The same stages, of the snapshots of some ticks.
+async fn of_history(
+    mut stages: Vec<Durations>,
+    query: &LatencyQuery,
     app: &App,
     simulation: SimulationId,
-    ticks: RangeInclusive<u64>,
-) -> Result<(), Problem> {
-    let reader = app.archive.reader()?;
-    let mut query = MetricQuery {
+) -> Result<Vec<Durations>, Problem> {
+    let query = MetricQuery {
         simulation,
-        from_tick: *ticks.start(),
-        to_tick: *ticks.end(),
+        from_tick: tick("from_tick", query.from_tick, 0)?,
+        to_tick: tick("to_tick", query.to_tick, MAX_TICK)?,
         every: 1,
-        limit: MAX_PAGE_ROWS,
+        limit: MAX_LATENCY_SNAPSHOTS,
     };
-    let mut snapshots = 0;
-    loop {
-        let page = found(reader.stages(&query).await?, simulation)?;
-        snapshots += page.items.len();
-        if snapshots > MAX_LATENCY_SNAPSHOTS {
-            return Err(Problem::invalid(
-                "from_tick",
-                format!("up to `to_tick` there are more than {MAX_LATENCY_SNAPSHOTS} snapshots"),
-                format!("ticks with at most {MAX_LATENCY_SNAPSHOTS} snapshots"),
-            ));
-        }
-        for stage in page.items.iter().flat_map(|(_, stages)| stages) {
-            let of = Durations::of(stage)?;
+    let page = found(app.archive.reader()?.stages(&query).await?, simulation)?;
+    if page.more {
+        return Err(Problem::invalid(
+            "from_tick",
+            format!(
+                "from `from_tick` to `to_tick` there are more than {MAX_LATENCY_SNAPSHOTS} snapshots"
+            ),
+            format!("ticks with at most {MAX_LATENCY_SNAPSHOTS} snapshots"),
+        ));
+    }
+    // Some thousand histograms: not on a thread on which others' answers wait.
+    let added = spawn_blocking(move || {
+        stages.iter_mut().for_each(|stage| stage.taken.reset());
+        for kept in page.items.iter().flat_map(|(_, stages)| stages) {
+            let of = Durations::of(kept)?;
             match stages.iter_mut().find(|known| known.stage == of.stage) {
                 Some(known) => known.add(&of)?,
-                // Of an older build.
+                // Of another build.
                 None => stages.push(of),
             }
         }
-        match page.items.last() {
-            Some((last, _)) if page.more => query.from_tick = last + 1,
-            _ => return Ok(()),
-        }
-    }
+        Ok(stages)
+    });
+    added
+        .await
+        .map_err(|error| Problem::new(ProblemKind::Internal, error.to_string()))?
 }
 
 /// The content type of a histogram if one is wanted rather than JSON: the one of both that is named first.
@@ -175,10 +176,7 @@ fn text_wanted(headers: &HeaderMap) -> Option<&'static str> {
 
 fn find<'a>(stages: &'a [Durations], name: &str) -> Result<&'a Durations, Problem> {
     let found = stages.iter().find(|stage| stage.stage == name);
-    found.ok_or_else(|| {
-        let names: Vec<_> = stages.iter().map(|stage| stage.stage.as_str()).collect();
-        Problem::invalid("stage", "no stage has this name", names.join(", "))
-    })
+    found.ok_or_else(|| Problem::new(ProblemKind::Internal, format!("no stage is called {name}")))
 }
 
 fn hgrm(histogram: &Histogram<u64>) -> Result<Vec<u8>, Problem> {

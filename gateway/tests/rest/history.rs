@@ -171,7 +171,7 @@ async fn latency_is_also_that_of_some_ticks() {
     let some = format!("{latency}?from_tick=300&to_tick=550");
     bench.get(&some).await.problem(503, "store-unavailable");
     let id = uuid::Uuid::parse_str(path.rsplit('/').next().unwrap()).unwrap();
-    let most = gateway::limits::MAX_LATENCY_SNAPSHOTS as u64;
+    let most = u64::from(gateway::limits::MAX_LATENCY_SNAPSHOTS);
     fill(&url, SimulationId(id.as_u128()), most + 1).await;
     assert!(bench.app.archive.wait().await.is_some());
     for (query, snapshots) in [

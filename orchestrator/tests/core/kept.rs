@@ -10,7 +10,7 @@ use orchestrator::control::{
     CommandRequest, CommandStamp, RefusalKind, Spec, Speed, Status, Target,
 };
 use orchestrator::handle::Handle;
-use orchestrator::tenure::{self, Owned, ServiceError};
+use orchestrator::tenure::{self, Owned, TenureError};
 use store::Store;
 use store::lease::SameAddress;
 use store::retention::Retention;
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Life {
     runtime: Runtime,
     handle: Handle,
-    driven: JoinHandle<Result<(), ServiceError>>,
+    driven: JoinHandle<Result<(), TenureError>>,
     store: Store,
 }
 

@@ -83,7 +83,8 @@ class TakingTurns:
         # The peer may have been faster.
         with suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
-        self.tls.close()
+        with self.turn:
+            self.tls.close()
 
     def fileno(self) -> int:
         """As `socket.fileno`."""

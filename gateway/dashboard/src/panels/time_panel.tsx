@@ -12,7 +12,8 @@ import { deadlineOf, LONGEST_GAP_S, lateByRow, lateShare, recentFromTick, recent
 import { clock, NoHistory, Tile } from "./farm_panel";
 import { share, verdict } from "./verdict";
 
-const EVERY_MS = 2_000;
+/** How often the stages are asked for, which the server sums up. */
+const EVERY_MS = 4_000;
 
 export function TimePanel() {
   const simulation = state.simulation.value;
@@ -95,8 +96,8 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
       </table>
       <p class="note">
         {isRecent
-          ? "Of the last minutes, as far as they had the speed of now. Above, each tick is judged by the deadline that it had itself."
-          : "Of all ticks since the orchestrator started, at whatever speeds: there is no history of the last ones yet."}
+          ? "Of the last minutes, since this page first saw the speed of now. Above, each tick is judged by the deadline that it had itself."
+          : "Of all ticks since the orchestrator started, at whatever speeds: there is no history of this speed yet."}
       </p>
     </section>
   );

@@ -19,7 +19,7 @@ const AGGREGATES = ["at_s", "achieved", "late", "charge", "charging", "queueing"
 export const timings = new Series([...AGGREGATES, ...STATES, "p50", "p99", "worst", "deadline"], MAX_ROWS);
 export const timingsVersion = signal(0);
 export const timingsTrouble = signal<string | null>(null);
-/** The speed of the run, and the tick at which the page saw it change to that. */
+/** The speed of the run, and the tick at which the page first saw it: what is older may have had any. */
 let speed: Simulation["speed"] | null = null;
 let speedFromTick = 0;
 /** The first row since then, which may have ticks of the speed before. */
@@ -123,11 +123,9 @@ export function ticksPerS(simulation: Simulation): number {
 /** What was taken at another speed says nothing of the deadline of now. */
 function handleSpeed(simulation: Simulation): void {
   if (speed === simulation.speed) return;
-  if (speed !== null) {
-    speedFromTick = simulation.tick;
-    mixedUntilTick = null;
-  }
   speed = simulation.speed;
+  speedFromTick = simulation.tick;
+  mixedUntilTick = null;
 }
 
 /** Gets what is new since the last row, or the last minutes. */
@@ -146,7 +144,7 @@ export async function refreshTimings(api: Api, simulation: Simulation): Promise<
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer: Awaited<ReturnType<Api["metrics"]>> = await api.metrics(simulation.id, { from_tick, every, limit: MAX_ROWS, cursor });
       if (asked !== generation) return;
-      for (const snapshot of answer.items) addSnapshot(snapshot, deadlineUs);
+      for (const snapshot of answer.items) addSnapshot(snapshot, snapshot.tick > speedFromTick ? deadlineUs : null);
       cursor = answer.next_cursor;
       if (cursor === null) break;
     }
