@@ -441,6 +441,7 @@ function handleHello(hello: Hello, voided: Voided | null): void {
     if (!state.wantsAllEvents.value) gapFromTick ??= hello.simulation.tick;
     if (voided !== null) {
       state.eventLog.drop(voided);
+      if (gapFromTick !== null) gapFromTick = Math.min(gapFromTick, voided.fromTick);
       dropTimingsFrom(voided.fromTick);
       state.machineSeries.dropFrom(voided.fromTick);
       state.eventVersion.value += 1;
