@@ -103,11 +103,11 @@ describe("an alert of a moment", () => {
 describe("an alert of a state", () => {
   it("stands as long as it is so", async () => {
     const { tell, keys, farm, passes } = await opened();
-    tell({ type: "view", simulation: A, isRefused: true, detail: "too many" });
+    tell({ type: "view", simulation: A, maxEntities: null, detail: "too many" });
     tell({ type: "fewer_events", simulation: A });
     await passes(10);
     expect(keys().sort()).toEqual(["fewer_events", "view"]);
-    tell({ type: "view", simulation: A, isRefused: false, detail: "" });
+    tell({ type: "view", simulation: A, maxEntities: 20_000, detail: "" });
     farm.setWantsAllEvents(true);
     expect(keys()).toEqual([]);
   });

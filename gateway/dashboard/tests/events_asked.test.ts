@@ -110,6 +110,60 @@ describe("after a burst", () => {
   });
 });
 
+describe("what becomes void", () => {
+  const voided = { fromTick: 1_500, fromEvent: 900, fromSystemEvent: 1 };
+  const page = async () => {
+    const page = await opened(200);
+    return {
+      ...page,
+      /** All events are asked for at one tick, or none of machines from it on. */
+      want: (wantsAll: boolean, tick: number) => {
+        page.tell({ type: "frame", simulation: A, frame: frame(tick) });
+        page.farm.setWantsAllEvents(wantsAll);
+      },
+      restart: () => page.tell({ type: "hello", simulation: A, hello: hello(A, { epoch: 2 }), voided }),
+      gaps: () => page.state.eventLog.events.map(({ kind, tick, detail }) => [kind, detail["from_tick"], tick]),
+    };
+  };
+
+  it("goes from a gap, so that one up to the same tick is marked again", async () => {
+    const { want, restart, gaps } = await page();
+    want(false, 1_000);
+    want(true, 2_000);
+    restart();
+    expect(gaps()).toEqual([["gap", 1_000, 1_500]]);
+    want(false, 1_800);
+    want(true, 2_000);
+    expect(gaps()).toEqual([
+      ["gap", 1_000, 1_500],
+      ["gap", 1_800, 2_000],
+    ]);
+  });
+  it("takes a gap with it that is wholly in it, and leaves one of before as it is", async () => {
+    const { want, restart, gaps } = await page();
+    want(false, 1_000);
+    want(true, 1_200);
+    want(false, 1_500);
+    want(true, 2_000);
+    restart();
+    expect(gaps()).toEqual([["gap", 1_000, 1_200]]);
+  });
+  it("happens anew unheard where events are not asked for: the gap begins where void begins", async () => {
+    const { want, restart, gaps } = await page();
+    want(false, 2_000);
+    restart();
+    want(true, 1_900);
+    expect(gaps()).toEqual([["gap", 1_500, 1_900]]);
+  });
+  it("leaves an open gap that began before it where it began", async () => {
+    const { want, restart, gaps } = await page();
+    want(false, 1_000);
+    restart();
+    want(true, 1_900);
+    expect(gaps()).toEqual([["gap", 1_000, 1_900]]);
+  });
+});
+
 it("of a large farm, what was not asked for from the beginning is marked", async () => {
   const { farm, state, tell } = await opened(25_000);
   tell({ type: "frame", simulation: A, frame: frame(500) });

@@ -163,6 +163,18 @@ describe("a message that cannot be taken", () => {
   });
 });
 
+it("the page is told how many machines the view has that the server took, and that it took none", () => {
+  open(null);
+  FakeSocket.made[0]?.greet();
+  const answer = (message: object) => FakeSocket.made[0]?.onmessage?.({ data: JSON.stringify(message) });
+  answer({ type: "view", bounds_m: null, max_entities: 7, rate_hz: 10, events: "all" });
+  answer({ type: "error", code: "too_many_views", detail: "there are 64" });
+  expect(said.flatMap((message) => (message.type === "view" ? [[message.maxEntities, message.detail]] : []))).toEqual([
+    [7, ""],
+    [null, "there are 64"],
+  ]);
+});
+
 it("a stream that tells no events of machines is opened again without their past", async () => {
   ask({ type: "open", simulation: A, token: null, view: { ...VIEW, events: "system" } });
   FakeSocket.made[0]?.greet();

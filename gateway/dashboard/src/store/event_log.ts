@@ -81,10 +81,13 @@ export class EventLog {
     return events.filter((event) => !held.has(`${event.log}${event.seq}`));
   }
 
-  /** Takes out what did not happen after all. */
+  /** Takes out what did not happen after all. A gap, whose number is none of the log's, goes by its ticks: it ends where void begins. */
   drop(voided: Voided): void {
-    this.#events = this.#events.filter((event) => {
-      return event.seq < (event.log === "sim" ? voided.fromEvent : voided.fromSystemEvent);
+    const { fromTick } = voided;
+    this.#events = this.#events.flatMap((event) => {
+      if (event.kind !== GAP) return event.seq < (event.log === "sim" ? voided.fromEvent : voided.fromSystemEvent) ? event : [];
+      if (event.tick <= fromTick) return event;
+      return Number(event.detail["from_tick"]) < fromTick ? { ...event, seq: -fromTick, tick: fromTick } : [];
     });
   }
 

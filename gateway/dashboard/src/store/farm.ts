@@ -13,7 +13,7 @@ import type { FromWorker, MachineFrame, View } from "../stream/channel";
 import { Link } from "../stream/link";
 import type { Voided } from "../stream/session";
 import { Burst } from "./burst";
-import { openedAtOnce, type Place, readPlace, writePlace } from "./location";
+import { MACHINE_LIMITS, openedAtOnce, type Place, readPlace, writePlace } from "./location";
 import { loadClasses, loadPast } from "./lookup";
 import { isMeant, isSlow, Lateness, occasionOf, PARTS_OF_SLOW, SLOW } from "./occasions";
 import { alert, api, changePlace, handleSeen, needToken, seenMs, settle, shown, showSimulation, takeToken } from "./page";
@@ -51,6 +51,8 @@ let burst = new Burst();
 let againTimer: ReturnType<typeof setTimeout> | undefined;
 /** From where on events of machines are not asked for; null where they are. */
 let gapFromTick: number | null = null;
+/** Most machines of the view that the server has; 0 where it refused one, for it is not said which it has then. */
+let mostShown = 0;
 /** Version and commit of the server as its first answer and its last had them. */
 let firstVersion: string | null = null;
 let lastVersion: string | null = null;
@@ -411,7 +413,8 @@ function handle(message: FromWorker): void {
       alert("missing", `Events ${message.fromSeq} to ${message.toSeq} of the log ${message.log} are not kept any more.`);
       break;
     case "view":
-      if (message.isRefused) alert("view", `The server did not take the view: ${message.detail}.`, "warning", { lasts: "simulation" });
+      mostShown = message.maxEntities ?? 0;
+      if (message.maxEntities === null) alert("view", `The server did not take the view: ${message.detail}.`, "warning", { lasts: "simulation" });
       else settle("view");
       break;
     case "fewer_events":
@@ -431,6 +434,8 @@ function handleHello(hello: Hello, voided: Voided | null): void {
   const isOfThis = hello.simulation.id === state.place.value.simulation;
   if (!isOfThis) return;
   takeToken();
+  // A stream begins with the view that it was opened with; where that is one too many, a refusal follows.
+  mostShown = view().maxEntities;
   if (isWorldDue) void loadWorld(hello.simulation.id);
   if (state.tick.value === null) void loadPast(hello);
   // What led to another status since may have happened unheard.
@@ -441,6 +446,7 @@ function handleHello(hello: Hello, voided: Voided | null): void {
     if (!state.wantsAllEvents.value) gapFromTick ??= hello.simulation.tick;
     if (voided !== null) {
       state.eventLog.drop(voided);
+      if (gapFromTick !== null) gapFromTick = Math.min(gapFromTick, voided.fromTick);
       dropTimingsFrom(voided.fromTick);
       state.machineSeries.dropFrom(voided.fromTick);
       state.eventVersion.value += 1;
@@ -456,6 +462,14 @@ function handleFrame(frame: MachineFrame): void {
   if (tick < (state.tick.value?.tick ?? 0)) state.machineSeries.dropFrom(tick);
   state.tick.value = { tick, simTimeS, count, machines, sums };
   if (shown.map === null) return recycle(frame);
-  shown.map.setFrame(frame, count >= state.place.value.machineLimit);
+  shown.map.setFrame(frame, isSample(frame));
   showSelected();
+}
+
+/**
+ * Whether machines may be missing in a frame. A sample has as many as its view allows. That may be the view before, of which
+ * a frame can come after the answer, or the server's default: each of them allows one of the numbers that can be chosen.
+ */
+function isSample({ count, machines }: MachineFrame): boolean {
+  return count < machines && (count >= mostShown || MACHINE_LIMITS.some((limit) => limit === count));
 }

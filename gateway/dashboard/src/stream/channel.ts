@@ -90,6 +90,7 @@ export type FromWorker =
   | { type: "frame"; simulation: string; frame: MachineFrame }
   | { type: "events"; simulation: string; events: FarmEvent[]; dropped: number }
   | { type: "missing"; simulation: string; log: LogName; fromSeq: number; toSeq: number }
-  | { type: "view"; simulation: string; isRefused: boolean; detail: string }
+  /** The most machines of the view that the server took; null where it refused one, and why. */
+  | { type: "view"; simulation: string; maxEntities: number | null; detail: string }
   | { type: "fewer_events"; simulation: string }
   | { type: "traffic"; simulation: string; traffic: Traffic };

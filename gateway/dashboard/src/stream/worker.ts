@@ -313,10 +313,10 @@ class Stream {
         this.#traffic.lagged += message.skipped;
         break;
       case "view":
-        say({ type: "view", simulation: this.#simulation, isRefused: false, detail: "" });
+        say({ type: "view", simulation: this.#simulation, maxEntities: message.max_entities, detail: "" });
         break;
       case "error":
-        say({ type: "view", simulation: this.#simulation, isRefused: true, detail: message.detail });
+        say({ type: "view", simulation: this.#simulation, maxEntities: null, detail: message.detail });
         break;
     }
   }
