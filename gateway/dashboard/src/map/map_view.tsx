@@ -150,7 +150,7 @@ export function MapView() {
 /** How many machines each that is drawn stands for. */
 function sample(): number {
   const tick = state.tick.value;
-  if (tick === null || tick.count === 0 || tick.count < state.place.value.machineLimit) return 1;
+  if (tick === null || tick.count === 0 || !tick.isSample) return 1;
   return Math.round(tick.machines / tick.count);
 }
 

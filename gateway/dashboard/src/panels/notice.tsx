@@ -106,11 +106,10 @@ export function Notice() {
 /** A line under the legend where not every machine is shown. */
 export function SampleNote() {
   const tick = state.tick.value;
-  const limit = state.place.value.machineLimit;
-  if (tick === null || tick.count < limit || tick.machines <= limit) return null;
+  if (tick === null || !tick.isSample) return null;
   return (
     <p class="note">
-      <Icon name="eye" /> An even sample of {count(limit)}; zoom in to see every machine.
+      <Icon name="eye" /> An even sample of {count(tick.count)}; zoom in to see every machine.
     </p>
   );
 }

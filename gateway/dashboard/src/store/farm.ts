@@ -460,9 +460,10 @@ function handleFrame(frame: MachineFrame): void {
   const { tick, simTimeS, count, machines, sums } = frame;
   // A void frame is shown until the first one after it comes, and the machine that is looked at may be sampled in it.
   if (tick < (state.tick.value?.tick ?? 0)) state.machineSeries.dropFrom(tick);
-  state.tick.value = { tick, simTimeS, count, machines, sums };
+  const now = { tick, simTimeS, count, machines, sums, isSample: isSample(frame) };
+  state.tick.value = now;
   if (shown.map === null) return recycle(frame);
-  shown.map.setFrame(frame, isSample(frame));
+  shown.map.setFrame(frame, now.isSample);
   showSelected();
 }
 

@@ -48,6 +48,8 @@ export interface TickNow {
   count: number;
   machines: number;
   sums: Sums;
+  /** Whether machines that are in view may be missing in the message. */
+  isSample: boolean;
 }
 export const tick = signal<TickNow | null>(null);
 
