@@ -275,7 +275,7 @@ Speed: TypeAlias = float | Literal["max"]
 
 
 class StagePercentiles(TypedDict):
-    """Percentiles of a stage's durations, us."""
+    """Percentiles of a stage's durations, us; all 0 where there are none."""
 
     stage: str
     """Name of the stage."""

@@ -1381,7 +1381,7 @@ export interface components {
          * @example 1
          */
         Speed: number | "max";
-        /** @description Percentiles of a stage's durations, us. */
+        /** @description Percentiles of a stage's durations, us; all 0 where there are none. */
         StagePercentiles: {
             /**
              * Format: int64
@@ -3290,7 +3290,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Of the snapshots of this tick or later, as the history holds them, at most 3,600: each has the timings of the interval
+                 * @description Of the snapshots of this tick or later, as the history holds them, at most 1,000: each has the timings of the interval
                  *     that it ends. Without this and `to_tick`: since the orchestrator began with the simulation.
                  */
                 from_tick?: number;
@@ -3389,7 +3389,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `over-capacity`: A maximum is reached. `orchestrator-unavailable`: The orchestrator cannot be reached. */
+            /** @description `over-capacity`: A maximum is reached. `orchestrator-unavailable`: The orchestrator cannot be reached. `store-unavailable`: The database does not answer; nothing was changed. */
             503: {
                 headers: {
                     /** @description Seconds to wait. */
