@@ -142,7 +142,8 @@ async fn stand_by(owned: &Owned, link: &mut Endpoint) -> Result<Lease, TenureErr
                     tracing::info!(
                         owner = address,
                         epoch,
-                        "standing by: the database is another's"
+                        "standing by: the database is another's, and this one takes over when that one ends; to serve beside it, give \
+                         another database, with --data-dir or --database-url"
                     );
                 }
                 let pause = owner.remaining.min(RENEW_EVERY).max(FIRST_BACK_OFF);

@@ -21,7 +21,7 @@ pub(crate) fn tcp(address: SocketAddr, is_tls: bool) -> Finding {
             Finding::warning(
                 "port",
                 format!("{found} has an AutoFarm that runs already"),
-                "nothing, if that one is meant; for another one beside it give another port with --listen",
+                "nothing, if that one is meant; for another one beside it give another port with --listen, and another database with --data-dir",
             )
         }
         Err(error) => failed(&found, "--listen", address, &error),

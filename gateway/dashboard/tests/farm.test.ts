@@ -293,3 +293,32 @@ describe("a run that is slower than asked", () => {
     expect(keys(page)).toEqual([]);
   });
 });
+
+describe("a server behind which the run cannot be heard of", () => {
+  /** It is asked for the run once a second. */
+  async function says(page: Awaited<ReturnType<typeof opened>>, status: number, times: number) {
+    const body = status === 200 ? simulation(A) : { title: "Orchestrator unavailable", detail: "It cannot be reached." };
+    for (let n = 0; n < times; n += 1) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      await page.server.answer(`GET /v1/simulations/${A}`, body, status);
+    }
+  }
+  const keys = (page: Awaited<ReturnType<typeof opened>>) => page.state.alertList.list.map((alert) => alert.key);
+
+  it("is said to be so after some seconds, once, until it is heard of again", async () => {
+    const page = await opened();
+    await says(page, 503, 2);
+    expect([page.state.unanswered.value, keys(page)]).toEqual([null, []]);
+    await says(page, 503, 9);
+    expect(page.state.unanswered.value).toContain("It cannot be reached.");
+    expect(page.state.alertList.list).toMatchObject([{ key: "unanswered", severity: "error", count: 1 }]);
+    await says(page, 200, 1);
+    expect([page.state.unanswered.value, keys(page)]).toEqual([null, []]);
+  });
+  it("says nothing more of it where another one is opened", async () => {
+    const page = await opened();
+    await says(page, 503, 4);
+    void page.farm.open(B);
+    expect([page.state.unanswered.value, keys(page)]).toEqual([null, []]);
+  });
+});

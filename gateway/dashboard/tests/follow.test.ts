@@ -86,3 +86,19 @@ it("but for one that is only looked at, or let go meanwhile", async () => {
   await settled();
   expect(map.went).toEqual([]);
 });
+
+it("from near, by who looked at it from afar, and is let go where the map is", async () => {
+  const { map, server, state } = await opened("&machine=5");
+  await server.answer(`GET /v1/simulations/${A}/entities/5`, at(310, 20));
+  map.camera = { x: 0, y: 0, pxPerM: 0.4 };
+  const { toggleFollow } = await import("../src/store/selection");
+  toggleFollow();
+  expect(state.place.value.isFollowed).toBe(true);
+  await server.answer(`GET /v1/simulations/${A}/entities/5`, at(311, 20));
+  expect(map.went.at(-1)).toEqual({ x: 311, y: 20, pxPerM: 9 });
+  const went = map.went.length;
+  toggleFollow();
+  await settled();
+  expect(state.place.value.isFollowed).toBe(false);
+  expect(map.went).toHaveLength(went);
+});

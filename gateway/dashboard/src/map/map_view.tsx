@@ -7,7 +7,7 @@ import { Icon } from "../parts/icons";
 import { stateName } from "../protocol/states";
 import * as farm from "../store/farm";
 import { changePlace } from "../store/page";
-import { select, visit } from "../store/selection";
+import { select, toggleFollow, visit } from "../store/selection";
 import * as state from "../store/state";
 import { scaleLength } from "./camera";
 import { FarmMap } from "./farm_map";
@@ -194,7 +194,7 @@ function handleKey(event: KeyboardEvent, map: FarmMap): void {
       break;
     }
     case "f":
-      if (state.selected.value !== null) changePlace({ isFollowed: !state.place.value.isFollowed });
+      toggleFollow();
       break;
     case "Escape":
       select(null);

@@ -1,6 +1,6 @@
 /** Commands for a machine, its site, or all; with the answer's number and tick, and what became of it. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Command, CommandPlace } from "../api/client";
 import { asProblem } from "../api/problem";
 import { count, words } from "../parts/format";
@@ -27,7 +27,7 @@ const FIELDS: Partial<Record<CommandName, { name: string; label: string; initial
     { name: "y_m", label: "North, m", initial: "" },
   ],
   set_speed_limit: [{ name: "m_per_s", label: "m/s", initial: "0.5" }],
-  inject_fault: [{ name: "for_s", label: "For, s", initial: "60" }],
+  inject_fault: [{ name: "for_s", label: "For, simulated s", initial: "60" }],
 };
 
 export function CommandForm({ id }: { id: number }) {
@@ -123,11 +123,13 @@ interface Taken extends CommandPlace {
 /** What the server answered, and what the log has said since. */
 function Outcome({ taken }: { taken: Taken }) {
   void state.eventVersion.value;
+  const line = useRef<HTMLParagraphElement>(null);
+  useEffect(() => line.current?.scrollIntoView({ block: "nearest" }), [taken.seq]);
   const { done, rejected } = outcomeOf(state.eventLog.events, taken.seq);
   const said = done + [...rejected.values()].reduce((sum, machines) => sum + machines, 0);
   const due = said === 0 ? 0 : Math.max((taken.machines ?? said) - said, 0);
   return (
-    <p class="outcome" role="status">
+    <p ref={line} class="outcome" role="status">
       Taken as command <b class="number">{taken.seq}</b> for tick <b class="number">{count(taken.tick)}</b>.{" "}
       {[...rejected].map(([reason, machines]) => `Rejected by ${count(machines)}: ${words(reason)}. `)}
       {done > 0 && `Carried out by ${count(done)}.`}

@@ -17,12 +17,21 @@ export function Connection() {
   const { why, retryAtMs } = state.status.value;
   const phase: Phase = state.isTokenNeeded.value ? "token" : state.status.value.phase;
   const isNone = state.place.value.simulation === null && phase !== "token";
-  const name = isNone ? (state.listTrouble.value === null ? "Ready" : "Disconnected") : phase === "open" && !state.isRunning.value ? "Connected" : NAMES[phase];
-  const look = isNone ? (state.listTrouble.value === null ? "open" : "waiting") : phase;
+  const isSilent = phase === "open" && state.unanswered.value !== null;
+  const name = isSilent
+    ? "No answer"
+    : isNone
+      ? state.listTrouble.value === null
+        ? "Ready"
+        : "Disconnected"
+      : phase === "open" && !state.isRunning.value
+        ? "Connected"
+        : NAMES[phase];
+  const look = isSilent ? "waiting" : isNone ? (state.listTrouble.value === null ? "open" : "waiting") : phase;
   return (
     <div class="connection">
       <span class={`dot dot-${look}`} aria-hidden="true" />
-      <span role="status" aria-label="Connection" title={why ?? undefined}>
+      <span role="status" aria-label="Connection" title={state.unanswered.value ?? why ?? undefined}>
         {name}
       </span>
       {retryAtMs !== null && phase === "waiting" && <Countdown atMs={retryAtMs} />}

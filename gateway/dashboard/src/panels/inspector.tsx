@@ -4,8 +4,7 @@ import { capital, duration, fixed, percent } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { Plot } from "../parts/plot";
 import { STATE_MEANS, type State } from "../protocol/states";
-import { changePlace } from "../store/page";
-import { goTo, goToSite, select } from "../store/selection";
+import { goTo, goToSite, select, toggleFollow } from "../store/selection";
 import * as state from "../store/state";
 import { CommandForm } from "./command_form";
 import { Swatch } from "./legend";
@@ -69,7 +68,7 @@ export function Inspector() {
       )}
       {now === null && trouble === null && <p class="note">Asking for it …</p>}
       <label class="switch">
-        <input type="checkbox" checked={isFollowed} disabled={row === null} onChange={() => changePlace({ isFollowed: !isFollowed })} />
+        <input type="checkbox" checked={isFollowed} disabled={row === null} onChange={toggleFollow} />
         Follow on the map
       </label>
       {/* What was answered for one machine is not said under another. */}

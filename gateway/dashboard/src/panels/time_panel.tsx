@@ -96,8 +96,8 @@ function Stages({ id, deadlineUs }: { id: string; deadlineUs: number | null }) {
       </table>
       <p class="note">
         {isRecent
-          ? "Of the last minutes, since this page first saw the speed of now. Above, each tick is judged by the deadline that it had itself."
-          : "Of all ticks since the orchestrator started, at whatever speeds: there is no history of this speed yet."}
+          ? "Of the last minutes, since this page saw the speed of now. Above, each tick is judged by its own deadline."
+          : "Since the orchestrator started, at any speed: there is no history of this one yet."}
       </p>
     </section>
   );

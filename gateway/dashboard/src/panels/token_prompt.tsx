@@ -22,7 +22,7 @@ export function TokenPrompt() {
           {hasToken.value
             ? "The server did not take the token that this page has: it may have been revoked. "
             : "This server answers only those who have one. "}
-          Make one with <code>autofarm token create --name me --role operator</code>.
+          Who runs it makes one: <code>autofarm token create --help</code>.
         </p>
         <label class="field">
           <span class="label">Token</span>

@@ -3,7 +3,7 @@
 import { count, fixed } from "../parts/format";
 
 /** More of the last minutes' ticks are late than somebody should be content with. */
-const MOST_LATE_SHARE = 0.01;
+const MOST_LATE_SHARE = 0.001;
 /** Two digits after the point tell no less than that. */
 const SMALLEST_SHARE = 0.0001;
 

@@ -41,6 +41,9 @@ let listedAtMs = 0;
 /** A run that has only begun, or got another speed, is too slow for a moment: only after so many answers it is said. */
 const SLOW_AFTER = 5;
 /** Answers in a row that tell of a run that is too slow. */
+/** Answers in a row without the run, once a second, after which that is said. */
+const SILENT_AFTER = 3;
+let silentAnswers = 0;
 let slowAnswers = 0;
 /** Whether the fields of the open simulation were asked for in vain. */
 let isWorldDue = false;
@@ -202,11 +205,27 @@ async function refreshSimulation(): Promise<void> {
   try {
     const now = await api.simulation(open.id);
     showSimulation(now);
+    endSilence();
     if (now.id === state.place.value.simulation) watchPace(now);
-  } catch {
-    // The stream says what is wrong with the connection.
+  } catch (error) {
+    const problem = asProblem(error);
+    // The stream says what is wrong with the connection, but is silent where only what is behind the server is gone.
+    if (problem.status >= 500 && state.simulation.value?.id === open.id) handleSilence(problem.sentence);
   }
   await refreshSelected();
+}
+
+function handleSilence(why: string): void {
+  silentAnswers += 1;
+  if (silentAnswers < SILENT_AFTER) return;
+  state.unanswered.value = why;
+  if (silentAnswers === SILENT_AFTER) alert("unanswered", `Nothing new is heard of this run. ${why}`, "error", { lasts: "simulation" });
+}
+
+function endSilence(): void {
+  if (silentAnswers >= SILENT_AFTER) settle("unanswered");
+  silentAnswers = 0;
+  state.unanswered.value = null;
 }
 
 /** Says that a run stands or is too slow only as long as it is. */
@@ -272,6 +291,7 @@ export function leave(): void {
 function forget(): void {
   shown.map?.clear();
   slowAnswers = 0;
+  endSilence();
   clearTimings();
   lateness = new Lateness();
   burst = new Burst();

@@ -94,7 +94,7 @@ export function occasionOf(event: FarmEvent, lateness: Lateness, ticksPerS: numb
       return {
         key: `worker_lost:${text("worker")}`,
         severity: "error",
-        text: `Worker ${text("worker")} was lost: ${text("reason")}. Its machines go to others.`,
+        text: `Worker ${text("worker")} was lost: ${text("reason")}. Its machines go to another, as soon as there is one.`,
       };
     case "worker_suspect":
       return { key: `worker_suspect:${text("worker")}`, severity: "warning", text: `Worker ${text("worker")} does not answer in time.` };

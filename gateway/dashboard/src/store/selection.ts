@@ -90,14 +90,25 @@ function nowOf(info: state.Selected["info"]): state.Selected["now"] {
 }
 
 /** Shows a machine on the map, near enough to see its shape, and looks at it. */
-export async function goTo(id: number): Promise<void> {
+export function goTo(id: number): Promise<void> {
   select(id);
-  const open = state.simulation.value;
-  if (open === null) return;
+  return comeNear(id);
+}
+
+async function comeNear(id: number): Promise<void> {
   await refreshSelected();
   const now = state.selected.value?.id === id ? state.selected.value.now : null;
   if (now === null || shown.map === null) return;
   shown.map.flyTo({ x: now.xM, y: now.yM, pxPerM: Math.max(shown.map.camera.pxPerM, NEAR_PX_PER_M) });
+}
+
+/** Follows the machine that is looked at, from near enough that it is seen to move; or no longer. */
+export function toggleFollow(): void {
+  const id = state.selected.value?.id;
+  if (id === undefined) return;
+  const isFollowed = !state.place.value.isFollowed;
+  changePlace({ isFollowed });
+  if (isFollowed) void comeNear(id);
 }
 
 /** Goes to a machine that does something, looks at it and follows it. */

@@ -21,6 +21,8 @@ export const place = signal<Place>(readPlace(location.hash));
 /** All simulations, null until they are known; and why they are not. */
 export const simulations = signal<Simulation[] | null>(null);
 export const listTrouble = signal<string | null>(null);
+/** Why the server does not say how the open simulation is, though its stream is open; null where it does. */
+export const unanswered = signal<string | null>(null);
 export const scenarios = signal<Scenario[]>([]);
 export const workers = signal<Worker[]>([]);
 

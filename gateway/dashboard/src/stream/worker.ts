@@ -164,7 +164,7 @@ class Stream {
         if (typeof ticket === "string") return ticket;
       }
       if (answer.status === 401) this.#status("token", "The server wants another token.");
-      else this.#again(`The server gave no ticket for the stream: ${answer.status}.`);
+      else this.#again(`The server cannot open the stream now: ${answer.status}.`);
     } catch {
       this.#again("The server cannot be reached.");
     }
