@@ -124,9 +124,10 @@ interface Taken extends CommandPlace {
 function Outcome({ taken }: { taken: Taken }) {
   void state.eventVersion.value;
   const line = useRef<HTMLParagraphElement>(null);
-  useEffect(() => line.current?.scrollIntoView({ block: "nearest" }), [taken.seq]);
   const { done, rejected } = outcomeOf(state.eventLog.events, taken.seq);
   const said = done + [...rejected.values()].reduce((sum, machines) => sum + machines, 0);
+  // It grows as more is said.
+  useEffect(() => line.current?.scrollIntoView({ block: "nearest" }), [taken.seq, said]);
   const due = said === 0 ? 0 : Math.max((taken.machines ?? said) - said, 0);
   return (
     <p ref={line} class="outcome" role="status">
