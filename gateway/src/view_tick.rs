@@ -133,33 +133,38 @@ impl ViewTick {
         if all > most {
             let share = (most << 32) / all;
             let mut sum = 0;
+            let mut rounded_up = 0;
             for taken in &mut shown {
-                let dither = u64::from(self.index.blocks[taken.block].dither);
-                let records = (taken.records as u64 * share + dither) >> 32;
+                let part = taken.records as u64 * share;
+                let records = (part + u64::from(self.index.blocks[taken.block].dither)) >> 32;
                 sum += records;
+                rounded_up += records - (part >> 32);
                 taken.records = records as usize;
             }
-            self.mend(&mut shown, sum, most, all);
+            self.mend(&mut shown, share, rounded_up, sum, most);
             shown.retain(|taken| taken.records > 0);
         }
         shown
     }
 
-    /// Makes the `sum` of what is taken of `all` records the `most` there may be: where it is off by a few, as with blocks that are
-    /// not equal or are a part of all, as many are taken from or given to blocks, evenly over them.
-    fn mend(&self, shown: &mut [Taken], sum: u64, most: u64, all: u64) {
+    /// Makes the `sum` of what is taken the `most` there may be: where it is off by a few, as with blocks that are not equal or
+    /// are a part of all, as many of those whose `share` was rounded up have it rounded down or the other way, evenly over them.
+    /// So each has less than one more or less than its share.
+    fn mend(&self, shown: &mut [Taken], share: u64, rounded_up: u64, sum: u64, most: u64) {
+        let of = |taken: &Taken| self.index.blocks[taken.block].records.len();
+        let low = |taken: &Taken| ((of(taken) as u64 * share) >> 32) as usize;
         if sum > most {
-            let taken = shown.iter_mut().map(|taken| (taken.records, taken));
-            deal_out(sum - most, sum, taken, |taken, share| {
-                taken.records -= share;
+            let up = shown.iter_mut();
+            let up = up.map(|taken| (taken.records - low(taken), taken));
+            deal_out(sum - most, rounded_up, up, |taken, one| {
+                taken.records -= one
             });
         } else if sum < most {
-            let left = shown.iter_mut().map(|taken| {
-                let of = self.index.blocks[taken.block].records.len();
-                (of - taken.records, taken)
-            });
-            deal_out(most - sum, all - sum, left, |taken, share| {
-                taken.records += share;
+            let rounded_down = shown.len() as u64 - rounded_up;
+            let down = shown.iter_mut();
+            let down = down.map(|taken| (1 + low(taken) - taken.records, taken));
+            deal_out(most - sum, rounded_down, down, |taken, one| {
+                taken.records += one
             });
         }
     }
@@ -260,8 +265,8 @@ mod tests {
             for t in &taken {
                 let of = tick.index.blocks[t.block].records.len();
                 let share = (of as f64 * f64::from(most) / 2_000.0).min(of as f64);
-                // Rounded either way, and one more or less for the sake of the sum.
-                assert!(t.records <= of && (t.records as f64 - share).abs() < 2.0);
+                // Rounded either way, also for the sake of the sum.
+                assert!(t.records <= of && (t.records as f64 - share).abs() < 1.001);
             }
         }
     }
