@@ -157,14 +157,14 @@ impl ViewTick {
             let up = shown.iter_mut();
             let up = up.map(|taken| (taken.records - low(taken), taken));
             deal_out(sum - most, rounded_up, up, |taken, one| {
-                taken.records -= one
+                taken.records -= one;
             });
         } else if sum < most {
             let rounded_down = shown.len() as u64 - rounded_up;
             let down = shown.iter_mut();
             let down = down.map(|taken| (1 + low(taken) - taken.records, taken));
             deal_out(most - sum, rounded_down, down, |taken, one| {
-                taken.records += one
+                taken.records += one;
             });
         }
     }
