@@ -215,7 +215,7 @@ class Gateway:
         from_tick: int | None = None,
         to_tick: int | None = None,
     ) -> Answer[Latency]:
-        """Where ticks' time goes: percentiles of each stage, or of one; since the orchestrator began with the simulation, or in some ticks."""
+        """Where ticks' time goes, by percentiles of each stage or one: since the orchestrator began, or in some ticks."""
         query = {"stage": stage, "from_tick": from_tick, "to_tick": to_tick}
         return json("read_latency", path={"id": simulation}, query=query)
 
@@ -228,7 +228,7 @@ class Gateway:
         from_tick: int | None = None,
         to_tick: int | None = None,
     ) -> Answer[str]:
-        """The HDR histogram of a stage, in ms, of whole ticks if none is named; of which ticks is said as in `latency`."""
+        """The HDR histogram of a stage, in ms, of whole ticks if none is named; of which ticks is as in `latency`."""
         query = {"stage": stage, "from_tick": from_tick, "to_tick": to_tick}
         return text("read_latency", path={"id": simulation}, query=query, accept="application/vnd.hgrm")
 
