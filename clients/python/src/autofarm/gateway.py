@@ -215,7 +215,7 @@ class Gateway:
         from_tick: int | None = None,
         to_tick: int | None = None,
     ) -> Answer[Latency]:
-        """Where ticks' time goes, by percentiles of each stage or one: since the orchestrator began, or in some ticks."""
+        """Where ticks' time goes, as percentiles of each stage or one; since the run began here, or in some ticks."""
         query = {"stage": stage, "from_tick": from_tick, "to_tick": to_tick}
         return json("read_latency", path={"id": simulation}, query=query)
 
