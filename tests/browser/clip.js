@@ -23,6 +23,8 @@ const SIZE = { width: 1120, height: 640 };
 /** Seconds of each scene, and frames of one second. */
 const SCENE_S = 6;
 const FPS = 5;
+/** Until then the plots have something to show, ms. */
+const FILLED_AFTER_MS = 15_000;
 /** Simulated seconds after which the farm is busy everywhere. */
 const WARM_UP_S = 900;
 
@@ -90,7 +92,7 @@ try {
     });
   await page.goto(new URL(`/#sim=${farm.id}`, url).href);
   await drawn();
-  await page.waitForTimeout(2_000);
+  await page.waitForTimeout(FILLED_AFTER_MS);
   const whole = await record(page, directory, "whole");
   const { items } = await ask("GET", `${farm.path}/entities?state=working&limit=1`);
   await page.goto("about:blank");
