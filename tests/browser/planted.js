@@ -23,8 +23,8 @@ const SLOW = ["frames-kept", "memory-leak"];
 const PATCHES = resolve("planted");
 /** Where patches, which are made at the root of the repository, find the dashboard. */
 const PLACE = "gateway/dashboard";
-/** Waiting in vain is what a fault costs; the tests by themselves are more patient. */
-const PATIENCE_MS = process.env.BROWSER_PATIENCE_MS ?? "20000";
+/** Waiting in vain is what a fault costs; tests of what is sound have the patience that they have by themselves. */
+const PATIENCE = { BROWSER_PATIENCE_MS: process.env.BROWSER_PATIENCE_MS ?? "20000" };
 const AT_ONCE = 2;
 /** A build, or a file of tests, that takes longer hangs, ms. */
 const LONGEST_MS = 300_000;
@@ -112,11 +112,12 @@ async function build(tree) {
  * @param {string[]} tests their names; all of them where there is none
  * @param {string} built
  * @param {string} pictures
+ * @param {{ BROWSER_PATIENCE_MS?: string }} [patience] their own unless it is given
  * @returns {Promise<Outcome[]>} in the order in which they ran
  */
-async function outcomes(file, tests, built, pictures) {
+async function outcomes(file, tests, built, pictures, patience = {}) {
   const patterns = tests.map((test) => `--test-name-pattern=/^${escaped(test)}$/`);
-  const env = { ...process.env, BROWSER_DASHBOARD: built, BROWSER_PICTURES: pictures, BROWSER_PATIENCE_MS: PATIENCE_MS };
+  const env = { ...process.env, BROWSER_DASHBOARD: built, BROWSER_PICTURES: pictures, ...patience };
   const { said } = await call(process.execPath, ["--test", "--test-reporter=./told.js", ...patterns, file], { env });
   // What a test itself prints is not of the reporter.
   const lines = said.split("\n").filter((line) => line.startsWith('{"name":'));
@@ -154,7 +155,7 @@ async function plant({ name, file, test, words }) {
   const env = { ...process.env, GIT_CEILING_DIRECTORIES: scratch };
   const applied = await call("git", ["apply", join(PATCHES, `${name}.patch`)], { cwd: tree, env });
   if (applied.code !== 0) return tell(name, `does not apply any more:\n${applied.said}`, false);
-  const [outcome] = await outcomes(file, [test], await build(tree), join(tree, "pictures"));
+  const [outcome] = await outcomes(file, [test], await build(tree), join(tree, "pictures"), PATIENCE);
   const failure = outcome?.failure ?? null;
   if (failure === null) return tell(name, `NOT CAUGHT by ${file}: ${test}`, false);
   if (failure.includes(words) && !failure.startsWith(NO_PAGE)) return tell(name, `${file}: ${shown(failure, words)}`);
