@@ -49,8 +49,11 @@ impl Demo {
             return Ok(());
         };
         let id = match first(handle).await? {
-            None => handle.create(spec(scenario)).await?,
-            Some(left) if is_on_its_way(&left) => left.spec.id,
+            None => {
+                let id = SimulationId(Uuid::now_v7().as_u128());
+                handle.create(spec(id, scenario)).await?
+            }
+            Some(left) if is_on_its_way(&left, scenario) => left.spec.id,
             Some(_) => return Ok(()),
         };
         // Whoever has done something to it meanwhile, stopped or deleted it say, has it as they want it.
@@ -74,15 +77,15 @@ async fn first(handle: &Handle) -> anyhow::Result<Option<SimulationInfo>> {
     })
 }
 
-/// Whether it is a demo that has not been resumed yet.
-fn is_on_its_way(left: &SimulationInfo) -> bool {
+/// Whether it is this demo, as it is made here, and has not been resumed yet.
+fn is_on_its_way(left: &SimulationInfo, scenario: Scenario) -> bool {
     let stands = matches!(left.status, Status::Created | Status::Paused);
-    left.spec.name == NAME && stands && left.tick <= BUSY_FROM_TICK
+    stands && left.tick <= BUSY_FROM_TICK && left.spec == spec(left.spec.id, scenario)
 }
 
-fn spec(scenario: Scenario) -> Spec {
+fn spec(id: SimulationId, scenario: Scenario) -> Spec {
     Spec {
-        id: SimulationId(Uuid::now_v7().as_u128()),
+        id,
         name: NAME.to_owned(),
         config: SimulationConfig {
             scenario: scenario.code(),
@@ -116,7 +119,8 @@ async fn bring_to_work(handle: &Handle, id: SimulationId) -> anyhow::Result<()> 
         if demo.status != Status::Paused {
             return Ok(());
         }
-        if demo.tick >= BUSY_FROM_TICK {
+        // One that was killed on its way counts as there while it is still brought to where it was to stand.
+        if demo.tick >= BUSY_FROM_TICK && demo.replaying_to.is_none() {
             handle.resume(id).await?;
             return Ok(());
         }

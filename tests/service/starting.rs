@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -140,10 +141,52 @@ fn a_demo_that_was_killed_on_its_way_to_work_is_brought_there_by_the_next_start(
     up.signal(Signal::KILL);
     up.end();
     let up = demo_in(&directory);
-    let demo = running(&up.ready());
+    let api = up.ready();
+    let demo = running(&api);
     assert_eq!(
         (&demo["name"], &demo["speed"]),
         (&"demo".into(), &2.0.into())
+    );
+    let id = demo["id"].as_str().expect("an id");
+    let lifecycle = format!("/v1/simulations/{id}/events?kind=lifecycle");
+    let resumed = wait_until("history tells where it was resumed", || {
+        let events = api.get(&lifecycle).body;
+        let events = events["items"].as_array()?.iter();
+        let mut running = events.filter(|e| e["detail"]["status"] == "running");
+        // The first is its start.
+        running.nth(1).map(tick)
+    });
+    assert!(resumed >= 1_800, "it was resumed at tick {resumed}");
+}
+
+#[test]
+fn a_farm_of_somebodys_own_that_is_called_demo_stays_as_it_was_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let up = Up::start(&["--data-dir", text(directory.path()), "--demo", "none"]);
+    let api = up.ready();
+    let own =
+        json!({ "name": "demo", "scenario": "dense", "entities": 10, "tick_ms": 50, "speed": 2.0 });
+    let id = api.post("/v1/simulations", &own).expect(201)["id"].clone();
+    let path = format!("/v1/simulations/{}", id.as_str().expect("an id"));
+    let step = json!({ "ticks": 5 });
+    for (what, body) in [("start", json!({})), ("pause", json!({})), ("step", step)] {
+        api.post(&format!("{path}/{what}"), &body);
+    }
+    let left = wait_until("it stands", || {
+        let now = api.get(&path).body;
+        (now["status"] == "paused" && now["tick"].as_u64() >= Some(5)).then_some(now)
+    });
+    up.signal(Signal::TERM);
+    up.end();
+
+    let up = demo_in(&directory);
+    let api = up.ready();
+    // A demo on its way there steps by then.
+    std::thread::sleep(Duration::from_secs(2));
+    let now = api.get(&path).body;
+    assert_eq!(
+        (&now["status"], &now["tick"]),
+        (&"paused".into(), &left["tick"])
     );
 }
 

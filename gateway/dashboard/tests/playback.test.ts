@@ -17,7 +17,7 @@ describe("how long a way takes", () => {
 });
 
 it("frames that come unevenly are shown evenly", () => {
-  const playback = new Playback<ReturnType<typeof frame>>();
+  const playback = new Playback<ReturnType<typeof frame>>(() => false);
   const arrivals = [0, 100, 180, 320, 390, 500];
   const places: number[] = [];
   for (let now = 0; now <= 700; now += 10) {
@@ -36,7 +36,7 @@ it("frames that come unevenly are shown evenly", () => {
 });
 
 it("gives every frame back once, and holds two at most", () => {
-  const playback = new Playback<ReturnType<typeof frame>>();
+  const playback = new Playback<ReturnType<typeof frame>>(() => false);
   const back: number[] = [];
   for (let n = 0; n < 10; n += 1) {
     const done = playback.handleFrame(frame(n), n);
@@ -47,8 +47,17 @@ it("gives every frame back once, and holds two at most", () => {
   expect(playback.shown).toBeNull();
 });
 
+it("a frame on whose way nothing is seen to move waits for nothing, and needs one picture", () => {
+  const playback = new Playback<ReturnType<typeof frame>>(({ n }) => n > 1);
+  for (const n of [0, 1, 2]) playback.handleFrame(frame(n), 0);
+  expect(playback.poll(100)?.n).toBe(1);
+  expect(playback.isMoving(100)).toBe(false);
+  expect(playback.handleFrame(frame(3), 110)?.n).toBe(2);
+  expect(playback.progress(110)).toBe(1);
+});
+
 it("stands still when nothing is left to show", () => {
-  const playback = new Playback<ReturnType<typeof frame>>();
+  const playback = new Playback<ReturnType<typeof frame>>(() => false);
   playback.handleFrame(frame(0), 0);
   playback.handleFrame(frame(1), 10);
   expect(playback.isMoving(50)).toBe(true);
@@ -57,7 +66,7 @@ it("stands still when nothing is left to show", () => {
 
 it("a step out of a pause is shown within moments, whatever the pause was", () => {
   for (const pausedMs of [800, 1_700, 60_000]) {
-    const playback = new Playback<{ startedAtUs: number; beforeStartedAtUs: number | null }>();
+    const playback = new Playback<{ startedAtUs: number; beforeStartedAtUs: number | null }>(() => false);
     playback.handleFrame({ startedAtUs: 0, beforeStartedAtUs: null }, 0);
     playback.handleFrame({ startedAtUs: pausedMs * 1000, beforeStartedAtUs: 0 }, pausedMs);
     expect(playback.isMoving(pausedMs + LONGEST_GLIDE_MS)).toBe(false);
@@ -65,7 +74,7 @@ it("a step out of a pause is shown within moments, whatever the pause was", () =
 });
 
 it("never goes back to an older frame, however seldom the screen is drawn", () => {
-  const playback = new Playback<ReturnType<typeof frame>>();
+  const playback = new Playback<ReturnType<typeof frame>>(() => false);
   const shown: number[] = [];
   for (let now = 0; now <= 3000; now += 10) {
     if (now % 70 === 0) playback.handleFrame(frame(now / 70), now);
@@ -76,11 +85,11 @@ it("never goes back to an older frame, however seldom the screen is drawn", () =
 });
 
 describe("how often pictures are drawn", () => {
-  const playback = new Playback<ReturnType<typeof frame>>();
+  const playback = new Playback<ReturnType<typeof frame>>(() => false);
   playback.handleFrame(frame(0), 0);
   playback.handleFrame(frame(1), 0);
-  it("is once a frame where nothing moves by half a pixel", () => expect(playback.nextInMs(0.1, 20)).toBe(80));
-  it("is as often as something moves by half a pixel", () => expect(playback.nextInMs(2, 20)).toBe(25));
-  it("is at once where machines run", () => expect(playback.nextInMs(500, 20)).toBeLessThan(1));
-  it("is when the way is done at the latest", () => expect(playback.nextInMs(0.6, 95)).toBe(5));
+  it("is once a frame where nothing is seen to move any more", () => expect(playback.nextInMs(0.2, 20)).toBe(80));
+  it("is as often as something is seen to move", () => expect(playback.nextInMs(4, 20)).toBe(25));
+  it("is at once where machines run", () => expect(playback.nextInMs(1000, 20)).toBeLessThan(1));
+  it("is when the way is done at the latest", () => expect(playback.nextInMs(1.2, 95)).toBe(5));
 });

@@ -17,6 +17,8 @@ import { queuesOf } from "./queues";
 const PICK_WITHIN_PX = 14;
 /** More pixels a point of the page than that are not drawn: nobody sees them, and everybody waits. */
 const MOST_DEVICE_PX = 2;
+/** Who moves by less is not seen to move, px. */
+const SEEN_MOVE_PX = 0.5;
 /** A picture of the screen takes about so long, ms. */
 const SCREEN_MS = 17;
 /** What covers a wide map: the legend. */
@@ -49,7 +51,7 @@ export class FarmMap {
   readonly #canvases: MapCanvases;
   readonly #events: MapEvents;
   readonly #layer: MachinesLayer;
-  readonly #playback = new Playback<MachineFrame>();
+  readonly #playback = new Playback<MachineFrame>((frame) => this.#farthestPx(frame) < SEEN_MOVE_PX);
   readonly #gestures: Gestures;
   readonly #observer: ResizeObserver;
   #size: Size = { width: 1, height: 1 };
@@ -283,10 +285,14 @@ export class FarmMap {
     if (this.#request === 0 && !this.#isGone) this.#request = requestAnimationFrame(() => this.#picture());
   }
 
+  #farthestPx(frame: MachineFrame): number {
+    return frame.longestMoveM * this.#camera.pxPerM;
+  }
+
   /** Draws when there will be something new to see: at once, or when something has moved by half a pixel. */
   #drawOn(now: number): void {
-    const farthestPx = (this.#playback.shown?.longestMoveM ?? 0) * this.#camera.pxPerM;
-    const waitMs = this.#playback.nextInMs(farthestPx, now);
+    const frame = this.#playback.shown;
+    const waitMs = frame === null ? 0 : this.#playback.nextInMs(this.#farthestPx(frame) / SEEN_MOVE_PX, now);
     if (waitMs <= SCREEN_MS) return this.#draw();
     clearTimeout(this.#later);
     this.#later = setTimeout(() => this.#draw(), waitMs - SCREEN_MS / 2);

@@ -25,10 +25,16 @@ export function glideMs(frame: Timed): number {
 }
 
 export class Playback<Frame extends Timed> {
+  readonly #isStill: (frame: Frame) => boolean;
   #shown: Frame | null = null;
   #shownAtMs = 0;
   #glideMs = 0;
   #waiting: Frame | null = null;
+
+  /** A frame on whose way nothing is seen to move is shown at once as it is. */
+  constructor(isStill: (frame: Frame) => boolean) {
+    this.#isStill = isStill;
+  }
 
   get shown(): Frame | null {
     return this.#shown;
@@ -72,7 +78,7 @@ export class Playback<Frame extends Timed> {
   #show(frame: Frame, atMs: number): void {
     this.#shown = frame;
     this.#shownAtMs = atMs;
-    this.#glideMs = glideMs(frame);
+    this.#glideMs = this.#isStill(frame) ? 0 : glideMs(frame);
   }
 
   /** How far the machines are on their way to the shown frame, from 0 to 1. */
@@ -87,12 +93,11 @@ export class Playback<Frame extends Timed> {
   }
 
   /**
-   * When the next picture would show something else, ms from now, where the farthest way of the shown frame is so many
-   * pixels: no picture is drawn that moves nothing by half a pixel.
+   * When the next picture would show something else, ms from now, where the farthest way of the shown frame has so many
+   * steps that are seen.
    */
-  nextInMs(farthestPx: number, nowMs: number): number {
+  nextInMs(steps: number, nowMs: number): number {
     const leftMs = Math.max(this.#shownAtMs + this.#glideMs - nowMs, 0);
-    const steps = farthestPx * 2;
     return steps < 1 ? leftMs : Math.min(this.#glideMs / steps, leftMs);
   }
 

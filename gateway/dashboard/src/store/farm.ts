@@ -41,10 +41,10 @@ let listedAtMs = 0;
 /** A run that has only begun, or got another speed, is too slow for a moment: only after so many answers it is said. */
 const SLOW_AFTER = 5;
 /** Answers in a row that tell of a run that is too slow. */
+let slowAnswers = 0;
 /** Answers in a row without the run, once a second, after which that is said. */
 const SILENT_AFTER = 3;
 let silentAnswers = 0;
-let slowAnswers = 0;
 /** Whether the fields of the open simulation were asked for in vain. */
 let isWorldDue = false;
 /** Where the run stood when it last had no worker: it goes on once it is beyond. */
