@@ -52,7 +52,8 @@ const slow = known.filter(({ name }) => SLOW.includes(name)).map(({ file }) => f
 const files = isAll
   ? readdirSync(".").filter((file) => file.endsWith(".test.js") && !slow.includes(file))
   : [...new Set(faults.map(({ file }) => file))];
-const isSound = await every(files, (file) => control(file).catch((error) => tell(NOTHING, error.message, false)));
+const doApply = await every(known, applies);
+const isSound = doApply && (await every(files, (file) => control(file).catch((error) => tell(NOTHING, error.message, false))));
 const isCaught = isSound && (await every(faults, (fault) => plant(fault).catch((error) => tell(fault.name, error.message, false))));
 process.exitCode = isCaught ? 0 : 1;
 
@@ -145,15 +146,36 @@ async function control(file) {
 }
 
 /**
+ * Puts a fault into a tree.
+ *
+ * @param {string} name
+ * @param {string} tree
+ * @param {string[]} flags
+ */
+function apply(name, tree, ...flags) {
+  // Git must not take the copy for a part of this repository, of which it would pass over what is elsewhere.
+  const env = { ...process.env, GIT_CEILING_DIRECTORIES: scratch };
+  return call("git", ["apply", ...flags, join(PATCHES, `${name}.patch`)], { cwd: tree, env });
+}
+
+/**
+ * Whether a fault can still be planted: one that is not this time must not be lost unseen.
+ *
+ * @param {Fault} fault
+ */
+async function applies({ name }) {
+  const { code, said } = await apply(name, join(scratch, "sound"), "--check");
+  return code === 0 || tell(name, `does not apply any more:\n${said}`, false);
+}
+
+/**
  * Whether a fault is caught, by what it names.
  *
  * @param {Fault} fault
  */
 async function plant({ name, file, test, words }) {
   const tree = copyOf(name);
-  // Git must not take the copy for a part of this repository, of which it would pass over what is elsewhere.
-  const env = { ...process.env, GIT_CEILING_DIRECTORIES: scratch };
-  const applied = await call("git", ["apply", join(PATCHES, `${name}.patch`)], { cwd: tree, env });
+  const applied = await apply(name, tree);
   if (applied.code !== 0) return tell(name, `does not apply any more:\n${applied.said}`, false);
   const [outcome] = await outcomes(file, [test], await build(tree), join(tree, "pictures"), PATIENCE);
   const failure = outcome?.failure ?? null;

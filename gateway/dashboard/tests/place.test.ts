@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import type { Simulation } from "../src/api/client";
-import { askedBounds, fitted, toScreen, toWorld, zoomedAt } from "../src/map/camera";
+import { askedBounds, fitted, overlapM2, toScreen, toWorld, zoomedAt } from "../src/map/camera";
+import { pointPx } from "../src/map/machines_layer";
 import { HOME, openedAtOnce, readPlace, writePlace } from "../src/store/location";
 
 const SIZE = { width: 800, height: 600 };
@@ -26,6 +27,21 @@ describe("the address", () => {
   it("knows no machine 0", () => expect(readPlace("#machine=0").machine).toBeNull());
   it("that makes no sense is as the first visit", () => {
     expect(readPlace("#sim=../../x&x=NaN&y=1&z=-3&by=colour&hide=-1&machine=1.5&tab=nowhere&max=999999999&follow=yes")).toEqual(HOME);
+  });
+});
+
+describe("how large a machine is drawn", () => {
+  it("is less the closer together they are, and never too little to be seen", () => {
+    const sizes = [0, 2, 4, 18, 37, 1000].map((apartPx) => pointPx(0.01, apartPx));
+    expect(sizes).toEqual([...sizes].sort((a, b) => a - b));
+    expect(sizes[0]).toBeGreaterThanOrEqual(2);
+    expect(sizes[4]).toBe(sizes[5]);
+  });
+  it("is to scale from near, however many there are", () => expect([pointPx(20, 0), pointPx(20, 1000)]).toEqual([56, 56]));
+  it("goes by the part of the world that is seen", () => {
+    expect(overlapM2([0, 0, 10, 10], [5, -5, 50, 5])).toBe(25);
+    expect(overlapM2([0, 0, 10, 10], [20, 0, 30, 10])).toBe(0);
+    expect(overlapM2([0, 0, 10, 20])).toBe(200);
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { expect, it } from "vitest";
 import type { Camera } from "../src/map/camera";
-import type { Ground, Layout } from "../src/map/ground";
+import { type Ground, hasStations, type Layout } from "../src/map/ground";
 import { queuesOf } from "../src/map/queues";
 import { STATES } from "../src/protocol/states";
 import { type MachineFrame, STRIDE } from "../src/stream/channel";
@@ -47,4 +47,13 @@ it("not where stations are too small to be marked, or not known yet", () => {
 
 it("and only at sites that are seen", () => {
   expect([...queuesOf(frame, ground, { x: -100, y: 0, pxPerM: 4 }, SIZE)]).toEqual([[0, 2]]);
+});
+
+it("only where stations are so far apart that their marks do not lie on each other", () => {
+  const from = (width: number): Camera => ({ ...near, pxPerM: width / 400 });
+  const many = { ...layout, bounds_m: [-200, -200, 200, 200], stations: Array.from({ length: 400 }, (_, n) => station(n - 200)) } as Layout;
+  expect(hasStations(many, from(300))).toBe(false);
+  expect(hasStations(many, from(600))).toBe(true);
+  expect(hasStations({ ...many, stations: many.stations.slice(0, 4) }, from(300))).toBe(true);
+  expect(hasStations({ ...many, stations: many.stations.slice(0, 4) }, from(200))).toBe(false);
 });

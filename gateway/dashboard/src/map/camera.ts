@@ -79,6 +79,12 @@ export function visibleBounds(camera: Camera, size: Size): Bounds {
   return [camera.x - halfX, camera.y - halfY, camera.x + halfX, camera.y + halfY];
 }
 
+/** Area that two bounds have in common, m². */
+export function overlapM2(one: Bounds, other: Bounds = one): number {
+  const side = (at: 0 | 1) => Math.max(Math.min(one[at + 2]!, other[at + 2]!) - Math.max(one[at], other[at]), 0);
+  return side(0) * side(1);
+}
+
 /** Bounds to ask the stream for: what is visible with a margin, or null where that is the whole world. */
 export function askedBounds(camera: Camera, size: Size, world: Bounds): Bounds | null {
   const [west, south, east, north] = visibleBounds(camera, size);

@@ -4,7 +4,7 @@
  */
 
 import type { MachineFrame } from "../stream/channel";
-import { type Bounds, type Camera, type Covered, fitted, keptInside, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
+import { type Bounds, type Camera, type Covered, fitted, keptInside, overlapM2, panned, type Size, toScreen, toWorld, visibleBounds, zoomedAt } from "./camera";
 import { Gestures } from "./gestures";
 import { drawGround, type Ground, type GroundColours } from "./ground";
 import { type Look, MachinesLayer, pointPx } from "./machines_layer";
@@ -197,7 +197,7 @@ export class FarmMap {
     const frame = this.#playback.shown;
     if (frame === null) return null;
     const [x, y] = toWorld(this.#camera, this.#size, px, py);
-    const withinPx = Math.max(PICK_WITHIN_PX, pointPx(this.#camera.pxPerM, frame.count) / 2);
+    const withinPx = Math.max(PICK_WITHIN_PX, this.#pointPx() / 2);
     return nearest(frame, this.#playback.progress(performance.now()), this.#look, x, y, withinPx / this.#camera.pxPerM);
   }
 
@@ -316,16 +316,23 @@ export class FarmMap {
       this.#events.onCamera(this.#camera, this.#size);
     }
     if (this.#isGroundDue) this.#drawGround();
-    this.#layer.draw(this.#camera, this.#size, this.#devicePx, progress, this.#look);
-    this.#tellMarked(marked);
     const frame = this.#playback.shown;
     if (this.#isCountDue) {
       this.#drawn = frame === null ? 0 : countShown(frame, this.#look, visibleBounds(this.#camera, this.#size));
       this.#isCountDue = false;
     }
+    this.#layer.draw(this.#camera, this.#size, this.#devicePx, this.#pointPx(), progress, this.#look);
+    this.#tellMarked(marked);
     this.#events.onPicture({ tick: frame?.tick ?? null, drawn: this.#drawn, tookMs: performance.now() - now });
     if (this.#flight !== null) this.#draw();
     else if (this.#playback.isMoving(now)) this.#drawOn(now);
+  }
+
+  /** How large a machine is drawn: as if those in sight were spread evenly over the part of the world that is. */
+  #pointPx(): number {
+    const { pxPerM } = this.#camera;
+    const areaM2 = overlapM2(visibleBounds(this.#camera, this.#size), this.#ground?.worldM);
+    return pointPx(pxPerM, pxPerM * Math.sqrt(areaM2 / Math.max(this.#drawn, 1)));
   }
 
   #fly(now: number): void {
@@ -360,7 +367,7 @@ export class FarmMap {
   #tellMarked(seen: Seen | null): void {
     if (seen === null) return this.#events.onMarked(null);
     const [px, py] = toScreen(this.#camera, this.#size, seen.xM, seen.yM);
-    const radiusPx = Math.max(pointPx(this.#camera.pxPerM, this.#playback.shown?.count ?? 0) / 2 + 5, 10);
+    const radiusPx = Math.max(this.#pointPx() / 2 + 5, 10);
     this.#events.onMarked({ px, py, radiusPx, seen });
   }
 }

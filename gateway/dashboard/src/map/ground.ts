@@ -4,7 +4,7 @@
  */
 
 import type { components } from "../api/schema";
-import { type Bounds, type Camera, type Size, toScreen, visibleBounds } from "./camera";
+import { type Bounds, type Camera, overlapM2, type Size, toScreen, visibleBounds } from "./camera";
 
 export type Layout = components["schemas"]["SiteLayout"];
 
@@ -37,6 +37,8 @@ const LABEL_FROM_PX = 140;
 const ROWS_FROM_PX = 3.5;
 const SLOTS_FROM_PX_PER_M = 1.2;
 const STATION_MARK_FROM_PX = 260;
+/** Stations less far apart than that are not marked: marks would lie on each other. */
+const STATIONS_APART_PX = 28;
 /** How high the mark of a charging slot is from afar, px. */
 const FAR_BOLT_PX = 13;
 /** Least radius of the disc around a station at which machines wait, px. */
@@ -68,9 +70,11 @@ function widthPx({ bounds_m }: Layout, camera: Camera): number {
   return (bounds_m[2]! - bounds_m[0]!) * camera.pxPerM;
 }
 
-/** Whether stations are so large that they are drawn, or marked. */
+/** Whether stations are so large that they are drawn, or so far apart that they are marked. */
 export function hasStations(layout: Layout, camera: Camera): boolean {
-  return camera.pxPerM >= SLOTS_FROM_PX_PER_M || widthPx(layout, camera) >= STATION_MARK_FROM_PX;
+  const bounds = layout.bounds_m as Bounds;
+  const apartPx = camera.pxPerM * Math.sqrt(overlapM2(bounds) / layout.stations.length);
+  return camera.pxPerM >= SLOTS_FROM_PX_PER_M || (widthPx(layout, camera) >= STATION_MARK_FROM_PX && apartPx >= STATIONS_APART_PX);
 }
 
 /** The sites of which a part is seen, each with where its frame begins in the world, m. */

@@ -8,23 +8,18 @@ import { FRAGMENT, VERTEX } from "./shaders";
 
 /** Length at which a machine is drawn to scale, m. */
 const MACHINE_M = 2.8;
-/** A machine far away is a dot; the more there are, the smaller it is. */
-const SMALLEST_POINT_PX: readonly [upTo: number, px: number][] = [
-  [400, 7],
-  [3_000, 5.5],
-  [30_000, 4],
-  [Number.POSITIVE_INFINITY, 3],
-];
+/** A machine far away is a dot: the closer together they are, the smaller. */
+const SMALLEST_DOT_PX = 2;
+const LARGEST_DOT_PX = 7;
 const LARGEST_POINT_PX = 160;
 /** From this size on a machine is a shape with a heading. */
 export const SHAPE_FROM_PX = 13;
 const FAULTED = STATES.indexOf("faulted");
 
-/** How large a machine is drawn at a zoom, px of the page. */
-export function pointPx(pxPerM: number, machines: number): number {
-  const smallest = SMALLEST_POINT_PX.find(([upTo]) => machines <= upTo)?.[1] ?? 3;
-  const grown = smallest + 3 * Math.min(pxPerM, 1);
-  return Math.min(Math.max(grown, MACHINE_M * pxPerM), LARGEST_POINT_PX);
+/** How large a machine is drawn at a zoom where they are so far apart, px of the page. */
+export function pointPx(pxPerM: number, apartPx: number): number {
+  const dot = Math.min(SMALLEST_DOT_PX + apartPx / 5, LARGEST_DOT_PX);
+  return Math.min(Math.max(dot + 3 * Math.min(pxPerM, 1), MACHINE_M * pxPerM), LARGEST_POINT_PX);
 }
 
 export interface Look {
@@ -103,7 +98,7 @@ export class MachinesLayer {
     this.#gl.bufferData(ARRAY_BUFFER, new Uint8Array(frame.buffer, 0, frame.count * STRIDE), STREAM_DRAW);
   }
 
-  draw(camera: Camera, size: Size, devicePx: number, progress: number, look: Look): void {
+  draw(camera: Camera, size: Size, devicePx: number, pointPx: number, progress: number, look: Look): void {
     const gl = this.#gl;
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.clearColor(0, 0, 0, 0);
@@ -112,7 +107,7 @@ export class MachinesLayer {
     gl.uniform2f(this.#at("fromMiddle"), this.#anchorM[0] - camera.x, this.#anchorM[1] - camera.y);
     gl.uniform2f(this.#at("toClip"), (2 * camera.pxPerM) / size.width, (2 * camera.pxPerM) / size.height);
     gl.uniform1f(this.#at("progress"), progress);
-    gl.uniform1f(this.#at("pointPx"), pointPx(camera.pxPerM, this.#count) * devicePx);
+    gl.uniform1f(this.#at("pointPx"), pointPx * devicePx);
     gl.uniform1f(this.#at("shapeFrom"), SHAPE_FROM_PX * devicePx);
     gl.uniform1i(this.#at("colourBy"), COLOUR_BY.indexOf(look.colourBy));
     gl.uniform1ui(this.#at("classes"), look.classes >>> 0);
