@@ -78,7 +78,7 @@ void main() {
     float d = isFaulted == 1 ? (abs(at.x) + abs(at.y)) - 0.95 : length(at) - 0.92;
     float cover = clamp(0.5 - d / px, 0.0, 1.0);
     float inner = clamp(0.5 - (d + px * 1.3) / px, 0.0, 1.0);
-    float rim = 0.3 + 0.7 * smoothstep(4.0, 9.0, pointPx);
+    float rim = smoothstep(3.0, 9.0, pointPx);
     painted = vec4(mix(mix(colour, outline, rim), colour, inner), cover);
   } else {
     // Along x what is ahead: a body with a rounded nose, wheels beside it, and the charge as a bar across.

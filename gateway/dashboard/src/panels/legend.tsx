@@ -36,7 +36,7 @@ export function Legend() {
           {colourBy === "site" && <p class="note">Neighbouring sites differ; colours repeat.</p>}
           <States isColoured={colourBy === "state"} />
           <Classes isColoured={colourBy === "class"} />
-          <p class="note">A bolt is a charger; in its disc, how many queue there.</p>
+          <p class="note">Near enough, a bolt is a charger; in its disc, how many queue.</p>
           <footer class="legend-foot">
             <Choice
               label="Machines drawn at most"
