@@ -16,7 +16,7 @@ use cases::{Case, Farm};
 use outcome::Outcome;
 
 /// Runs at once: most of them wait for their next tick most of the time.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
