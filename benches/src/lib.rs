@@ -1,12 +1,12 @@
 //! What the benches measure, made once: partitions that are at work, and the frames of a tick.
 //!
-//! The benches themselves stand beside `src`: `step`, `frame` and `exchange` measure times,
-//! `instructions` counts what valgrind counts. Nothing here reads a clock.
+//! The benches themselves stand beside `src`: `step`, `frame`, `exchange` and `stream` measure times,
+//! `instructions` counts what valgrind counts. Nothing here reads a clock, or needs the gateway: only
+//! `stream` is linked with all that serves clients.
 
 pub mod budget;
 pub mod frames;
 pub mod stepper;
-pub mod stream;
 
 use std::time::Duration;
 

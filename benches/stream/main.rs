@@ -1,12 +1,14 @@
 //! The live stream: a tick written as JSON and as binary, put together from its views, and given to clients.
 
+mod farm;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use benches::Form;
-use benches::stream::Farm;
 use criterion::{Criterion, Throughput};
+use farm::Farm;
 use gateway::fanout::{ClientId, Fanout};
 use gateway::mailbox::Mailbox;
 use gateway::stream_metrics::StreamMetrics;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use benches::frames::{view_writer, write_view};
 use gateway::view_index::ViewIndex;
 use gateway::view_tick::ViewTick;
 use kernel::Partition;
@@ -13,10 +14,8 @@ use transport::frame::Frame;
 use transport::pool::FramePool;
 use transport::view::ViewWriter;
 
-use crate::frames::{view_writer, write_view};
-
 /// A crowded farm at its homes.
-pub struct Farm {
+pub(crate) struct Farm {
     index: Arc<ViewIndex>,
     info: SimulationInfo,
     parts: Vec<(Partition, ViewWriter)>,
@@ -24,11 +23,7 @@ pub struct Farm {
 
 impl Farm {
     /// One of so many machines.
-    ///
-    /// # Panics
-    /// Panics where a farm cannot have so many.
-    #[must_use]
-    pub fn new(entities: u32) -> Farm {
+    pub(crate) fn new(entities: u32) -> Farm {
         let config = SimulationConfig {
             scenario: Scenario::Dense.code(),
             entities,
@@ -51,10 +46,7 @@ impl Farm {
     }
 
     /// The views of every partition.
-    ///
-    /// # Panics
-    /// Never: they are laid out for it.
-    pub fn views(&mut self, tick: u64) -> Vec<Frame> {
+    pub(crate) fn views(&mut self, tick: u64) -> Vec<Frame> {
         let write = |(partition, writer): &mut (Partition, ViewWriter)| {
             let mut frame = write_view(writer, partition).expect("laid out");
             frame.header.tick = tick;
@@ -64,11 +56,7 @@ impl Farm {
     }
 
     /// A tick, put together from its views.
-    ///
-    /// # Panics
-    /// Panics where they are not this farm's.
-    #[must_use]
-    pub fn tick(&self, tick: u64, frames: Vec<Frame>) -> Arc<ViewTick> {
+    pub(crate) fn tick(&self, tick: u64, frames: Vec<Frame>) -> Arc<ViewTick> {
         let info = SimulationInfo {
             tick,
             ..self.info.clone()
